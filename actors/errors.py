@@ -1,0 +1,600 @@
+"""Errors: every exception that millrace raises, and nothing else.
+
+This module alone decides what an error says; whoever raises one gives the facts, and finds them
+again as attributes. It knows no state, no run and no engine: those come as text or as they are.
+
+The tree says who has to act. A built-in in brackets is a second base, for code that expects it.
+
+    MillraceError
+    +-- UsageError                     the calling code is wrong
+    |   +-- BlockingCallOnLoop         (RuntimeError)
+    |   +-- ConfigurationError         (ValueError)
+    |   +-- EngineClosed               (RuntimeError)
+    |   +-- FlowDefinitionError        (TypeError)
+    |   +-- FlowNotFound               (LookupError)
+    |   +-- ForeignFuture              (ValueError)
+    |   +-- InputResolutionError       (TypeError)
+    |   +-- MappingLengthMismatch      (ValueError)
+    |   +-- MappingMissingIterable     (ValueError)
+    |   +-- MissingContextError        (RuntimeError)
+    |   +-- NotPausedError             (RuntimeError)
+    |   +-- ParameterBindError         (TypeError)
+    |   +-- ParameterTypeError         (TypeError)
+    |   +-- ReservedArgumentError      (TypeError)
+    |   +-- RunNotFound                (LookupError)
+    |   +-- SignatureMismatchError     (TypeError)
+    |   +-- TaskDefinitionError        (TypeError)
+    +-- RunError                       a run did not come to the result that was asked for
+    |   +-- CancelledRun
+    |   +-- CrashedRun
+    |   +-- FailedRun
+    |   +-- FlowPauseTimeout           (TimeoutError)
+    |   +-- FlowRunTimeoutError        (TimeoutError)
+    |   +-- MissingResult
+    |   +-- PausedRun
+    |   +-- RollBack
+    |   +-- TaskRunTimeoutError        (TimeoutError)
+    |   +-- UnfinishedRun
+    |   +-- UpstreamTaskError
+    |   +-- WaitTimeout                (TimeoutError)
+    +-- EngineError                    the engine or what surrounds it cannot do what it should
+        +-- AmbientMissing             (RuntimeError)
+        +-- MailboxFull                (RuntimeError)
+        +-- MissingExtra               (ImportError)
+        +-- SerializationError         (ValueError)
+
+    Signal                             a BaseException, so that `except Exception` lets it pass
+    +-- Abort
+    +-- Pause
+    +-- TerminationSignal
+
+Signals are no errors and do not derive from `MillraceError`: they end a run's body from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+E = TypeVar("E", bound=BaseException)
+
+
+def _rebuild(kind: type[E], args: tuple[Any, ...]) -> E:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names) or "none"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:g} second{'' if seconds == 1 else 's'}"
+
+
+class MillraceError(Exception):
+    """The root of all errors of millrace."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A constructor takes facts, while `args` holds the message made of them, so the usual way
+        # of pickling an exception, calling its class with `args`, would fail. This calls none.
+        return _rebuild, (type(self), self.args), self.__dict__
+
+
+class UsageError(MillraceError):
+    """The calling code asks for something that cannot be done as asked."""
+
+
+class RunError(MillraceError):
+    """A run has not come to the result that was asked for."""
+
+
+class EngineError(MillraceError):
+    """The engine, or what surrounds it, cannot do what it should."""
+
+
+# Usage.
+
+
+class BlockingCallOnLoop(UsageError, RuntimeError):
+    """A blocking wait was called on the event loop's own thread, where it would never end.
+
+    Args:
+        call: The blocking call, as in `future.result()`.
+        instead: What to write in its place, as in `await future`.
+    """
+
+    def __init__(self, call: str, instead: str) -> None:
+        super().__init__(f"{call} would block the event loop on its own thread. Use `{instead}` instead.")
+        self.call = call
+        self.instead = instead
+
+
+class ConfigurationError(UsageError, ValueError):
+    """An option or a setting has a value that cannot be used.
+
+    Args:
+        name: The option.
+        value: What it was given.
+        expected: What it takes, as in "a whole number, 0 or more".
+    """
+
+    def __init__(self, name: str, value: object, expected: str) -> None:
+        super().__init__(f"'{name}' takes {expected}, not {value!r}.")
+        self.name = name
+        self.value = value
+        self.expected = expected
+
+
+class EngineClosed(UsageError, RuntimeError):
+    """Something was asked of an engine that is closed.
+
+    Args:
+        attempted: What was asked, as in "start flow 'crawl'".
+    """
+
+    def __init__(self, attempted: str) -> None:
+        super().__init__(
+            f"Cannot {attempted}: the engine is closed. Do it before the engine is closed, or use a new one."
+        )
+        self.attempted = attempted
+
+
+class FlowDefinitionError(UsageError, TypeError):
+    """`@flow` was put on something that cannot be a flow, or was given options that do not fit.
+
+    Args:
+        problem: The whole sentence, since every case is its own.
+    """
+
+
+class TaskDefinitionError(UsageError, TypeError):
+    """`@task` was put on something that cannot be a task, or was given options that do not fit.
+
+    Args:
+        problem: The whole sentence, since every case is its own.
+    """
+
+
+class FlowNotFound(UsageError, LookupError):
+    """A file or module has no flow of that name.
+
+    Args:
+        name: The flow that was looked for; None where one had to be chosen and none was named.
+        source: Where it was looked for.
+        available: The names of the flows that are there.
+    """
+
+    def __init__(self, name: str | None, source: str, available: Iterable[str]) -> None:
+        self.name = name
+        self.source = source
+        self.available = tuple(available)
+        there = f"Flows there: {_names(self.available)}."
+        wanted = f"no flow '{name}'" if name is not None else "not exactly one flow; name one"
+        super().__init__(f"'{source}' has {wanted}. {there}")
+
+
+class ForeignFuture(UsageError, ValueError):
+    """A future of another engine, or of one that is closed, was used where it cannot be waited for.
+
+    Args:
+        future: The name of the future's run, or its description.
+    """
+
+    def __init__(self, future: str) -> None:
+        super().__init__(
+            f"Future '{future}' belongs to another engine or to one that is closed. Pass its result instead."
+        )
+        self.future = future
+
+
+class InputResolutionError(UsageError, TypeError):
+    """A parameter could not be searched for futures and states.
+
+    Args:
+        parameter: The parameter.
+        reason: Why not; a clause without a full stop.
+    """
+
+    def __init__(self, parameter: str, reason: str) -> None:
+        super().__init__(
+            f"Could not look inside parameter '{parameter}' for futures and states: {reason}."
+            " Wrap it in quote(...) to pass it as it is."
+        )
+        self.parameter = parameter
+        self.reason = reason
+
+
+class MappingLengthMismatch(UsageError, ValueError):
+    """Parameters of a map have different lengths.
+
+    Args:
+        lengths: From each spread parameter to its length.
+    """
+
+    def __init__(self, lengths: Mapping[str, int]) -> None:
+        self.lengths = dict(lengths)
+        given = ", ".join(f"'{name}' has {length:,}" for name, length in self.lengths.items())
+        super().__init__(
+            f"The parameters of a map must have one length: {given}. Wrap what is to be passed whole in unmapped(...)."
+        )
+
+
+class MappingMissingIterable(UsageError, ValueError):
+    """None of the parameters of a map can be spread.
+
+    Args:
+        parameters: The parameters that were given.
+    """
+
+    def __init__(self, parameters: Iterable[str]) -> None:
+        self.parameters = tuple(parameters)
+        super().__init__(
+            "A map needs at least one iterable that is not wrapped in unmapped(...); a str, bytes"
+            f" or open file is none. Parameters given: {_names(self.parameters)}."
+        )
+
+
+class MissingContextError(UsageError, RuntimeError):
+    """Something that needs a run around it was called outside of any.
+
+    Args:
+        call: What was called, as in `get_run_context()`.
+        wanted: What it needs around it.
+    """
+
+    def __init__(self, call: str, wanted: str = "a flow run or a task run") -> None:
+        super().__init__(f"{call} needs {wanted} around it, and there is none here.")
+        self.call = call
+        self.wanted = wanted
+
+
+class NotPausedError(UsageError, RuntimeError):
+    """A run that is not paused was to be resumed.
+
+    Args:
+        run: The run's name or id.
+        state: The state it is in.
+    """
+
+    def __init__(self, run: object, state: object) -> None:
+        self.run = str(run)
+        self.state = str(state)
+        super().__init__(
+            f"Cannot resume flow run '{self.run}': only a paused run can be resumed, and it is {self.state}."
+        )
+
+
+class ParameterBindError(UsageError, TypeError):
+    """A flow or task was called with arguments that do not fit its signature.
+
+    Args:
+        function: The flow's or task's name.
+        signature: Its signature, as in `(url, retries=3)`.
+        reason: What does not fit; a clause without a full stop.
+    """
+
+    def __init__(self, function: str, signature: str, reason: str) -> None:
+        super().__init__(
+            f"Cannot bind the arguments of '{function}': {reason}. Its signature is {function}{signature}."
+        )
+        self.function = function
+        self.signature = signature
+        self.reason = reason
+
+
+class ParameterTypeError(UsageError, TypeError):
+    """Parameters of a flow run could not be converted to what their annotations ask for.
+
+    Args:
+        flow: The flow's name.
+        problems: From the path of each wrong value, as in `config.retries`, to what is wrong.
+    """
+
+    def __init__(self, flow: str, problems: Mapping[str, str]) -> None:
+        self.flow = flow
+        self.problems = dict(problems)
+        lines = "".join(f"\n  {path}: {text}" for path, text in self.problems.items())
+        noun = "parameter" if len(self.problems) == 1 else "parameters"
+        super().__init__(f"Flow '{flow}' was given {len(self.problems)} invalid {noun}:{lines}")
+
+
+class ReservedArgumentError(UsageError, TypeError):
+    """A flow's or task's function has a parameter with a name that the engine needs for itself.
+
+    Args:
+        function: The function's name.
+        parameter: The parameter.
+    """
+
+    def __init__(self, function: str, parameter: str) -> None:
+        super().__init__(
+            f"'{function}' has a parameter named '{parameter}', which is an option of every call. Rename the parameter."
+        )
+        self.function = function
+        self.parameter = parameter
+
+
+class RunNotFound(UsageError, LookupError):
+    """No run with that id is known.
+
+    Args:
+        run_id: The id, or the beginning of one.
+        kind: "flow run" or "task run".
+        store: Where it was looked for.
+    """
+
+    def __init__(self, run_id: object, kind: str = "flow run", store: str = "this engine") -> None:
+        self.run_id = str(run_id)
+        self.kind = kind
+        self.store = store
+        super().__init__(
+            f"There is no {kind} '{self.run_id}' in {store}. Check the id, and which store it was recorded in."
+        )
+
+
+class SignatureMismatchError(UsageError, TypeError):
+    """Parameters were given that a flow or task does not have, or some that it needs were not.
+
+    Args:
+        function: The flow's or task's name.
+        expected: The parameters it has.
+        given: The parameters it was given.
+    """
+
+    def __init__(self, function: str, expected: Iterable[str], given: Iterable[str]) -> None:
+        self.function = function
+        self.expected = tuple(expected)
+        self.given = tuple(given)
+        super().__init__(
+            f"'{function}' takes the parameters {_names(self.expected)}, and was given {_names(self.given)}."
+        )
+
+
+# Runs.
+
+
+class CancelledRun(RunError):
+    """The run was cancelled, and its state holds no exception that says more."""
+
+
+class CrashedRun(RunError):
+    """The run crashed, and its state holds no exception that says more."""
+
+
+class FailedRun(RunError):
+    """The run failed, and its state holds no exception that says more."""
+
+
+class FlowPauseTimeout(RunError, TimeoutError):
+    """A paused flow run was not resumed in time.
+
+    Args:
+        run: The run's name or id.
+        seconds: How long it was to wait.
+    """
+
+    def __init__(self, run: object, seconds: float) -> None:
+        self.run = str(run)
+        self.seconds = seconds
+        super().__init__(f"Flow run '{self.run}' was paused and not resumed within {_seconds(seconds)}.")
+
+
+class _RunTimeoutError(RunError, TimeoutError):
+    kind = "Run"
+
+    def __init__(self, run: object, seconds: float) -> None:
+        self.run = str(run)
+        self.seconds = seconds
+        super().__init__(f"{self.kind} '{self.run}' exceeded its timeout of {_seconds(seconds)}.")
+
+
+class FlowRunTimeoutError(_RunTimeoutError):
+    """A flow run exceeded the timeout its flow has.
+
+    Args:
+        run: The run's name or id.
+        seconds: The timeout.
+    """
+
+    kind = "Flow run"
+
+
+class TaskRunTimeoutError(_RunTimeoutError):
+    """A task run exceeded the timeout its task has.
+
+    Args:
+        run: The run's name or id.
+        seconds: The timeout.
+    """
+
+    kind = "Task run"
+
+
+class MissingResult(RunError):
+    """The run completed, but its result is not there any more.
+
+    Args:
+        where: Where it was looked for; None where it was never kept.
+    """
+
+    def __init__(self, where: str | None = None) -> None:
+        self.where = where
+        super().__init__(
+            "The run completed, but its result was not kept. Set persist_result=True to keep results."
+            if where is None
+            else f"The run completed, but its result is not in {where} any more."
+        )
+
+
+class PausedRun(RunError):
+    """The result of a run was asked for while the run is paused.
+
+    Args:
+        state: The state the run is in.
+    """
+
+    def __init__(self, state: object) -> None:
+        super().__init__(f"The run has no result: it is {state}. Resume it first.")
+        self.state = state
+
+
+class UnfinishedRun(RunError):
+    """The result of a run was asked for, and the run has not come to an end that has one.
+
+    Args:
+        state: The state the run is in.
+    """
+
+    def __init__(self, state: object) -> None:
+        super().__init__(f"The run has no result: it is {state}.")
+        self.state = state
+
+
+class RollBack(RunError):
+    """To be raised inside a transaction, in order to roll it back on purpose."""
+
+
+class UpstreamTaskError(RunError):
+    """A run needs the result of another one, which did not complete.
+
+    Args:
+        run: The upstream run's name.
+        state: The state it is in.
+    """
+
+    def __init__(self, run: object, state: object) -> None:
+        self.run = str(run)
+        self.state = str(state)
+        super().__init__(
+            f"Upstream task run '{self.run}' did not complete: it is {self.state}. Wrap it in"
+            " allow_failure(...) to get its exception instead."
+        )
+
+
+class WaitTimeout(RunError, TimeoutError):
+    """A wait for one or several runs took longer than it was allowed to. The runs go on.
+
+    Args:
+        unfinished: How many had not finished.
+        total: How many were waited for.
+        seconds: How long it was to wait.
+    """
+
+    def __init__(self, unfinished: int, total: int, seconds: float) -> None:
+        self.unfinished = unfinished
+        self.total = total
+        self.seconds = seconds
+        super().__init__(f"{unfinished:,} of {_count(total, 'run')} did not finish within {_seconds(seconds)}.")
+
+
+# The engine.
+
+
+class AmbientMissing(EngineError, RuntimeError):
+    """A state made by hand needs the time or an id, and nobody has said where to take it from.
+
+    Args:
+        what: The hook of `millrace.actors.ambient` that is missing.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"Nothing is installed as '{what}'. Import `millrace`, or call millrace.actors.ambient.install({what}=...)."
+        )
+        self.what = what
+
+
+class MailboxFull(EngineError, RuntimeError):
+    """An actor's mailbox holds as many messages as it may, and did not take another.
+
+    Args:
+        actor: The kind of the actor.
+        bound: How many may wait.
+    """
+
+    def __init__(self, actor: str, bound: int) -> None:
+        super().__init__(
+            f"The mailbox of a {actor} is full: {_count(bound, 'message')} wait already. Send again later."
+        )
+        self.actor = actor
+        self.bound = bound
+
+
+class MissingExtra(EngineError, ImportError):
+    """An optional dependency is not installed.
+
+    Args:
+        feature: What needs it.
+        extra: The extra of the package that brings it.
+    """
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs packages that are not installed: pip install 'millrace[{extra}]'.")
+        self.feature = feature
+        self.extra = extra
+
+
+class SerializationError(EngineError, ValueError):
+    """A value could not be written to bytes, or not be read back.
+
+    Args:
+        attempted: What was attempted on what, as in "serialize the result of 'fetch-1a2'".
+        reason: Why it failed; a clause without a full stop.
+    """
+
+    def __init__(self, attempted: str, reason: str) -> None:
+        super().__init__(f"Could not {attempted}: {reason}.")
+        self.attempted = attempted
+        self.reason = reason
+
+
+# Signals.
+
+
+class Signal(BaseException):
+    """Base of what ends a run's body from outside. No error, and not to be caught by a body."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args), self.__dict__
+
+
+class Abort(Signal):
+    """A proposed state was refused; whoever proposed it has to stop. The run keeps its state.
+
+    Args:
+        reason: Why; a clause without a full stop.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The proposed state was refused: {reason}.")
+        self.reason = reason
+
+
+class Pause(Signal):
+    """The run is paused or suspended, and its body has to end for now.
+
+    Args:
+        state: The state the run is in.
+    """
+
+    def __init__(self, state: object = None) -> None:
+        super().__init__("The run is paused." if state is None else f"The run is paused: {state}.")
+        self.state = state
+
+
+class TerminationSignal(Signal):
+    """The process was asked to terminate while a flow was running.
+
+    Args:
+        signal: The number of the operating system's signal.
+    """
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(f"The process received signal {int(signal)}.")
+        self.signal = int(signal)

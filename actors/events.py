@@ -1,0 +1,69 @@
+"""Events: every accepted transition is one, and the events of a run form a chain.
+
+Decides what an event holds and when one is made: only when somebody listens. Does not know who listens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import attrs
+
+from millrace.actors.states import State
+
+
+@attrs.frozen(eq=False)
+class Event:
+    """One accepted transition of one run.
+
+    Args:
+        state: The state that the run entered. Its id is the event's id.
+        previous: The state it left; None for the first event of a run.
+        sequence: The event's position in the chain of its run, from 0, without gaps.
+        cause: What led to it: `created`, `admitted`, `returned`, `raised`, `retry`, `cancel`, `proposed`, `forced`, ...
+        run_name: The run's display name.
+    """
+
+    state: State[Any]
+    previous: State[Any] | None
+    sequence: int
+    cause: str
+    run_name: str
+
+    @property
+    def id(self) -> UUID:
+        """The event's id."""
+        return self.state.id
+
+    @property
+    def follows(self) -> UUID | None:
+        """The id of the event before it in the chain; None for the first."""
+        return None if self.previous is None else self.previous.id
+
+    @property
+    def flow_run_id(self) -> UUID | None:
+        """The flow run it belongs to; None for a task run outside of any flow."""
+        return self.state.state_details.flow_run_id
+
+    @property
+    def task_run_id(self) -> UUID | None:
+        """The task run it is about; None when it is about the flow run itself."""
+        return self.state.state_details.task_run_id
+
+    def __str__(self) -> str:
+        before = "-" if self.previous is None else self.previous.name
+        return f"{self.run_name}[{self.sequence}]: {before} -> {self.state.name} ({self.cause})"
+
+
+class Journal:
+    """Where events go. With no sink an accepted transition makes no event at all.
+
+    The sink is called in the turn of the run's actor, so the events of a run arrive in their order.
+    """
+
+    __slots__ = ("sink",)
+
+    def __init__(self, sink: Callable[[Event], None] | None = None) -> None:
+        self.sink = sink

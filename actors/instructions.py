@@ -1,0 +1,66 @@
+"""Instructions: what an actor asks the upper floor to do. In the imperative, and without a word on how.
+
+An actor returns at most one instruction per message; the upper floor carries it out after the actor's turn.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+
+
+@attrs.frozen(eq=False)
+class Instruction:
+    """An instruction without arguments; compared by identity.
+
+    Args:
+        name: What is to be done, for reading.
+    """
+
+    name: str
+
+
+EXECUTE: Final = Instruction("execute")
+"""The run was admitted to RUNNING: run its body, then tell it how that went."""
+
+READY: Final = Instruction("ready")
+"""All upstream runs have ended well: put the run in line for admission."""
+
+SETTLE: Final = Instruction("settle")
+"""The run has its final state: tell the watchers and the supervisor, and let go of what the attempt needed."""
+
+STOP_ATTEMPT: Final = Instruction("stop attempt")
+"""Cancel the body that runs. How it ends is told by the attempt itself."""
+
+STOP_CHILDREN: Final = Instruction("stop children")
+"""Cancel the flow run's body and each of its children."""
+
+IDLE: Final = Instruction("idle")
+"""The last child has ended: wake whoever waits for that."""
+
+
+@attrs.frozen(eq=False)
+class WakeAt:
+    """Put the run in line for admission at a time.
+
+    Args:
+        at: Nanoseconds since the epoch.
+    """
+
+    at: int
+
+
+@attrs.frozen(eq=False)
+class Notify:
+    """Tell one watcher that came after the end.
+
+    Args:
+        watcher: What the `Watch` message carried.
+    """
+
+    watcher: Any
+
+
+Order = Instruction | WakeAt | Notify
+"""What `receive` may return, beside None."""

@@ -1,0 +1,158 @@
+"""The rules: what a proposal meets on its way to becoming a run's state.
+
+An ordered list of small functions, each with the pairs of states it is about. The first that has an answer gives it; where
+none has, the proposal is accepted. `transitions` says what is possible at all; the rules say what is allowed now. They read
+a run and never change it, know no clock (the time of the proposal comes with it), and are picked by pair ahead of time, so
+that an ordinary transition runs only the rules that can have an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from millrace.actors.states import TERMINAL, AwaitingRetry, Retrying, State, StateType
+from millrace.actors.timestamps import from_nanoseconds, to_nanoseconds
+from millrace.actors.transitions import possible
+from millrace.actors.verdicts import Verdict, abort, accept, reject, wait
+
+if TYPE_CHECKING:
+    from millrace.actors.run import RunActor
+    from millrace.actors.task_run import TaskRunActor
+
+ANY: Final = frozenset(StateType)
+
+Decide = Callable[[Any, StateType, "State[Any] | None", int], "Verdict | None"]
+"""(run, proposed type, proposed state or None for a plain one, time of the proposal in ns) -> answer or None."""
+
+
+@attrs.frozen
+class Rule:
+    """One rule.
+
+    Args:
+        decide: The rule itself.
+        current: The states a run may be in for the rule to apply.
+        proposed: The proposed states the rule is about.
+        reads_details: It looks at the details of the proposed state, so that it cannot apply to one without.
+    """
+
+    decide: Decide
+    current: frozenset[StateType] = ANY
+    proposed: frozenset[StateType] = ANY
+    reads_details: bool = False
+
+
+def answer_a_repeated_proposal_as_before(
+    run: RunActor, _proposed: StateType, state: State[Any] | None, _at: int
+) -> Verdict | None:
+    """A transition id that already set a state gives that state again and makes no second transition."""
+    transition_id = None if state is None else state.state_details.transition_id
+    if transition_id is None:
+        return None
+    for earlier in run.history():
+        if earlier.state_details.transition_id == transition_id:
+            return accept(earlier)
+    return None
+
+
+def keep_terminal_states(run: RunActor, proposed: StateType, _state: State[Any] | None, _at: int) -> Verdict | None:
+    """Nothing leaves a terminal state; a retry of the flow makes new runs, and force passes by this rule."""
+    return abort(f"it is {run.type} already, which is final, and cannot become {proposed}")
+
+
+def follow_the_table(run: RunActor, proposed: StateType, _state: State[Any] | None, _at: int) -> Verdict | None:
+    """A pair of states that is not in the table is refused."""
+    if possible(run.type, proposed):
+        return None
+    return abort(f"{proposed} does not follow {run.type}")
+
+
+def pause_only_what_runs(run: RunActor, _proposed: StateType, _state: State[Any] | None, _at: int) -> Verdict | None:
+    """Pausing a run that is not running is an error."""
+    return abort(f"only a run that is RUNNING can be paused, and this one is {run.type}")
+
+
+def run_only_in_a_running_flow(
+    run: TaskRunActor[Any], _proposed: StateType, _state: State[Any] | None, _at: int
+) -> Verdict | None:
+    """A task enters RUNNING only while its flow is RUNNING."""
+    supervisor = run.node.supervisor
+    if supervisor.admits:
+        return None
+    if supervisor.type is StateType.PAUSED:
+        return reject(State(type=StateType.PAUSED, message="The flow run is paused."), "the flow run is paused")
+    return abort(f"its flow run is {supervisor.standing}")
+
+
+def run_not_before_its_time(run: RunActor, _proposed: StateType, _state: State[Any] | None, at: int) -> Verdict | None:
+    """A run that is scheduled for later waits until then."""
+    scheduled = run.state.state_details.scheduled_time
+    if scheduled is None or to_nanoseconds(scheduled) <= at:
+        return None
+    return wait(to_nanoseconds(scheduled), f"it is scheduled for {scheduled.isoformat()}")
+
+
+def retry_what_failed(
+    run: TaskRunActor[Any], _proposed: StateType, state: State[Any] | None, at: int
+) -> Verdict | None:
+    """FAILED is never recorded while retries remain: the run waits for its next attempt, or starts it, instead."""
+    policy = run.node.retry
+    supervisor = run.node.supervisor
+    if run.run_count > policy.retries or not supervisor.admits:
+        return None
+    if state is not None and state.state_details.retriable is False:
+        return None
+    delay = policy.delay_before(run.run_count)
+    reason = f"retry {run.run_count} of {policy.retries}"
+    if delay <= 0:
+        return reject(Retrying(), reason)
+    return reject(AwaitingRetry(scheduled_time=from_nanoseconds(at + round(delay * 1e9))), reason)
+
+
+_COMMON: Final = (
+    Rule(answer_a_repeated_proposal_as_before, reads_details=True),
+    Rule(keep_terminal_states, current=TERMINAL),
+    Rule(pause_only_what_runs, current=ANY - {StateType.RUNNING}, proposed=frozenset({StateType.PAUSED})),
+    Rule(follow_the_table),
+    Rule(
+        run_not_before_its_time,
+        current=frozenset({StateType.SCHEDULED}),
+        proposed=frozenset({StateType.RUNNING}),
+    ),
+)
+
+TASK_RULES: Final = (
+    *_COMMON,
+    Rule(run_only_in_a_running_flow, current=ANY - {StateType.RUNNING}, proposed=frozenset({StateType.RUNNING})),
+    Rule(retry_what_failed, current=frozenset({StateType.RUNNING}), proposed=frozenset({StateType.FAILED})),
+)
+"""The rules a task run's proposals meet, in order."""
+
+FLOW_RULES: Final = _COMMON
+"""The rules a flow run's proposals meet, in order."""
+
+Pair = tuple[StateType, StateType]
+Picked = dict[Pair, tuple[Decide, ...]]
+
+
+def pick(rules: Iterable[Rule], *, detailed: bool) -> Picked:
+    """The rules that can have an answer, by pair of states, in their order.
+
+    `follow_the_table` is left out for the pairs that the table has, the rules about details where there are none.
+    """
+    ordered = tuple(rules)
+    return {
+        (current, proposed): tuple(
+            rule.decide
+            for rule in ordered
+            if current in rule.current
+            and proposed in rule.proposed
+            and (detailed or not rule.reads_details)
+            and not (rule.decide is follow_the_table and possible(current, proposed))
+        )
+        for current in StateType
+        for proposed in StateType
+    }

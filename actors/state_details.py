@@ -1,0 +1,90 @@
+"""The types a state can have, and the details that can go with it. Values only.
+
+This module alone decides which types there are, which of them end a run, and what a state is called
+that was given no name. Users import all of it from `states`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+import attrs
+
+
+class StateType(StrEnum):
+    """What a run can be, as far as the rules are concerned. A state's name may say more."""
+
+    SCHEDULED = "SCHEDULED"
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    CRASHED = "CRASHED"
+    PAUSED = "PAUSED"
+    CANCELLING = "CANCELLING"
+
+
+TERMINAL: Final = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED, StateType.CRASHED})
+"""The types that end a run."""
+
+DEFAULT_NAMES: Final[dict[StateType, str]] = {kind: kind.title() for kind in StateType}
+"""What a state of each type is called where it is given no name."""
+
+
+def _as_uuid(value: UUID | str | None) -> UUID | None:
+    return UUID(value) if isinstance(value, str) else value
+
+
+def as_aware(value: datetime) -> datetime:
+    """A time that can be compared to others.
+
+    One without a zone is taken to be in UTC, which is what the engine uses throughout.
+    """
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+
+
+def _as_optional_aware(value: datetime | None) -> datetime | None:
+    return None if value is None else as_aware(value)
+
+
+@attrs.frozen(kw_only=True)
+class StateDetails:
+    """What a state may say besides its type, name, message and data. Never changed once made.
+
+    Args:
+        flow_run_id: The flow run that the state belongs to; None where it was made by hand.
+        task_run_id: The task run that the state belongs to; None where it was made by hand.
+        child_flow_run_id: The subflow run that the task run stands for.
+        scheduled_time: The time before which the run does not start. Without a zone: UTC.
+        cache_key: The key under which the result is cached.
+        cache_expiration: The time from which on the cached result is not used. Without a zone: UTC.
+        pause_timeout: The time at which the pause ends in failure. Without a zone: UTC.
+        pause_reschedule: The run's process ends its work on the run while it is paused.
+        pause_key: A pause with the same key happens once only.
+        run_input_keyset: The keys under which the input of a resumed run is kept.
+        refresh_cache: The run computes its result anew and writes it over the cached one.
+        retriable: False: not to be tried again although retries are left.
+        transition_id: A proposal with an id that set a state already gives that state again.
+        untrackable_result: The result cannot be told apart by identity, so nothing depends on it.
+        deferred: The run waits in a queue for a worker.
+    """
+
+    flow_run_id: UUID | None = attrs.field(default=None, converter=_as_uuid)
+    task_run_id: UUID | None = attrs.field(default=None, converter=_as_uuid)
+    child_flow_run_id: UUID | None = attrs.field(default=None, converter=_as_uuid)
+    scheduled_time: datetime | None = attrs.field(default=None, converter=_as_optional_aware)
+    cache_key: str | None = None
+    cache_expiration: datetime | None = attrs.field(default=None, converter=_as_optional_aware)
+    pause_timeout: datetime | None = attrs.field(default=None, converter=_as_optional_aware)
+    pause_reschedule: bool = False
+    pause_key: str | None = None
+    run_input_keyset: dict[str, str] | None = None
+    refresh_cache: bool | None = None
+    retriable: bool | None = None
+    transition_id: UUID | None = attrs.field(default=None, converter=_as_uuid)
+    untrackable_result: bool = False
+    deferred: bool | None = None

@@ -1,0 +1,75 @@
+"""Results that are not in their state: kept in a storage, or not kept at all.
+
+This module alone decides what stands in a state's data then. It does not know what a storage is;
+the upper floor derives from `StoredResult`. Users import both names from `states`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Final
+
+from millrace.actors.errors import MissingResult
+
+
+class _Missing(Enum):
+    MISSING = "missing"
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = _Missing.MISSING
+"""In place of a state's data: there was a result, and it was not kept."""
+
+
+class StoredResult:
+    """In place of a state's data: a value that lies in a storage. The upper floor derives from it.
+
+    A base class and not a protocol: a user's own value may well have methods of these names, and
+    must be handed out as it is.
+    """
+
+    __slots__ = ()
+
+    def load(self) -> Any:
+        """Read the value, blocking the calling thread.
+
+        Raises:
+            MissingResult: The value is not there any more.
+        """
+        raise NotImplementedError
+
+    async def aload(self) -> Any:
+        """Read the value without blocking the loop.
+
+        Cancellation: the reading may go on in its thread; nothing is changed either way.
+
+        Raises:
+            MissingResult: The value is not there any more.
+        """
+        raise NotImplementedError
+
+
+def loaded(data: Any) -> Any:
+    """The data of a state, read from its storage where it lies in one."""
+    return data.load() if isinstance(data, StoredResult) else data
+
+
+async def aloaded(data: Any) -> Any:
+    """Like `loaded`, without blocking the loop.
+
+    Cancellation: as for `StoredResult.aload`.
+    """
+    return await data.aload() if isinstance(data, StoredResult) else data
+
+
+def kept(data: Any) -> Any:
+    """The data of a state, where it was kept.
+
+    Raises:
+        MissingResult: It was not.
+    """
+    if data is MISSING:
+        raise MissingResult
+    return data

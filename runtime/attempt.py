@@ -1,0 +1,197 @@
+"""Attempts: how a body is run once, wherever that is, and what is told to the run's actor.
+
+Decides nothing about states; it turns what a body did into a message. Sync and async bodies differ here in how they are run
+and in nothing else. The function runs in a copy of the context that was current when the run was submitted.
+
+An async body is driven by hand. Its first step is taken by whoever comes upon the run, without a trip through the loop;
+only a body that waits needs an asyncio task to itself, and from then on it has one. So `asyncio.current_task()` tells apart
+all bodies that wait, and a body that never does costs no task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine, Generator
+from contextvars import Context
+from types import GeneratorType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from millrace.actors.instructions import EXECUTE, Order
+from millrace.actors.messages import Admit, Returned, Stopped
+from millrace.actors.outcomes import exception_to_crashed_state, exception_to_failed_state
+from millrace.actors.states import StateType
+from millrace.runtime.context import CURRENT
+
+if TYPE_CHECKING:
+    from millrace.runtime.runs import TaskRun
+
+_HERE = os.path.dirname(__file__)
+_ENGINE_FOLDERS = (_HERE, os.path.join(os.path.dirname(_HERE), "actors"))
+
+
+def admit(run: TaskRun) -> Order | None:
+    """Propose RUNNING; EXECUTE means that the caller is to run the body."""
+    order = run.ask(Admit(run.node.now()))
+    if order is None and run.granted:
+        run.granted = False
+        return EXECUTE
+    return order
+
+
+def execute(run: TaskRun) -> None:
+    """Run a sync body on this thread: from admission to the end, or to where the run has to wait for its next attempt."""
+    order = admit(run)
+    while order is EXECUTE:
+        order = _attempt(run)
+    if order is not None:
+        run.perform(order)
+
+
+def _attempt(run: TaskRun) -> Order | None:
+    try:
+        value = run.context.copy().run(_call_body, run)
+    except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
+        return run.ask(stopped(error, run.node.now()))
+    return run.ask(Returned(value, run.node.now()))
+
+
+def _call_body(run: TaskRun) -> Any:
+    CURRENT.set(run)
+    args, kwargs = run.arguments()
+    value = run.node.fn(*args, **kwargs)
+    return list(value) if isinstance(value, GeneratorType) else value
+
+
+def start(run: TaskRun) -> Order | Suspended | None:
+    """Take the first step of an async body. In a running loop, in the task that will drive the rest.
+
+    Returns:
+        What `ask` returned if the body has ended; else the rest, to be awaited for the same.
+    """
+    context = run.context.copy()
+    try:
+        coroutine, waits_for = context.run(_first_step, run)
+    except StopIteration as stop:
+        return run.ask(Returned(stop.value, run.node.now()))
+    except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
+        order = run.ask(stopped(error, run.node.now()))
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            _finish_and_raise(run, order, error)
+        return order
+    return Suspended(run, context, coroutine, waits_for)
+
+
+def _first_step(run: TaskRun) -> tuple[Coroutine[Any, Any, Any], Any]:
+    CURRENT.set(run)
+    args, kwargs = run.arguments()
+    coroutine = run.node.fn(*args, **kwargs)
+    return coroutine, coroutine.send(None)
+
+
+def _finish_and_raise(run: TaskRun, order: Order | None, error: BaseException) -> None:
+    """Record a crash, then let it go on up: the loop's owner decides what an exit or an interrupt means."""
+    if order is not None:
+        run.perform(order)
+    raise error
+
+
+class Interruptible:
+    """A body in an asyncio task that can be cancelled without cancelling what the task does after it.
+
+    Source: the protocol of `asyncio.timeout`: whoever cancelled a task takes that back, and turns the `CancelledError`
+    into its own outcome only if nobody else asked for a cancellation too.
+    """
+
+    __slots__ = ("_before", "_sent", "_task")
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # bodies are driven from tasks only
+        self._task: asyncio.Task[Any] | None = task
+        self._before = task.cancelling()
+        self._sent = 0
+
+    def cancel(self) -> None:
+        """Cancel the body at its await; a no-op once it has ended. On the loop's thread."""
+        if self._task is not None:
+            self._sent += 1
+            self._task.cancel()
+
+    def cancel_soon(self) -> None:
+        """The same, from any thread."""
+        task = self._task
+        if task is not None:
+            task.get_loop().call_soon_threadsafe(self.cancel)
+
+    def close(self) -> bool:
+        """The body has ended. Whether somebody else wants the task cancelled too."""
+        task, self._task = self._task, None
+        if task is None:
+            return False
+        for _ in range(self._sent):
+            task.uncancel()
+        return task.cancelling() > self._before
+
+
+class Suspended(Interruptible):
+    """An async body that waits for something: await it for the rest of the attempt."""
+
+    __slots__ = ("_context", "_coroutine", "_run", "_waits_for")
+
+    def __init__(self, run: TaskRun, context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> None:
+        super().__init__()
+        self._run = run
+        self._context = context
+        self._coroutine = coroutine
+        self._waits_for = waits_for
+        run.handle = self
+
+    def __await__(self) -> Generator[Any, Any, Order | None]:
+        run = self._run
+        if run.type is StateType.CANCELLING:
+            self.cancel()  # asked for while the first step was being taken, when there was nothing to cancel yet
+        try:
+            value = yield from drive(self._context, self._coroutine, self._waits_for)
+        except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
+            run.handle = None
+            wanted_elsewhere = self.close()
+            order = run.ask(stopped(error, run.node.now()))
+            if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)) or (
+                wanted_elsewhere and isinstance(error, asyncio.CancelledError)
+            ):
+                _finish_and_raise(run, order, error)
+            return order
+        run.handle = None
+        self.close()
+        return run.ask(Returned(value, run.node.now()))
+
+
+def drive(context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, Any]:
+    """Go on with a coroutine that has taken its first step, each step in its own context, from a task in another."""
+    try:
+        while True:
+            try:
+                value = yield waits_for
+            except BaseException as error:  # noqa: BLE001  # what is thrown at us is thrown at the body
+                waits_for = context.run(coroutine.throw, error)
+            else:
+                waits_for = context.run(coroutine.send, value)
+    except StopIteration as stop:
+        return stop.value
+
+
+def stopped(error: BaseException, at: int) -> Stopped:
+    """The message that says how a body was stopped by an exception."""
+    trim(error)
+    if isinstance(error, Exception):
+        return Stopped(exception_to_failed_state(error), at)
+    return Stopped(exception_to_crashed_state(error), at, isinstance(error, asyncio.CancelledError))
+
+
+def trim(error: BaseException) -> None:
+    """Leave the engine's own frames out of a traceback: the user reads their code, and no frame keeps the run alive."""
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_ENGINE_FOLDERS):
+        trace = trace.tb_next
+    error.__traceback__ = trace

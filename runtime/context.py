@@ -1,0 +1,115 @@
+"""The context of a run: which run the code at hand belongs to, and its tags.
+
+Decides nothing. It travels in `contextvars`, so it goes along into asyncio tasks, engine threads and copied contexts, and
+concurrent runs never see each other's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import attrs
+
+from millrace.actors.errors import MissingContextError
+from millrace.actors.timestamps import from_nanoseconds
+
+if TYPE_CHECKING:
+    from millrace.runtime.flow import Flow
+    from millrace.runtime.runs import FlowRun, TaskRun
+    from millrace.runtime.task import Task
+
+CURRENT: ContextVar[TaskRun | FlowRun | None] = ContextVar("millrace_current_run", default=None)
+TAGS: ContextVar[frozenset[str]] = ContextVar("millrace_tags", default=frozenset())
+
+
+@attrs.frozen
+class FlowRunContext:
+    """What is known inside a flow run.
+
+    Args:
+        flow: The flow.
+        flow_run: Its run.
+        parameters: The arguments by name, defaults filled in.
+        start_time: When the run entered RUNNING.
+    """
+
+    flow: Flow[Any, Any]
+    flow_run: FlowRun
+    parameters: dict[str, Any]
+    start_time: datetime
+
+    @classmethod
+    def get(cls) -> FlowRunContext | None:
+        """The context of the flow run that this code belongs to; None outside of any. Inside a task: that of its flow."""
+        current = CURRENT.get()
+        scope = current if current is None else current.scope
+        if scope is None or scope.flow is None:
+            return None
+        return cls(scope.flow, scope, scope.parameters, from_nanoseconds(scope.started or scope.created))
+
+
+@attrs.frozen
+class TaskRunContext:
+    """What is known inside a task run.
+
+    Args:
+        task: The task.
+        task_run: Its run.
+        parameters: The arguments by name, with futures replaced by their results.
+        start_time: When the run first entered RUNNING.
+    """
+
+    task: Task[Any, Any]
+    task_run: TaskRun
+    parameters: dict[str, Any]
+    start_time: datetime
+
+    @classmethod
+    def get(cls) -> TaskRunContext | None:
+        """The context of the task run that this code belongs to; None outside of any."""
+        current = CURRENT.get()
+        if current is None or current.is_flow:
+            return None
+        run: TaskRun = current  # type: ignore[assignment]
+        return cls(run.task, run, run.bound_parameters(), from_nanoseconds(run.started or run.created))
+
+
+def get_run_context() -> TaskRunContext | FlowRunContext:
+    """The innermost run context.
+
+    Raises:
+        MissingContextError: outside of any flow or task run.
+    """
+    context = TaskRunContext.get() or FlowRunContext.get()
+    if context is None:
+        raise MissingContextError("get_run_context()")
+    return context
+
+
+@contextmanager
+def tags(*new: str) -> Iterator[frozenset[str]]:
+    """Add tags to the runs that are started inside the block.
+
+    Args:
+        new: The tags; those of enclosing blocks stay.
+
+    Yields:
+        All tags in force.
+    """
+    both = TAGS.get() | frozenset(new)
+    token = TAGS.set(both)
+    try:
+        yield both
+    finally:
+        TAGS.reset(token)
+
+
+def current_run_id() -> UUID | None:
+    """The id of the innermost run, for logs; None outside."""
+    current = CURRENT.get()
+    return None if current is None else UUID(int=current.id)

@@ -1,0 +1,491 @@
+"""Flows: the API of a function that starts tasks, and how its run is begun and ended.
+
+Decides what a flow is made of and how a body is seen through: admission, the body, the wait for all that it started, the
+final state. Sync and async flows differ in how the body is run and how is waited; every decision is the supervisor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import types
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from contextvars import Context, copy_context
+from threading import Thread
+from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, overload
+
+from anyio import CancelScope
+
+from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, FlowDefinitionError, UpstreamTaskError
+from millrace.actors.messages import Admit, Message, Returned, Spawned
+from millrace.actors.states import State, StateType
+from millrace.runtime.attempt import Interruptible, drive, stopped
+from millrace.runtime.context import CURRENT, TAGS
+from millrace.runtime.engine import Engine
+from millrace.runtime.flow_run import FlowRun
+from millrace.runtime.futures import FlowFuture, refuse_to_block, take
+from millrace.runtime.inputs import Inputs, futures_in, holds_futures, scan
+from millrace.runtime.loops import run_in_new_loop
+from millrace.runtime.resolving import resolve_futures_to_states
+from millrace.runtime.runners import TaskRunner
+from millrace.runtime.shape import Shape
+from millrace.runtime.task import call_blocks
+from millrace.runtime.waiting import block_until_done, wait_until_done
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+RESERVED = ("return_state", "wait_for")
+"""Names that calls of a flow use themselves."""
+
+
+class BaseFlow(Generic[P, R]):
+    """What sync and async flows share. Made by `@flow`."""
+
+    is_async = False
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        version: str | None = None,
+        task_runner: TaskRunner | None = None,
+    ) -> None:
+        if task_runner is not None and not isinstance(task_runner, TaskRunner):
+            raise ConfigurationError("task_runner", task_runner, "a TaskRunner, such as ThreadPoolTaskRunner()")
+        self.fn = fn
+        self.name: str = name or getattr(fn, "__name__", type(fn).__name__)
+        self.description = description if description is not None else inspect.getdoc(fn)
+        self.version = version
+        self.task_runner = task_runner
+        self.shape = Shape(fn, RESERVED)
+        functools.update_wrapper(self, fn)
+
+    def with_options(
+        self,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        version: str | None = None,
+        task_runner: TaskRunner | None = None,
+    ) -> Self:
+        """A copy of the flow with some options changed; those that are left out stay."""
+        return type(self)(
+            self.fn,
+            name=self.name if name is None else name,
+            description=self.description if description is None else description,
+            version=self.version if version is None else version,
+            task_runner=self.task_runner if task_runner is None else task_runner,
+        )
+
+    def begin(self, engine: Engine, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FlowRun:
+        """Make a run of the flow and count it as a child of the run around it.
+
+        Raises:
+            ParameterBindError: the call does not fit.
+            EngineClosed: the engine is closing, or the flow run around it has ended.
+        """
+        parameters = self.shape.by_name(args, kwargs)
+        outer = CURRENT.get()
+        parent = None if outer is None else outer.scope
+        if parent is not None:
+            parent.check_open(f"start flow '{self.name}'")
+        run = FlowRun(engine, self, parameters, blocks=not self.is_async)
+        engine.enlist(run)
+        if parent is not None:
+            run.parent = parent
+            run.tags |= parent.tags
+            run.parent_task_run = None if outer is None or outer.is_flow else outer.id
+            parent.tell(Spawned(1, (run,)))
+        if self.task_runner is not None:
+            run.runner = self.task_runner.duplicate().__enter__()
+        return run
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+
+class Flow(BaseFlow[P, R]):
+    """A sync function that starts tasks. Made by `@flow`."""
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(self, *args: Any, wait_for: Iterable[Any], **kwargs: Any) -> R: ...
+    @overload
+    def __call__(
+        self, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = ..., **kwargs: Any
+    ) -> State[R]: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the flow on the calling thread, and return when all that it started has ended.
+
+        Args:
+            *args: Arguments of the function; in a subflow, futures among them are waited for.
+            **kwargs: Likewise; and `return_state=True` for the final state instead of the result; and, in a subflow,
+                `wait_for`.
+
+        Returns:
+            What the function returned; states and futures in it decide about the final state, and stay states.
+
+        Raises:
+            ParameterBindError: the call does not fit.
+            CancelledRun: the run was cancelled.
+            FailedRun: a child failed and nobody looked at it, unless the child's own exception is there to be raised.
+        """
+        wait_for, return_state = kwargs.pop("wait_for", None), kwargs.pop("return_state", False)
+        run = self.begin(Engine.current(), args, kwargs)
+        see_through(run, args, kwargs, wait_for)
+        return outcome_of_flow(run, return_state=return_state)
+
+    def start(self, engine: Engine, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FlowFuture[R]:
+        """Start a run in a thread of its own. See `Engine.start`."""
+        run = self.begin(engine, args, kwargs)
+        context = copy_context()
+
+        def body() -> None:
+            try:
+                context.run(see_through, run, args, kwargs, None)
+            finally:
+                engine.let_go(thread)
+
+        thread = Thread(target=body, name=f"millrace-{self.name}", daemon=True)
+        engine.keep(thread)
+        thread.start()
+        return FlowFuture[R].of(run)  # type: ignore[return-value]
+
+
+class AsyncFlow(BaseFlow[P, R]):
+    """A coroutine function that starts tasks. Made by `@flow`."""
+
+    is_async = True
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def __call__(self, *args: Any, wait_for: Iterable[Any], **kwargs: Any) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def __call__(
+        self, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = ..., **kwargs: Any
+    ) -> Coroutine[Any, Any, State[R]]: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the flow in the calling task, on whatever loop that runs: `await my_flow(x)`.
+
+        In the body of a sync flow or task there is nothing to await with: there the call blocks and gives the result.
+
+        Args:
+            *args: Arguments of the function; in a subflow, futures among them are waited for.
+            **kwargs: Likewise; and `return_state=True` for the final state instead of the result; and, in a subflow,
+                `wait_for`.
+
+        Returns:
+            A coroutine that gives what the function returned, once all that it started has ended.
+
+        Raises:
+            ParameterBindError: the call does not fit.
+            CancelledRun: (when awaited) the run was cancelled through the engine.
+
+        Cancellation: of the caller cancels the body and all children; when they have ended the run is CRASHED, and the
+        cancellation goes on up.
+        """
+        wait_for, return_state = kwargs.pop("wait_for", None), kwargs.pop("return_state", False)
+        self.shape.by_name(args, kwargs)  # a wrong call is told where it is made, not where it is awaited
+        if call_blocks(self.name):
+            engine = Engine.current()
+            run = self.begin(engine, args, kwargs)
+            self._start_on(engine, run, args, kwargs, wait_for)
+            FlowFuture[R].of(run).wait()
+            return outcome_of_flow(run, return_state=return_state)
+        return self._call(args, kwargs, wait_for, return_state=return_state)
+
+    async def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, *, return_state: bool) -> Any:
+        run = self.begin(Engine.current(), args, kwargs)
+        await see_through_async(run, args, kwargs, wait_for)
+        return outcome_of_flow(run, return_state=return_state)
+
+    def start(self, engine: Engine, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FlowFuture[R]:
+        """Start a run on the running loop, else on the engine's own. See `Engine.start`."""
+        run = self.begin(engine, args, kwargs)
+        if asyncio._get_running_loop() is None:
+            self._start_on(engine, run, args, kwargs, None)
+        else:
+            _start_task(engine, run, args, kwargs, None, copy_context())
+        return FlowFuture[R].of(run)  # type: ignore[return-value]
+
+    def _start_on(
+        self, engine: Engine, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
+    ) -> None:
+        context = copy_context()
+        lane = run.parent.lane_for_async() if run.parent is not None else engine.own_lane()
+        lane.post(lambda: _start_task(engine, run, args, kwargs, wait_for, context))
+
+
+def _start_task(
+    engine: Engine, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, context: Context
+) -> None:
+    """Run a flow in a task of its own, on the running loop."""
+    body = _to_the_end(see_through_async(run, args, kwargs, wait_for))
+    task = asyncio.get_running_loop().create_task(body, context=context)
+    engine.keep(task)
+    task.add_done_callback(engine.let_go)
+
+
+async def _to_the_end(body: Coroutine[Any, Any, None]) -> None:
+    """A background run's errors are in its state; its task has nobody to raise them to."""
+    try:
+        await body
+    except Exception:  # noqa: BLE001, S110  # recorded by the run before it was raised
+        pass
+
+
+# How a run is seen through.
+
+
+def see_through(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
+    """Run a sync flow on this thread, from admission to the end.
+
+    Raises:
+        BaseException: what interrupted the body or the wait for its children, after it was recorded.
+    """
+    run.outer_loop = asyncio._get_running_loop()
+    outer = None if run.parent is None else run.parent.loop_lane
+    if outer is not None and not outer.here:
+        run.loop_lane = outer  # the loop around it is free to run async tasks; the one it blocks is not
+    now = run.engine.now
+    run.ask(Admit(now()))
+    value: Any = None
+    error: BaseException | None = None
+    try:
+        inputs = _inputs(run, args, kwargs, wait_for)
+        if inputs is not None:
+            for upstream, _ in inputs.upstreams:
+                if not upstream.done:
+                    refuse_to_block(upstream, f"{run.name}, with a future that is not done", "await the future first")
+                    with upstream.lend():
+                        block_until_done(upstream, None)
+            args, kwargs = _resolved(inputs, args, kwargs)
+        value = copy_context().run(_call, run, args, kwargs)
+    except BaseException as raised:  # noqa: BLE001  # whatever a body raises is its run's outcome
+        error = raised
+    try:
+        if _is_crash(error):
+            run.interrupt(_why(error))
+        run.join()
+        if error is None:
+            value = resolve_futures_to_states(value)
+    except BaseException as raised:  # noqa: BLE001  # an interrupt of the wait, mostly
+        error = raised
+        run.interrupt(_why(error))
+        run.join()
+    _end(run, value, error)
+    if error is not None and _is_crash(error):
+        raise error
+
+
+async def see_through_async(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
+    """Run an async flow in this task, from admission to the end.
+
+    Raises:
+        BaseException: what interrupted the body or the wait for its children, after it was recorded.
+    """
+    run.loop_lane = run.engine.lane_here()
+    run.ask(Admit(run.engine.now()))
+    value: Any = None
+    error: BaseException | None = None
+    body = run.handle = Interruptible()
+    try:
+        inputs = _inputs(run, args, kwargs, wait_for)
+        if inputs is not None:
+            for upstream, _ in inputs.upstreams:
+                await wait_until_done(upstream, run.loop_lane)
+            args, kwargs = _resolved(inputs, args, kwargs)
+        value = await _call_async(copy_context(), run, args, kwargs)
+    except BaseException as raised:  # noqa: BLE001  # whatever a body raises is its run's outcome
+        error = raised
+    run.handle = None
+    wanted_elsewhere = body.close()
+    try:
+        if _is_crash(error):
+            run.interrupt(_why(error))
+        elif run.live:
+            await run.join_async()
+    except BaseException as raised:  # noqa: BLE001  # a cancellation of the wait
+        error, wanted_elsewhere = raised, True
+        run.interrupt(_why(error))
+    while run.live:
+        try:
+            with CancelScope(shield=True):
+                await run.join_async()
+        except asyncio.CancelledError as again:
+            error, wanted_elsewhere = again, True
+    cancelled_here = run.type is StateType.CANCELLING and not wanted_elsewhere
+    if error is None:
+        try:
+            value = await _states(value, run)
+        except BaseException as raised:  # noqa: BLE001  # a cancellation of the wait for a future of another scope
+            error, wanted_elsewhere = raised, True
+    _end(run, value, error)
+    if error is not None and _is_crash(error) and not (cancelled_here and isinstance(error, asyncio.CancelledError)):
+        raise error
+
+
+async def _states(value: Any, run: FlowRun) -> Any:
+    """A returned value with its futures replaced by states; those of this scope have ended, others are waited for."""
+    if holds_futures(value):
+        for future in futures_in(value):
+            await wait_until_done(future.source, run.engine.lane_here())
+        return resolve_futures_to_states(value)
+    return value
+
+
+def _call(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    CURRENT.set(run)
+    if run.tags:
+        TAGS.set(run.tags)
+    assert run.flow is not None  # the engine's own scope has no body
+    return run.flow.fn(*args, **kwargs)
+
+
+@types.coroutine
+def _call_async(
+    context: Context, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Generator[Any, Any, Any]:
+    coroutine: Coroutine[Any, Any, Any] = context.run(_call, run, args, kwargs)
+    try:
+        waits_for = context.run(coroutine.send, None)
+    except StopIteration as stop:
+        return stop.value
+    return (yield from drive(context, coroutine, waits_for))
+
+
+def _inputs(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> Inputs | None:
+    if run.flow is None or run.parent is None:
+        if wait_for is not None:
+            raise ConfigurationError("wait_for", wait_for, "nothing, for a flow that is not called inside another one")
+        return None
+    return scan(run.flow.shape.name_of, args, kwargs, wait_for, run.parent)
+
+
+def _resolved(inputs: Inputs, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    for upstream, failure_allowed in inputs.upstreams:
+        state = upstream.state
+        if state.type is not StateType.COMPLETED and not (failure_allowed and state.type is StateType.FAILED):
+            raise UpstreamTaskError(upstream.name, state)
+    resolved, named = inputs.resolve(args, kwargs)
+    return resolved, dict(named)
+
+
+def _is_crash(error: BaseException | None) -> bool:
+    return error is not None and not isinstance(error, Exception)
+
+
+def _why(error: BaseException | None) -> str:
+    return f"its flow run was interrupted by {type(error).__name__}"
+
+
+def _end(run: FlowRun, value: Any, error: BaseException | None) -> None:
+    """Tell the supervisor what the body came to, and give back what the run held."""
+    now = run.engine.now()
+    message: Message = Returned(value, now) if error is None else stopped(error, now)
+    if run.runner is not None:
+        run.runner.__exit__(None, None, None)
+    run.tell(message)
+    run.engine.discharge(run)
+
+
+def outcome_of_flow(run: FlowRun, *, return_state: bool) -> Any:
+    """What calling a flow gives: the final state, or the result."""
+    if return_state:
+        run.see()
+        return run.state
+    return take(run, raise_on_failure=True)
+
+
+class FlowDecorator:
+    """`@flow(...)` with its options, waiting for the function."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]]) -> AsyncFlow[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R]) -> Flow[P, R]: ...
+    def __call__(self, fn: Callable[..., Any]) -> Any:
+        """Make a flow of a function."""
+        return _make(fn, self._options)
+
+
+@overload
+def flow(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFlow[P, R]: ...
+@overload
+def flow(fn: Callable[P, R], /) -> Flow[P, R]: ...
+@overload
+def flow(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    version: str | None = None,
+    task_runner: TaskRunner | None = None,
+) -> FlowDecorator: ...
+def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a flow of a function or coroutine function; `@flow` or `@flow(...)`.
+
+    Args:
+        fn: The function.
+        **options: `name`, for people, by default the function's; `description`, by default its docstring; `version`;
+            `task_runner`, where submitted tasks run, by default the flow's loop for async ones and threads for sync ones.
+
+    Returns:
+        The flow: called like the function, or started in the background with `Engine.start`.
+
+    Raises:
+        FlowDefinitionError: it is not a function.
+        ReservedArgumentError: a parameter is named `return_state` or `wait_for`.
+        ConfigurationError: an option has the wrong type.
+    """
+    return FlowDecorator(options) if fn is None else _make(fn, options)
+
+
+def _make(fn: object, options: dict[str, Any]) -> Flow[Any, Any] | AsyncFlow[Any, Any]:
+    if isinstance(fn, BaseFlow):
+        raise FlowDefinitionError(f"@flow on {fn!r}, which is a flow already; use with_options() to change it.")
+    if inspect.iscoroutine(fn) or not callable(fn) or inspect.isclass(fn):
+        raise FlowDefinitionError(f"@flow on {fn!r}, a {type(fn).__name__}: expected a function or coroutine function.")
+    kind = AsyncFlow if inspect.iscoroutinefunction(fn) else Flow
+    return kind(fn, **options)
+
+
+@overload
+def run(flow: AsyncFlow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+@overload
+def run(flow: Flow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+def run(flow: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """Run a flow from plain code: an async one in a uvloop loop of its own, a sync one on this thread.
+
+    Ctrl-C cancels the flow and everything it started, waits for that, and raises `KeyboardInterrupt`.
+
+    Args:
+        flow: The flow.
+        *args: Its positional arguments.
+        **kwargs: Its keyword arguments.
+
+    Returns:
+        What calling the flow gives.
+
+    Raises:
+        FlowDefinitionError: it is not a flow.
+        BlockingCallOnLoop: a loop runs on this thread already; `await` the flow there.
+    """
+    if not isinstance(flow, BaseFlow):
+        hint = " Pass the flow itself, not a call of it." if inspect.iscoroutine(flow) else " Decorate it with @flow."
+        if inspect.iscoroutine(flow):
+            flow.close()
+        raise FlowDefinitionError(f"run() of {flow!r}, a {type(flow).__name__}: expected a flow.{hint}")
+    if isinstance(flow, Flow):
+        return flow(*args, **kwargs)
+    if asyncio._get_running_loop() is not None:
+        raise BlockingCallOnLoop(f"run({flow.name}, ...)", f"await {flow.name}(...)")
+    return run_in_new_loop(lambda: flow(*args, **kwargs))

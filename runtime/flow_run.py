@@ -1,0 +1,355 @@
+"""Flow runs with hands: the supervisor of the lower floor, and the scope of all that the flow starts.
+
+Decides where a scope's runs are executed and what numbers they get; everything about states is decided by the supervisor. A
+scope is left only when its last child has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from contextvars import copy_context
+from threading import Lock
+from time import monotonic
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from millrace.actors.errors import EngineClosed
+from millrace.actors.instructions import IDLE, SETTLE, STOP_CHILDREN, Notify, Order
+from millrace.actors.messages import Cancel, ChildEnded, ChildSeen, Interrupt, Spawned, Stopped
+from millrace.actors.outcomes import exception_to_crashed_state
+from millrace.actors.states import StateType
+from millrace.actors.supervisor import Supervisor
+from millrace.runtime.context import CURRENT, TAGS
+from millrace.runtime.future_list import FutureList
+from millrace.runtime.here_lanes import ThreadHere
+from millrace.runtime.inputs import scan
+from millrace.runtime.lending import lend
+from millrace.runtime.mapping import Cursor, Plan
+from millrace.runtime.names import random_name
+from millrace.runtime.runs import TaskRun, TaskSite, blocks_here
+from millrace.runtime.tracking import FlowRunResult, Tracker
+from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
+
+if TYPE_CHECKING:
+    from millrace.runtime.engine import Engine
+    from millrace.runtime.flow import Flow
+    from millrace.runtime.lanes import Lane
+    from millrace.runtime.loop_lane import LoopLane
+    from millrace.runtime.runners import TaskRunner
+    from millrace.runtime.task import Task
+
+_FAILURES = (StateType.FAILED, StateType.CRASHED)
+
+
+class FlowRun(Supervisor["TaskRun | FlowRun"]):
+    """A run of a flow, and the scope of all that it starts.
+
+    Users read `uuid`, `name`, `state`, `parameters`, `tags` and `counts()`, and call `cancel()`.
+    """
+
+    __slots__ = (
+        "_cursors", "_lock", "_next_id", "_sites", "blocks", "engine", "flow", "handle", "joiner", "loop_lane",
+        "outer_loop", "parameters", "parent", "parent_task_run", "runner", "tags", "tracker",
+    )  # fmt: skip
+
+    is_flow: ClassVar = True
+
+    def __init__(
+        self, engine: Engine, flow: Flow[Any, Any] | None, parameters: dict[str, Any], *, blocks: bool = False
+    ) -> None:
+        number = engine.ids.fresh()
+        super().__init__(number, random_name(number) if flow else "engine", engine.now(), engine.journal)
+        self.engine = engine
+        self.flow = flow  # None: the engine's own scope, for tasks outside of any flow
+        self.parameters = parameters
+        self.parent: FlowRun | None = None  # the scope it was started in
+        self.parent_task_run: int | None = None
+        self.tags: frozenset[str] = TAGS.get()
+        self.blocks = blocks  # the body is sync: it runs in the calling thread, and waiting blocks that
+        self.outer_loop: asyncio.AbstractEventLoop | None = None  # ran on the thread of a sync body when that began
+        self.loop_lane: LoopLane | None = None  # where async tasks run; a sync scope gets one when it needs it
+        self.runner: TaskRunner | None = None  # None: the engine's own lanes
+        self.handle: Any = None  # cancels the body, while it can be cancelled
+        self.joiner: ThreadWaiter | LoopWaiter | None = None  # waits for the last child
+        self.tracker = Tracker()
+        self._lock = Lock()  # guards the numbering
+        self._next_id = number + 1
+        self._sites: dict[int, TaskSite] = {}  # by id of the task; the site holds the task
+        self._cursors: dict[int, Cursor] = {}  # maps that have not started all their runs, by first id
+
+    @property
+    def uuid(self) -> UUID:
+        """The run's id as users see it."""
+        return UUID(int=self.id)
+
+    @property
+    def scope(self) -> FlowRun:
+        """The scope of what is started here: this."""
+        return self
+
+    @property
+    def flow_id(self) -> int | None:
+        return None if self.flow is None else self.id
+
+    # Starting children.
+
+    def site(self, task: Task[Any, Any]) -> TaskSite:
+        """The task as it stands in this run."""
+        site = self._sites.get(id(task))
+        if site is None:
+            site = self._sites.setdefault(id(task), TaskSite(task, self))
+        return site
+
+    def number(self, site: TaskSite, count: int = 1) -> tuple[int, int]:
+        """The first id and the first key for so many new runs of a task."""
+        with self._lock:
+            run_id, key = self._next_id, site.calls
+            self._next_id += count
+            site.calls += count
+        return run_id, key
+
+    def start_run(
+        self,
+        task: Task[Any, Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        wait_for: Any,
+        lane: Lane,
+        *,
+        in_line: bool,
+    ) -> TaskRun:
+        """Make a run of a task and count it as a child.
+
+        Args:
+            task: The task.
+            args: Positional arguments; they fit.
+            kwargs: Keyword arguments; they fit.
+            wait_for: Dependencies without data.
+            lane: Where it is to run.
+            in_line: Put it in line as soon as what it waits for has ended; else that is the caller's to do.
+
+        Raises:
+            EngineClosed: this run has ended, or its engine is closing.
+            InputResolutionError: an argument could not be looked into.
+        """
+        self.check_open(f"start task '{task.name}'")
+        site = self.site(task)
+        inputs = scan(task.shape.name_of, args, kwargs, wait_for, self)
+        run_id, key = self.number(site)
+        current = CURRENT.get()
+        tags = TAGS.get()
+        run = TaskRun(
+            site,
+            run_id,
+            key,
+            None if current is None or current.is_flow else current.id,
+            args,
+            kwargs,
+            copy_context(),
+            task.tags | tags if tags else task.tags,
+            lane,
+            inputs,
+        )
+        self.tell(Spawned(1, (run,)))
+        if run.unready:
+            run.watch_upstreams()
+        elif in_line:
+            lane.dispatch(run)
+        return run
+
+    def start_map(self, task: Task[Any, Any], plan: Plan, wait_for: Any, lane: Lane) -> FutureList[Any]:
+        """Put a run of a task for every item in line.
+
+        Raises:
+            EngineClosed: this run has ended, or its engine is closing.
+        """
+        self.check_open(f"map task '{task.name}'")
+        site = self.site(task)
+        first_id, first_key = self.number(site, plan.size)
+        current = CURRENT.get()
+        cursor = Cursor(
+            site,
+            plan,
+            first_id,
+            first_key,
+            parent=None if current is None or current.is_flow else current.id,
+            context=copy_context(),
+            tags=task.tags | TAGS.get(),
+            lane=lane,
+            wait_for=None if wait_for is None else list(wait_for),
+        )
+        futures: FutureList[Any] = FutureList(cursor=cursor)
+        cursor.bind(futures)
+        if plan.size:
+            self._cursors = {number: each for number, each in self._cursors.items() if each.more} | {first_id: cursor}
+            self.tell(Spawned(plan.size))
+            lane.dispatch_map(cursor)
+        return futures
+
+    def check_open(self, attempted: str) -> None:
+        """Check that something can be started here.
+
+        Raises:
+            EngineClosed: the flow run has ended; or, outside of flows, the engine is closing.
+        """
+        if self.ended:
+            raise EngineClosed(f"{attempted} in flow run '{self.name}', which has ended")
+        if self.flow is None and self.engine.closed:
+            raise EngineClosed(attempted)
+
+    # Acting for the supervisor.
+
+    def perform(self, order: Order) -> None:
+        if order is IDLE:
+            joiner, self.joiner = self.joiner, None
+            if joiner is not None:
+                joiner.notify()
+        elif order is STOP_CHILDREN:
+            self._stop_children()
+        elif order is SETTLE:
+            self._settle_up()
+        elif isinstance(order, Notify):
+            order.watcher.notify(self)
+
+    def _stop_children(self) -> None:
+        if self.type is StateType.CANCELLING and self.handle is not None:
+            self.handle.cancel_soon()
+        for cursor in tuple(self._cursors.values()):
+            cursor.cancel()
+        for child in reversed(tuple(self.children.values())):
+            child.cancel(self.stopping)
+        if self.joiner is not None:
+            self.joiner.notify()  # it waits with patience only as long as nothing is being stopped
+
+    def _settle_up(self) -> None:
+        watchers, self.watchers = self.watchers, None
+        self._sites, self._cursors = {}, {}
+        self.tracker = Tracker()
+        for watcher in watchers or ():
+            watcher.notify(self)
+        if self.parent is not None:
+            self.parent.tell(ChildEnded(self))
+
+    def cancel_lane(self, lane: Lane | None) -> None:
+        """Cancel the children on one lane."""
+        for cursor in tuple(self._cursors.values()):
+            if cursor.lane is lane:
+                cursor.cancel()
+        for child in tuple(self.children.values()):
+            if isinstance(child, TaskRun) and child.lane is lane:
+                child.cancel("Its task runner cancelled all runs.")
+
+    def wake_at(self, at: int, run: TaskRun) -> None:
+        """Put a run in line at a time."""
+        self.engine.timers.call_at(at, lambda: run.lane.dispatch(run), lambda: self._lane_that_turns(run))
+
+    def _lane_that_turns(self, run: TaskRun) -> LoopLane:
+        """A lane whose loop is not blocked by the very call that waits for the time."""
+        lane = self.lane_for_async()
+        return self.engine.own_lane() if lane.here and isinstance(run.lane, ThreadHere) else lane
+
+    def cancel(self, reason: str = "It was cancelled.") -> None:
+        """Cancel the run: its children, then its body; it ends CANCELLED. From any thread; returns at once."""
+        self.tell(Cancel(reason, self.engine.now()))
+
+    def give_up(self, reason: str) -> None:
+        """End the run although its body goes on."""
+        self.tell(Stopped(exception_to_crashed_state(RuntimeError(reason)), self.engine.now()))
+
+    def interrupt(self, reason: str) -> None:
+        """The body was interrupted from outside: cancel the children."""
+        self.tell(Interrupt(reason, self.engine.now()))
+
+    # Leaving the scope.
+
+    def join(self) -> None:
+        """Block this thread until the last child has ended; those that do not stop when told to are given up in time."""
+        patience = _Patience(self)
+        while self.live:
+            waiter = ThreadWaiter()
+            self.joiner = waiter
+            if self.live:
+                with lend():
+                    in_time = waiter.wait(patience.left())
+                if not in_time:
+                    patience.end()
+
+    async def join_async(self) -> None:
+        """Wait until the last child has ended; those that do not stop when told to are given up in time.
+
+        Cancellation: only the wait ends.
+        """
+        patience = _Patience(self)
+        while self.live:
+            waiter = LoopWaiter(self.engine.lane_here())
+            self.joiner = waiter
+            if self.live:
+                try:
+                    async with asyncio.timeout(patience.left()):
+                        await waiter.wait()
+                except TimeoutError:
+                    patience.end()
+
+    # As a future's source.
+
+    def see(self) -> None:
+        """Somebody takes the outcome: a failure counts as looked at from now on."""
+        if not self.looked_at:
+            self.looked_at = True
+            if self.type in _FAILURES and self.parent is not None:
+                self.parent.tell(ChildSeen(self))
+
+    def remember(self, value: Any) -> None:
+        """The result goes to the user. Results of flows are not tracked by identity."""
+
+    @property
+    def reference(self) -> FlowRunResult:
+        """What a dependency on this run is recorded as."""
+        return FlowRunResult(self.uuid)
+
+    def waiting_lane(self) -> LoopLane:
+        """The lane of the running loop."""
+        return self.engine.lane_here()
+
+    def blocks_here(self) -> bool:
+        """Whether blocking this thread would hold up a loop that the run needs, or one for no reason."""
+        return blocks_here(self)
+
+    def lend(self) -> AbstractContextManager[None]:
+        """What to block in."""
+        return lend()
+
+    def lane_for_async(self) -> LoopLane:
+        """Where async tasks of this scope run: the loop of the flow, else the caller's, else the engine's own."""
+        lane = self.loop_lane
+        if lane is None:
+            if self.flow is None and asyncio._get_running_loop() is not None:
+                return self.engine.lane_here()  # outside of any flow the caller's loop is the one, whichever it is
+            lane = self.engine.own_lane()
+            if self.flow is not None:
+                self.loop_lane = lane
+        return lane
+
+
+class _Patience:
+    """How long the end of a scope waits for children that were told to stop."""
+
+    def __init__(self, run: FlowRun) -> None:
+        self._run = run
+        self._until: float | None = None
+
+    def left(self) -> float | None:
+        """Seconds to wait; None, without limit, as long as nothing is being stopped."""
+        if not self._run.stopping:
+            return None
+        if self._until is None:
+            self._until = monotonic() + self._run.engine.grace_seconds
+        return max(0.0, self._until - monotonic())
+
+    def end(self) -> None:
+        """The time is over: give up the children that are left. Their bodies may go on; nobody listens to them."""
+        self._until = None
+        for child in tuple(self._run.children.values()):
+            child.give_up(f"It did not stop within {self._run.engine.grace_seconds:g} seconds of being cancelled.")

@@ -1,0 +1,217 @@
+"""Futures: handles on runs that have been started.
+
+Decides how an outcome is taken, in sync and async code, and that a blocking wait on a loop's own thread is refused. Does not
+know how runs are executed: a future stands in front of a *source*, which is a run of the engine's or the stand-in for a
+promise that somebody else keeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+from collections.abc import Callable, Generator
+from typing import Any, Generic, Literal, TypeVar, cast, overload
+from uuid import UUID
+
+from millrace.actors.errors import BlockingCallOnLoop
+from millrace.actors.messages import Watch
+from millrace.actors.states import State
+from millrace.runtime.sources import PromiseSource, Source
+from millrace.runtime.waiting import CallbackWatcher, block_until_done, wait_until_done
+
+R = TypeVar("R")
+
+_logger = logging.getLogger("millrace.futures")
+
+
+def take(source: Source, *, raise_on_failure: bool) -> Any:
+    """Take the outcome of a run that has ended: its result, or what it raised.
+
+    Raises:
+        UnfinishedRun: it never started, because something it depends on did not complete.
+    """
+    source.see()
+    try:
+        value = source.state.result(raise_on_failure=raise_on_failure)
+        source.remember(value)
+        return value
+    finally:
+        # The frame of an exception raised here must not hold the run that holds the exception.
+        del source
+
+
+def refuse_to_block(source: Source, call: str, instead: str) -> None:
+    """Raise where blocking this thread would hold up a loop: the one the run needs, or one for no reason.
+
+    Raises:
+        BlockingCallOnLoop: it would.
+    """
+    if source.blocks_here():
+        raise BlockingCallOnLoop(call, instead)
+
+
+class Future(Generic[R]):
+    """A handle on a run that has been started; given out by `submit`, `map` and `Engine.start`.
+
+    `await future` gives the run's result or raises what it raised; `result()` does the same in sync code. Dropping a future
+    neither stops nor loses the run.
+
+    A task runner of one's own makes futures around promises of its own.
+
+    Args:
+        promise: A `concurrent.futures.Future` or `asyncio.Future` that comes to the run's final `State`, or to its result.
+        task_run_id: The id of the task run.
+    """
+
+    __slots__ = ("__weakref__", "_source")
+
+    def __init__(
+        self,
+        promise: concurrent.futures.Future[Any] | asyncio.Future[Any],
+        task_run_id: UUID,
+    ) -> None:
+        self._source: Source = PromiseSource(promise, task_run_id)
+
+    @classmethod
+    def of(cls, source: Source) -> Future[R]:
+        """The future of a run."""
+        future = cls.__new__(cls)
+        future._source = source
+        return future
+
+    @property
+    def source(self) -> Any:
+        """The run itself, or the stand-in for a promise."""
+        return self._source
+
+    @property
+    def task_run_id(self) -> UUID:
+        """The id of the run."""
+        return self._source.uuid
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        return self._source.name
+
+    @property
+    def state(self) -> State[R]:
+        """The run's state at this moment. A final one counts as looked at once it is taken."""
+        source = self._source
+        if source.done:
+            source.see()
+        return source.state
+
+    def done(self) -> bool:
+        """Whether the run has ended."""
+        return self._source.done
+
+    def cancel(self) -> bool:
+        """Ask for the end of the run: at once if its body does not run yet, else at the body's next await.
+
+        Returns:
+            Whether there was something to cancel: False when the run had ended before.
+        """
+        if self._source.done:
+            return False
+        self._source.cancel("It was cancelled through its future.")
+        return True
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block this thread until the run has ended.
+
+        Args:
+            timeout: Seconds; None for no limit.
+
+        Returns:
+            Whether it has ended.
+
+        Raises:
+            BlockingCallOnLoop: this is the thread of a loop; use `await future.wait_async()` there.
+        """
+        source = self._source
+        if source.done:
+            return True
+        refuse_to_block(source, "Future.wait()", "await future.wait_async()")
+        with source.lend():
+            return block_until_done(source, timeout)
+
+    @overload
+    def result(self, timeout: float | None = None, *, raise_on_failure: Literal[True] = True) -> R: ...
+    @overload
+    def result(self, timeout: float | None = None, *, raise_on_failure: bool) -> R | BaseException: ...
+    def result(self, timeout: float | None = None, *, raise_on_failure: bool = True) -> R | BaseException:
+        """Block this thread until the run has ended, and take its result.
+
+        Args:
+            timeout: Seconds; None for no limit.
+            raise_on_failure: Raise what the run raised; else it is returned.
+
+        Raises:
+            TimeoutError: the run has not ended in time; it goes on.
+            BlockingCallOnLoop: this is the thread of a loop; use `await future` there.
+            UnfinishedRun: the run never started, because something it depends on did not complete.
+            CancelledRun: the run was cancelled.
+        """
+        source = self._source
+        if not source.done:
+            refuse_to_block(source, "Future.result()", "await future")
+            with source.lend():
+                if not block_until_done(source, timeout):
+                    raise TimeoutError(f"Task run '{source.name}' has not ended within {timeout} seconds; it goes on.")
+        return cast("R | BaseException", take(source, raise_on_failure=raise_on_failure))
+
+    async def wait_async(self, timeout: float | None = None) -> State[R]:
+        """Wait for the end of the run; never raises what the run raised.
+
+        Args:
+            timeout: Seconds; None for no limit.
+
+        Returns:
+            The run's state: its final one unless the time ran out.
+
+        Cancellation: only the wait ends.
+        """
+        source = self._source
+        if not source.done:
+            try:
+                async with asyncio.timeout(timeout):
+                    await wait_until_done(source, source.waiting_lane())
+            except TimeoutError:
+                return source.state
+        return self.state
+
+    def __await__(self) -> Generator[Any, Any, R]:
+        """The run's result, or what it raised. Cancellation: only the wait ends, the run goes on."""
+        source = self._source
+        if not source.done:
+            yield from wait_until_done(source, source.waiting_lane()).__await__()
+        return cast("R", take(source, raise_on_failure=True))
+
+    def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
+        """Call a function with this future once the run has ended; at once if it has.
+
+        It is called by the thread that ended the run. What it raises is logged and stops nothing.
+        """
+        self._source.tell(Watch(CallbackWatcher(lambda: self._call_back(fn))))
+
+    def _call_back(self, fn: Callable[[Future[R]], object]) -> None:
+        try:
+            fn(self)
+        except Exception:
+            _logger.exception("Done callback %r of task run '%s' raised.", fn, self._source.name)
+
+    def __repr__(self) -> str:
+        return f"<Future of {self._source.name!r}: {self._source.state.name}>"
+
+
+class FlowFuture(Future[R]):
+    """A handle on a flow run that was started in the background."""
+
+    __slots__ = ()
+
+    @property
+    def flow_run_id(self) -> UUID:
+        """The id of the flow run."""
+        return self._source.uuid

@@ -1,0 +1,112 @@
+"""Here: the lanes of a direct call, whose body runs where the call was made.
+
+Decides nothing. A direct call sees its own run through: it waits for what the run depends on and for the delays between
+attempts, and wakes when the run's actor, or a timer, puts the run in line again.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from millrace.actors.messages import Watch
+from millrace.runtime.attempt import execute
+from millrace.runtime.lending import lend
+from millrace.runtime.loop_lane import LoopLane, execute_async
+from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
+
+if TYPE_CHECKING:
+    from millrace.runtime.mapping import Cursor
+    from millrace.runtime.runs import TaskRun
+
+
+class _Here:
+    """What both kinds share: `dispatch` and the end of the run wake the caller."""
+
+    __slots__ = ("_guard", "_pending", "_waiter")
+
+    def __init__(self) -> None:
+        self._guard = Lock()
+        self._pending = False  # woken since the caller last looked
+        self._waiter: ThreadWaiter | LoopWaiter | None = None
+
+    def dispatch(self, _run: TaskRun) -> None:
+        """The run may be admitted: wake the caller."""
+        with self._guard:
+            self._pending = True
+            waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.notify()
+
+    notify = dispatch  # the end of the run wakes the caller too: there may be nothing left to dispatch
+
+    def dispatch_map(self, cursor: Cursor) -> None:
+        """Maps are never direct calls."""
+        raise NotImplementedError
+
+    def _expect(self, waiter: ThreadWaiter | LoopWaiter) -> bool:
+        """Set the waiter to wake; False if there is nothing to wait for any more."""
+        with self._guard:
+            pending, self._pending = self._pending, False
+            if not pending:
+                self._waiter = waiter
+            return not pending
+
+
+class ThreadHere(_Here):
+    """Sees a direct call of a sync task through, on the calling thread."""
+
+    __slots__ = ()
+
+    def stop(self, _run: TaskRun) -> None:
+        """The function cannot be stopped; the run ends when it returns."""
+
+    def see_through(self, run: TaskRun) -> None:
+        """Run the task's attempts until the run has ended, blocking in between where it has to wait."""
+        if not run.unready:
+            execute(run)
+        if run.done:
+            return
+        run.tell(Watch(self))
+        while not run.done:
+            waiter = ThreadWaiter()
+            if self._expect(waiter):
+                with lend():
+                    waiter.wait()
+            if not run.done:
+                execute(run)
+
+
+class LoopHere(_Here):
+    """Sees a direct call of an async task through, in the calling task."""
+
+    __slots__ = ("_lane",)
+
+    def __init__(self, lane: LoopLane) -> None:
+        super().__init__()
+        self._lane = lane
+
+    def stop(self, run: TaskRun) -> None:
+        """Cancel the body at its await."""
+        self._lane.stop(run)
+
+    async def see_through(self, run: TaskRun) -> None:
+        """Run the task's attempts until the run has ended, waiting in between where it has to.
+
+        Cancellation: ends the run, CRASHED if its body was running.
+        """
+        if not run.unready:
+            await execute_async(run)
+        if run.done:
+            return
+        run.tell(Watch(self))
+        try:
+            while not run.done:
+                waiter = LoopWaiter(self._lane)
+                if self._expect(waiter):
+                    await waiter.wait()
+                if not run.done:
+                    await execute_async(run)
+        except BaseException as error:
+            run.crash(error)
+            raise

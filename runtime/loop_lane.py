@@ -1,0 +1,160 @@
+"""The loop lane: async bodies on one event loop, and the engine's door into that loop from other threads.
+
+Decides the order of async runs on a loop and how long they may hold it: runs that never wait are taken one after another
+until a time budget is used up, then the loop gets a turn, so that a host's handlers stay responsive while a map of a
+million items runs. Maps take turns with each other and with single runs.
+
+Nothing is installed in the loop: no task factory, no signal handler, no policy. A lane belongs to one engine and one loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections import deque
+from collections.abc import Callable, Generator
+from contextvars import Context
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
+
+from millrace.actors.instructions import EXECUTE, Order
+from millrace.runtime.attempt import Suspended, admit, start
+
+if TYPE_CHECKING:
+    from millrace.runtime.mapping import Cursor
+    from millrace.runtime.runs import TaskRun
+
+BUDGET_SECONDS: Final = 0.002
+"""How long runs may hold the loop before it gets a turn."""
+
+CHUNK: Final = 16
+"""Runs taken from a map at a time, and between two looks at the clock."""
+
+
+class LoopLane:
+    """Runs async bodies on one event loop. See the module's docstring."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._ready: deque[TaskRun] = deque()
+        self._maps: deque[Cursor] = deque()
+        self._awake = False  # a worker is on its way, or takes runs right now; set by whoever brings work
+        self._calls: deque[Callable[[], None]] = deque()
+        self._called = False  # the loop has been asked to empty `_calls`
+
+    @property
+    def here(self) -> bool:
+        """Whether the calling code runs in this loop."""
+        return asyncio._get_running_loop() is self.loop
+
+    # From any thread.
+
+    def dispatch(self, run: TaskRun) -> None:
+        """Put a run in line."""
+        self._ready.append(run)
+        if not self._awake:
+            self._wake()
+
+    def dispatch_map(self, cursor: Cursor) -> None:
+        """Put all the runs of a map in line."""
+        self._maps.append(cursor)
+        if not self._awake:
+            self._wake()
+
+    def stop(self, run: TaskRun) -> None:
+        """Cancel the body of a run at its await."""
+        self.post(lambda: run.stop_body())
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Call something on the loop, soon; many calls cost one wake-up."""
+        self._calls.append(call)
+        if not self._called:
+            self._called = True
+            self._soon(self._run_calls)
+
+    def _wake(self) -> None:
+        self._awake = True
+        self._soon(self._start_worker)
+
+    def _soon(self, call: Callable[[], None]) -> None:
+        # An empty context: the handle must not keep alive what happened to be current here.
+        if self.here:
+            self.loop.call_soon(call, context=Context())
+        else:
+            try:
+                self.loop.call_soon_threadsafe(call, context=Context())
+            except RuntimeError:
+                if not self.loop.is_closed():
+                    raise
+                # A closed loop runs nothing any more, and whoever waited there is gone with it.
+
+    # On the loop.
+
+    def _run_calls(self) -> None:
+        calls = self._calls
+        self._called = False  # before the first call: what is posted from now on asks for another round
+        for _ in range(len(calls)):
+            calls.popleft()()
+
+    def _start_worker(self) -> None:
+        self.loop.create_task(self._work(), context=Context())
+
+    def _next(self) -> TaskRun | None:
+        """The next run; None when there is no work, and then the lane sleeps until some is brought."""
+        while True:
+            if self._ready:
+                return self._ready.popleft()
+            if self._maps:
+                cursor = self._maps.popleft()
+                self._ready.extend(cursor.take(CHUNK))
+                if cursor.more:
+                    self._maps.append(cursor)
+                continue
+            self._awake = False
+            # Looked at again after that: work brought in between was told that a worker is awake.
+            if not (self._ready or self._maps):
+                return None
+            self._awake = True
+
+    async def _work(self) -> None:
+        """Take runs until one has to wait for something; then that body keeps this task, and another worker goes on."""
+        until = perf_counter() + BUDGET_SECONDS
+        taken = 0
+        while (run := self._next()) is not None:
+            order = admit(run)
+            while order is EXECUTE:
+                begun = start(run)
+                if isinstance(begun, Suspended):
+                    self._start_worker()
+                    await _finish(run, begun)
+                    return
+                order = begun
+            if order is not None:
+                run.perform(order)
+            taken += 1
+            if taken % CHUNK == 0 and perf_counter() > until:
+                await _yield_to_loop()
+                until = perf_counter() + BUDGET_SECONDS
+
+
+async def execute_async(run: TaskRun) -> None:
+    """Run an async body in the task of the caller: from admission to the end, or to where it waits for its next attempt."""
+    await _finish(run, admit(run))
+
+
+async def _finish(run: TaskRun, order: Order | Suspended | None) -> None:
+    """See an attempt through, and the retries that follow it without a delay."""
+    while True:
+        if isinstance(order, Suspended):
+            order = await order
+        elif order is EXECUTE:
+            order = start(run)
+        else:
+            break
+    if order is not None:
+        run.perform(order)
+
+
+@types.coroutine
+def _yield_to_loop() -> Generator[None, Any, None]:
+    yield

@@ -1,0 +1,236 @@
+"""The offload: sync bodies on threads of the engine's own.
+
+Decides how many threads there are and which run each takes next. Threads are started when work comes and none is free, up to
+a limit; they end after a while without work, and none is there before something asks for one. The event loop's default
+executor is left alone: it belongs to the host.
+
+A worker that waits for other runs lends its place: while it blocks another thread may be started for it, so that nesting
+never runs out of workers, whatever the limit. A body that goes on after its run was cancelled is *abandoned*: its thread is
+busy, and counts, until the function returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread, current_thread
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from millrace.actors.errors import ConfigurationError
+from millrace.actors.task_run import TaskRunActor
+from millrace.runtime.attempt import execute
+from millrace.runtime.lending import set_lender
+from millrace.runtime.loop_lane import execute_async
+from millrace.runtime.loops import finish_loop, new_loop
+
+if TYPE_CHECKING:
+    from millrace.runtime.mapping import Cursor
+    from millrace.runtime.runs import TaskRun
+
+IDLE_SECONDS: Final = 10.0
+"""A thread without work for so long ends."""
+
+TURN_SECONDS: Final = 0.0005
+"""How long a thread takes runs from one map before it looks for other work."""
+
+
+@attrs.frozen
+class OffloadStats:
+    """The threads of an offload at one moment.
+
+    Args:
+        threads: Alive.
+        busy: Running a body, abandoned ones included.
+        lent: Blocked in a body that waits for other runs.
+        abandoned: Running a body whose run has ended already.
+        limit: How many may be busy and not lent.
+    """
+
+    threads: int
+    busy: int
+    lent: int
+    abandoned: int
+    limit: int
+
+
+class Offload:
+    """Threads for sync bodies. See the module's docstring.
+
+    Args:
+        limit: How many threads may run bodies at once.
+        name: Prefix of the threads' names.
+    """
+
+    def __init__(self, limit: int, name: str = "millrace") -> None:
+        self.limit = limit
+        self._name = name
+        self._work: SimpleQueue[TaskRun | Cursor | None] = SimpleQueue()  # None: end, if there are too many
+        self._lock = Lock()
+        self._threads: set[Thread] = set()
+        self._running: dict[Thread, TaskRun] = {}
+        self._loops: dict[Thread, asyncio.AbstractEventLoop] = {}  # of the workers that have run an async body
+        self._idle = 0  # threads that wait for work, or are about to
+        self._lent = 0
+        self._closed = False
+        self._made = 0
+
+    # From any thread.
+
+    def dispatch(self, run: TaskRun) -> None:
+        """Put a run in line."""
+        self._put(run)
+
+    def dispatch_map(self, cursor: Cursor) -> None:
+        """Put all the runs of a map in line."""
+        self._put(cursor)
+
+    def stop(self, run: TaskRun) -> None:
+        """Cancel an async body at its await. A sync one cannot be stopped: its run ends now, its thread is abandoned."""
+        if run.task.is_async:
+            handle = run.handle
+            if handle is not None:
+                handle.cancel_soon()
+        else:
+            run.abandon_body()
+
+    @contextmanager
+    def _lending(self) -> Iterator[None]:
+        with self._lock:
+            self._lent += 1
+        self._staff()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._lent -= 1
+
+    def stats(self) -> OffloadStats:
+        """The threads at this moment."""
+        with self._lock:
+            running = list(self._running.values())
+            return OffloadStats(
+                threads=len(self._threads),
+                busy=len(running),
+                lent=self._lent,
+                abandoned=sum(run.done for run in running),
+                limit=self.limit,
+            )
+
+    def close(self) -> None:
+        """End the threads. Blocks until those without a body have ended; one with an abandoned body ends when that returns."""
+        with self._lock:
+            self._closed = True
+            threads = list(self._threads)
+        for _ in threads:
+            self._work.put(None)
+        for thread in threads:
+            if thread not in self._running and thread is not current_thread():
+                thread.join()
+
+    def _put(self, source: TaskRun | Cursor) -> None:
+        self._work.put(source)
+        if self._work.qsize() > self._idle:
+            self._staff()
+
+    def _staff(self) -> None:
+        """Start a thread if there is work that no idle thread will take, and the limit allows."""
+        with self._lock:
+            if self._closed or self._work.qsize() <= self._idle or len(self._threads) - self._lent >= self.limit:
+                return
+            self._made += 1
+            thread = Thread(target=self._run, name=f"{self._name}-{self._made}", daemon=True)
+            self._threads.add(thread)
+        thread.start()
+
+    # On a worker thread.
+
+    def _run(self) -> None:
+        set_lender(self._lending)
+        me = current_thread()
+        while (source := self._next(me)) is not None:
+            if isinstance(source, TaskRunActor):
+                self._execute(source, me)
+            else:
+                self._execute_some(source, me)
+
+    def _next(self, me: Thread) -> TaskRun | Cursor | None:
+        """The next work; None when this thread is to end."""
+        if len(self._threads) - self._lent <= self.limit:
+            try:
+                source = self._work.get_nowait()
+            except Empty:
+                source = self._wait_for_work()
+            if source is not None:
+                return source
+        with self._lock:
+            self._threads.discard(me)
+        loop = self._loops.pop(me, None)
+        if loop is not None:
+            finish_loop(loop)
+        # Looked at again after that: work brought in between counted on this thread.
+        if self._work.qsize() > self._idle:
+            self._staff()
+        return None
+
+    def _wait_for_work(self) -> TaskRun | Cursor | None:
+        with self._lock:
+            self._idle += 1
+        try:
+            return self._work.get(timeout=IDLE_SECONDS)
+        except Empty:
+            return None
+        finally:
+            with self._lock:
+                self._idle -= 1
+
+    def _execute(self, run: TaskRun, me: Thread) -> None:
+        self._running[me] = run
+        try:
+            if run.task.is_async:
+                self._loop_of(me).run_until_complete(execute_async(run))
+            else:
+                execute(run)
+        finally:
+            del self._running[me]
+
+    def _loop_of(self, me: Thread) -> asyncio.AbstractEventLoop:
+        """The loop that a worker keeps for async bodies, so that what they open there can be used again."""
+        loop = self._loops.get(me)
+        if loop is None:
+            loop = self._loops[me] = new_loop()
+        return loop
+
+    def _execute_some(self, cursor: Cursor, me: Thread) -> None:
+        """Take runs from a map for a short while; other threads may take from it too, and other work gets its turn."""
+        if cursor.more:
+            self._put(cursor)
+        until = perf_counter() + TURN_SECONDS
+        while runs := cursor.take(1):
+            self._execute(runs[0], me)
+            if perf_counter() > until:
+                return
+
+
+def thread_limit(threads: int | None) -> int:
+    """How many threads may run bodies at once: as told, else `MILLRACE_THREADS`, else by the number of cores.
+
+    Raises:
+        ConfigurationError: it is no whole number, or less than 1.
+    """
+    chosen: object = os.environ.get("MILLRACE_THREADS") if threads is None else threads
+    if chosen is None:
+        return min(32, (os.cpu_count() or 1) + 4)
+    name = "MILLRACE_THREADS" if threads is None else "threads"
+    try:
+        number = int(str(chosen))
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise ConfigurationError(name, chosen, "a whole number, 1 or more")
+    return number

@@ -1,0 +1,82 @@
+"""Ports: what the engine takes from the world, so that a simulation can give something else.
+
+Decides nothing. A clock gives nanoseconds, an id source gives 128-bit numbers; both are plain callables, because they are
+called for every transition.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from threading import Lock
+from typing import Final
+from uuid import UUID
+
+from millrace.actors import ambient
+
+Clock = Callable[[], int]
+"""Nanoseconds since the epoch."""
+
+system_clock: Final[Clock] = time.time_ns
+
+_POOL_BYTES = 4096  # random bytes are drawn by the pool: a system call per id costs more than the id
+
+
+class IdSource:
+    """UUIDs of version 7 as numbers: they sort by time, and within a process they only grow.
+
+    A flow run's children are numbered from its own id upwards, so a child's id tells its flow run and its position, and is
+    made by an addition. The low 32 bits of a fresh id are zero: room for four thousand million children.
+
+    Source: RFC 9562, section 5.7, and its section 6.2 for the monotony.
+    """
+
+    CHILD_BITS: Final = 32
+
+    def __init__(self, clock: Clock, random: Callable[[int], bytes] = os.urandom) -> None:
+        self._clock = clock
+        self._random = random
+        self._pool = b""
+        self._used = 0
+        self._last = 0
+        self._lock = Lock()
+
+    def fresh(self) -> int:
+        """A new id."""
+        with self._lock:
+            drawn = self._draw()
+            milliseconds = self._clock() // 1_000_000 & 0xFFFF_FFFF_FFFF
+            high, low = drawn >> 30 & 0xFFF, drawn & 0x3FFF_FFFF
+            candidate = milliseconds << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low << self.CHILD_BITS
+            if candidate <= self._last:  # the same millisecond, or the clock was set back
+                candidate = self._last + (1 << self.CHILD_BITS)
+            self._last = candidate
+            return candidate
+
+    def fresh_uuid(self) -> UUID:
+        """A new id that is nobody's parent, as a UUID."""
+        number = self.fresh()
+        with self._lock:
+            return UUID(int=number | self._draw() & 0xFFFF_FFFF)
+
+    def _draw(self) -> int:
+        if self._used + 6 > len(self._pool):
+            self._pool = self._random(_POOL_BYTES)
+            self._used = 0
+        start = self._used
+        self._used += 6
+        return int.from_bytes(self._pool[start : start + 6], "big")
+
+
+def _fork_safe_ids() -> None:
+    """Give the child of a fork ids of its own."""
+    global system_ids  # noqa: PLW0603  # one per process, and a fork makes another process
+    system_ids = IdSource(system_clock)
+    ambient.install(now_ns=system_clock, new_id=system_ids.fresh_uuid)
+
+
+system_ids = IdSource(system_clock)
+ambient.install(now_ns=system_clock, new_id=system_ids.fresh_uuid)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fork_safe_ids)

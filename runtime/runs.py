@@ -1,0 +1,273 @@
+"""Runs with hands: the actors of the lower floor, and what the upper floor needs to act for them.
+
+Decides nothing; `perform` carries out what an actor instructs. A task run lets go of its arguments, context and coroutine
+as soon as it has ended, so that what is left of it is its record and its result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from millrace.actors.instructions import EXECUTE, READY, SETTLE, STOP_ATTEMPT, Notify, Order, WakeAt
+from millrace.actors.messages import Cancel, ChildEnded, ChildSeen, Stopped, UpstreamEnded, Watch
+from millrace.actors.outcomes import exception_to_crashed_state, exception_to_failed_state
+from millrace.actors.states import State, StateType
+from millrace.actors.task_run import TaskNode, TaskRunActor
+from millrace.runtime.context import CURRENT
+from millrace.runtime.inputs import Inputs
+from millrace.runtime.lending import lend
+from millrace.runtime.tracking import UNTRACKED, TaskRunInput, TaskRunResult
+
+if TYPE_CHECKING:
+    from millrace.runtime.attempt import Suspended
+    from millrace.runtime.engine import Engine
+    from millrace.runtime.flow_run import FlowRun
+    from millrace.runtime.lanes import Lane
+    from millrace.runtime.loop_lane import LoopLane
+    from millrace.runtime.task import Task
+
+_FAILURES = (StateType.FAILED, StateType.CRASHED)
+_NO_KWARGS: Mapping[str, Any] = {}
+
+
+class TaskSite(TaskNode):
+    """A task as it stands in one flow run: what all of its runs there share."""
+
+    __slots__ = ("calls", "fn", "now", "scope", "task")
+
+    def __init__(self, task: Task[Any, Any], scope: FlowRun) -> None:
+        super().__init__(task.name, scope, task.retry_policy)
+        self.task = task
+        self.scope = scope
+        self.fn = task.fn
+        self.now = scope.engine.now
+        self.calls = 0  # runs numbered so far; the next key. Guarded by the scope's lock
+
+    def make(
+        self,
+        run_id: int,
+        key: int,
+        parent: int | None,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        context: Context,
+        tags: frozenset[str],
+        lane: Lane,
+        inputs: Inputs | None,
+    ) -> TaskRun:
+        """Make a run of the task."""
+        return TaskRun(self, run_id, key, parent, args, kwargs, context, tags, lane, inputs)
+
+
+class TaskRun(TaskRunActor[TaskSite]):
+    """A run of a task.
+
+    Attributes that users read: `uuid`, `name`, `state`, `tags`, `run_count`, `task_inputs`, `parameters`.
+    """
+
+    __slots__ = ("args", "context", "granted", "handle", "inputs", "kwargs", "lane", "tags")
+
+    is_flow: ClassVar = False
+
+    def __init__(
+        self,
+        site: TaskSite,
+        run_id: int,
+        key: int,
+        parent: int | None,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        context: Context,
+        tags: frozenset[str],
+        lane: Lane,
+        inputs: Inputs | None = None,
+    ) -> None:
+        self.tags = tags
+        super().__init__(site, run_id, key, site.now(), parent, 0 if inputs is None else len(inputs.upstreams))
+        self.args = args  # empty again once the run has ended, and so is `kwargs`
+        self.kwargs = kwargs
+        self.context: Context = context  # a snapshot; each attempt runs in a copy. An empty one once the run has ended
+        self.lane = lane
+        self.inputs = inputs  # None: the arguments hold no futures, states or annotations, and nothing is depended on
+        self.handle: Suspended | None = None  # while an async body waits
+        self.granted = False  # admitted by another thread than the one that asked
+
+    @property
+    def scope(self) -> FlowRun:
+        """The flow run it belongs to."""
+        return self.node.scope
+
+    @property
+    def task(self) -> Task[Any, Any]:
+        """The task."""
+        return self.node.task
+
+    @property
+    def task_inputs(self) -> dict[str, list[TaskRunInput]]:
+        """What the run depends on, by parameter."""
+        names = self.node.task.shape.names
+        recorded = {} if self.inputs is None else self.inputs.sources
+        return {name: [] for name in names} | {name: list(found) for name, found in recorded.items()}
+
+    def arguments(self) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+        """The arguments for the body, with futures replaced by their results."""
+        if self.inputs is None:
+            return self.args, self.kwargs
+        return self.inputs.resolve(self.args, self.kwargs)
+
+    def bound_parameters(self) -> dict[str, Any]:
+        """The arguments by name, as the body sees them. Empty once the run has ended."""
+        if self.ended:
+            return {}
+        args, kwargs = self.arguments()
+        return self.node.task.shape.by_name(args, kwargs)
+
+    def perform(self, order: Order) -> None:
+        if order is SETTLE:
+            self._settle_up()
+        elif order is READY:
+            self.lane.dispatch(self)
+        elif order is EXECUTE:
+            self.granted = True
+            self.lane.dispatch(self)
+        elif isinstance(order, WakeAt):
+            self.node.scope.wake_at(order.at, self)
+        elif order is STOP_ATTEMPT:
+            self.lane.stop(self)
+        elif isinstance(order, Notify):
+            order.watcher.notify(self)
+
+    def _settle_up(self) -> None:
+        watchers, self.watchers = self.watchers, None
+        self._let_go()
+        if watchers is not None:
+            for watcher in watchers:
+                watcher.notify(self)
+        self.node.supervisor.tell(ChildEnded(self))
+
+    def _let_go(self) -> None:
+        self.args, self.kwargs, self.context = (), _NO_KWARGS, _EMPTY
+        if self.inputs is not None:
+            self.inputs = self.inputs.let_go()
+
+    def watch_upstreams(self) -> None:
+        """Be told of the end of each run that this one waits for. Once, when it is made."""
+        inputs = self.inputs
+        if inputs is not None:
+            for upstream, failure_allowed in inputs.upstreams:
+                upstream.tell(Watch(UpstreamLink(self, failure_allowed=failure_allowed)))
+
+    def fail_unstarted(self, error: Exception) -> None:
+        """End the run before its body, because its arguments cannot be used."""
+        self.tell(Stopped(exception_to_failed_state(error), self.node.now()))
+
+    def end_unstarted(self) -> None:
+        """End a run that nobody counts: its map was cancelled before it was made."""
+        self.ask(Cancel("Its map was cancelled.", self.node.now()))
+        self._let_go()
+
+    def crash(self, error: BaseException) -> None:
+        """End the run because what was to see it through was interrupted, or failed."""
+        self.tell(
+            Stopped(exception_to_crashed_state(error), self.node.now(), isinstance(error, asyncio.CancelledError))
+        )
+
+    def give_up(self, reason: str) -> None:
+        """End the run although its body goes on."""
+        self.tell(Stopped(exception_to_crashed_state(RuntimeError(reason)), self.node.now()))
+
+    @property
+    def blocks(self) -> bool:
+        """Whether its body is sync."""
+        return not self.node.task.is_async
+
+    # The two ways to stop a body.
+
+    def stop_body(self) -> None:
+        """Cancel an async body at its await. On its loop's thread."""
+        if self.handle is not None:
+            self.handle.cancel()
+
+    def abandon_body(self) -> None:
+        """End the run although its function goes on; what that comes to is a dead letter."""
+        state = exception_to_crashed_state(RuntimeError("its thread was abandoned"))
+        self.tell(Stopped(state, self.node.now(), interrupted=True))
+
+    # For futures and for runs further down.
+
+    def cancel(self, reason: str) -> None:
+        """Ask for the end of the run."""
+        self.tell(Cancel(reason, self.node.now()))
+
+    def see(self) -> None:
+        """Somebody takes the outcome: a failure counts as looked at from now on."""
+        if not self.looked_at:
+            self.looked_at = True
+            if self.type in _FAILURES:
+                self.node.scope.tell(ChildSeen(self))
+
+    def remember(self, value: Any) -> None:
+        """The result goes to the user: what is made of it later depends on this run."""
+        if value.__class__ not in UNTRACKED:
+            self.node.scope.tracker.remember(self.id, value)
+
+    @property
+    def reference(self) -> TaskRunInput:
+        """What a dependency on this run is recorded as."""
+        return TaskRunResult(self.uuid)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine it belongs to."""
+        return self.node.scope.engine
+
+    def waiting_lane(self) -> LoopLane:
+        """The lane of the running loop."""
+        return self.node.scope.engine.lane_here()
+
+    def blocks_here(self) -> bool:
+        """Whether blocking this thread would hold up a loop that the run needs, or one for no reason."""
+        return blocks_here(self.node.scope)
+
+    def lend(self) -> AbstractContextManager[None]:
+        """What to block in."""
+        return lend()
+
+
+def blocks_here(scope: FlowRun) -> bool:
+    """Whether blocking this thread, to wait for a run of a scope, would hold up a loop.
+
+    On a loop's thread only a sync body may block: it holds the loop anyway, and its own runs are executed elsewhere. But not
+    even that may wait for a run that needs the very loop.
+    """
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        return False
+    current = CURRENT.get()
+    if current is None or not current.scope.blocks:
+        return True
+    return scope.loop_lane is not None and scope.loop_lane.loop is loop
+
+
+_EMPTY = Context()
+
+
+class UpstreamLink:
+    """Tells one run of the end of another that it depends on."""
+
+    __slots__ = ("_downstream", "_failure_allowed")
+
+    def __init__(self, downstream: TaskRun, *, failure_allowed: bool) -> None:
+        self._downstream = downstream
+        self._failure_allowed = failure_allowed
+
+    def notify(self, upstream: Any) -> None:
+        """The upstream run has ended."""
+        run = self._downstream
+        state: State[Any] = upstream.state
+        good = state.type is StateType.COMPLETED or (self._failure_allowed and state.type is StateType.FAILED)
+        run.tell(UpstreamEnded(good, upstream.name, state, run.node.now()))

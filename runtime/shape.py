@@ -1,0 +1,115 @@
+"""The shape of a function: which arguments it takes, and whether a call fits.
+
+Decides what a wrong call is. The usual call is checked by counting; only one that looks wrong, or uses what counting cannot
+judge, is bound the slow way, for the answer or for the error.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from millrace.actors.errors import ParameterBindError, ReservedArgumentError, SignatureMismatchError
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class Shape:
+    """The parameters of a function.
+
+    Args:
+        fn: The function.
+        reserved: Names that its parameters must not have, because calls use them.
+
+    Raises:
+        ReservedArgumentError: a parameter has a reserved name.
+    """
+
+    __slots__ = ("_all_named", "_most", "_required", "_simple", "function_name", "names", "positional", "signature")
+
+    def __init__(self, fn: Callable[..., Any], reserved: tuple[str, ...] = ()) -> None:
+        self.function_name = getattr(fn, "__name__", type(fn).__name__)
+        self.signature = inspect.signature(fn)
+        parameters = self.signature.parameters.values()
+        self.names = tuple(self.signature.parameters)
+        for name in reserved:
+            if name in self.names:
+                raise ReservedArgumentError(self.function_name, name)
+        self.positional = tuple(each.name for each in parameters if each.kind in _POSITIONAL)
+        # Counting is enough where every parameter can be given by position or by name.
+        self._simple = all(each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for each in parameters)
+        self._most = len(self.positional)
+        self._required = frozenset(
+            each.name
+            for each in parameters
+            if each.default is inspect.Parameter.empty
+            and each.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        )
+        self._all_named = frozenset(self.names)
+
+    def check(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Check that a call fits.
+
+        Raises:
+            ParameterBindError: it does not; the error names the parameter and shows the signature.
+        """
+        given = len(args)
+        if self._simple and given <= self._most:
+            if not kwargs:
+                if given == self._most or self._required.isdisjoint(self.positional[given:]):
+                    return
+            elif (
+                kwargs.keys() <= self._all_named
+                and kwargs.keys().isdisjoint(self.positional[:given])
+                and self._required <= kwargs.keys() | set(self.positional[:given])
+            ):
+                return
+        self._bind(args, kwargs)
+
+    def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
+        try:
+            return self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise ParameterBindError(self.function_name, str(self.signature), str(error)) from None
+
+    def by_name(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call by parameter, defaults filled in.
+
+        Raises:
+            ParameterBindError: the call does not fit.
+        """
+        bound = self._bind(args, kwargs)
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+    def call_of(self, parameters: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The call that gives parameters by name.
+
+        Raises:
+            SignatureMismatchError: a name is not a parameter, or a required one is missing.
+        """
+        kinds = {name: each.kind for name, each in self.signature.parameters.items()}
+        takes_any = inspect.Parameter.VAR_KEYWORD in kinds.values()
+        if not (takes_any or parameters.keys() <= kinds.keys()) or not self._required <= parameters.keys():
+            raise SignatureMismatchError(self.function_name, list(self.names), list(parameters))
+        bound = inspect.BoundArguments(self.signature, OrderedDict())
+        extra = {name: value for name, value in parameters.items() if name not in kinds}
+        for name, kind in kinds.items():
+            if name in parameters:
+                bound.arguments[name] = parameters[name]
+            elif kind is inspect.Parameter.VAR_KEYWORD:
+                bound.arguments[name] = extra
+        return bound.args, bound.kwargs
+
+    def name_of(self, place: int | str) -> str:
+        """The parameter that a position or a keyword goes to."""
+        if isinstance(place, str):
+            return place
+        if place < len(self.positional):
+            return self.positional[place]
+        for name, each in self.signature.parameters.items():
+            if each.kind is inspect.Parameter.VAR_POSITIONAL:
+                return name
+        return f"argument {place + 1}"

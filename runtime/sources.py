@@ -1,0 +1,161 @@
+"""Sources: what a future stands in front of, and the stand-in for a promise that somebody else keeps.
+
+Decides nothing about runs of the engine's. For a promise it decides how its value becomes a state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from contextlib import AbstractContextManager
+from threading import Lock
+from typing import Any, Protocol
+from uuid import UUID
+
+from millrace.actors.messages import Unwatch
+from millrace.actors.outcomes import exception_to_crashed_state, exception_to_failed_state, return_value_to_state
+from millrace.actors.states import Cancelled, Pending, State
+from millrace.runtime.lending import lend
+from millrace.runtime.loop_lane import LoopLane
+from millrace.runtime.tracking import TaskRunInput, TaskRunResult
+
+
+class Source(Protocol):
+    """What a future stands in front of."""
+
+    @property
+    def uuid(self) -> UUID:
+        """The run's id."""
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+
+    @property
+    def state(self) -> State[Any]:
+        """Its present state."""
+
+    @property
+    def reference(self) -> TaskRunInput | None:
+        """What a dependency on it is recorded as."""
+
+    @property
+    def engine(self) -> Any:
+        """The engine it belongs to; None where it belongs to none."""
+
+    def tell(self, message: Any) -> None:
+        """Takes `Watch` and `Unwatch`."""
+
+    def cancel(self, reason: str) -> None:
+        """Ask for its end."""
+
+    def see(self) -> None:
+        """Its outcome is being taken."""
+
+    def remember(self, value: Any) -> None:
+        """A value that is its result goes to the user."""
+
+    def waiting_lane(self) -> LoopLane:
+        """The lane of the running loop, for a task that waits there."""
+
+    def blocks_here(self) -> bool:
+        """Whether blocking the calling thread could keep the run from ending, or holds up a loop for no reason."""
+
+    def lend(self) -> Any:
+        """A context manager to block in."""
+
+
+class PromiseSource:
+    """A promise of somebody else's, as a source: what a task runner of one's own returns from `submit`."""
+
+    __slots__ = ("_lock", "_promise", "_state", "_watchers", "uuid")
+
+    engine = None
+
+    def __init__(self, promise: concurrent.futures.Future[Any] | asyncio.Future[Any], run_id: UUID) -> None:
+        self.uuid = run_id
+        self._promise = promise
+        self._state: State[Any] | None = None
+        self._watchers: list[Any] = []
+        self._lock = Lock()
+        promise.add_done_callback(self._kept)
+
+    @property
+    def name(self) -> str:
+        """The run's name; the promise knows none, so it is made of the id."""
+        return f"task-run-{self.uuid.hex[-3:]}"
+
+    @property
+    def done(self) -> bool:
+        """Whether the promise was kept or broken."""
+        return self._promise.done()
+
+    @property
+    def state(self) -> State[Any]:
+        """PENDING until the promise is done; then the state it came to, or one made of its value or exception."""
+        if not self._promise.done():
+            return Pending()
+        if self._state is None:
+            self._state = _state_of(self._promise)
+        return self._state
+
+    @property
+    def reference(self) -> TaskRunInput:
+        """What a dependency on it is recorded as."""
+        return TaskRunResult(self.uuid)
+
+    def tell(self, message: Any) -> None:
+        """Takes `Watch` and `Unwatch`."""
+        watcher = message.watcher
+        with self._lock:
+            if isinstance(message, Unwatch):
+                self._watchers = [each for each in self._watchers if each is not watcher]
+                return
+            if not self._promise.done():
+                self._watchers.append(watcher)
+                return
+        watcher.notify(self)
+
+    def _kept(self, _promise: Any) -> None:
+        with self._lock:
+            watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher.notify(self)
+
+    def cancel(self, _reason: str) -> None:
+        """Cancel the promise."""
+        self._promise.cancel()
+
+    def see(self) -> None:
+        """Whoever keeps the promise keeps account of its failures."""
+
+    def remember(self, value: Any) -> None:
+        """Results of promises are not tracked by identity: their runs are recorded elsewhere."""
+
+    def waiting_lane(self) -> LoopLane:
+        """A lane of the running loop, to be woken through."""
+        return LoopLane(asyncio.get_running_loop())
+
+    def blocks_here(self) -> bool:
+        """Whether the calling thread is a loop's: the promise may need that loop to be kept."""
+        return asyncio._get_running_loop() is not None
+
+    def lend(self) -> AbstractContextManager[None]:
+        """Waiting holds no worker."""
+        return lend()
+
+
+def _state_of(promise: Any) -> State[Any]:
+    try:
+        value = promise.result()
+    except (asyncio.CancelledError, concurrent.futures.CancelledError):
+        return Cancelled(message="Its promise was cancelled.")
+    except Exception as error:  # noqa: BLE001  # whatever it was, it is the outcome
+        return exception_to_failed_state(error)
+    except BaseException as error:  # noqa: BLE001
+        return exception_to_crashed_state(error)
+    return value if isinstance(value, State) else return_value_to_state(value)

@@ -1,0 +1,361 @@
+"""Every error: what it says, what it holds, what it can be caught as, and that it can be sent."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from millrace.actors import errors
+from millrace.actors.errors import (
+    Abort,
+    AmbientMissing,
+    BlockingCallOnLoop,
+    CancelledRun,
+    ConfigurationError,
+    CrashedRun,
+    EngineClosed,
+    EngineError,
+    FailedRun,
+    FlowDefinitionError,
+    FlowNotFound,
+    FlowPauseTimeout,
+    FlowRunTimeoutError,
+    ForeignFuture,
+    InputResolutionError,
+    MailboxFull,
+    MappingLengthMismatch,
+    MappingMissingIterable,
+    MillraceError,
+    MissingContextError,
+    MissingExtra,
+    MissingResult,
+    NotPausedError,
+    ParameterBindError,
+    ParameterTypeError,
+    Pause,
+    PausedRun,
+    ReservedArgumentError,
+    RollBack,
+    RunError,
+    RunNotFound,
+    SerializationError,
+    Signal,
+    SignatureMismatchError,
+    TaskDefinitionError,
+    TaskRunTimeoutError,
+    TerminationSignal,
+    UnfinishedRun,
+    UpstreamTaskError,
+    UsageError,
+    WaitTimeout,
+)
+
+CASES: list[tuple[BaseException, type[BaseException], str]] = [
+    (
+        BlockingCallOnLoop("future.result()", "await future"),
+        RuntimeError,
+        "future.result() would block the event loop on its own thread. Use `await future` instead.",
+    ),
+    (
+        ConfigurationError("retries", -1, "a whole number, 0 or more"),
+        ValueError,
+        "'retries' takes a whole number, 0 or more, not -1.",
+    ),
+    (
+        EngineClosed("start flow 'crawl'"),
+        RuntimeError,
+        (
+            "Cannot start flow 'crawl': the engine is closed. Do it before the engine is closed, or"
+            " use a new one."
+        ),
+    ),
+    (
+        FlowDefinitionError("@flow takes a function, not 3."),
+        TypeError,
+        "@flow takes a function, not 3.",
+    ),
+    (
+        TaskDefinitionError("@task takes a function, not 3."),
+        TypeError,
+        "@task takes a function, not 3.",
+    ),
+    (
+        FlowNotFound("crawl", "flows.py", ["index", "clean"]),
+        LookupError,
+        "'flows.py' has no flow 'crawl'. Flows there: 'index', 'clean'.",
+    ),
+    (
+        FlowNotFound(None, "flows.py", []),
+        LookupError,
+        "'flows.py' has not exactly one flow; name one. Flows there: none.",
+    ),
+    (
+        ForeignFuture("fetch-1a2"),
+        ValueError,
+        (
+            "Future 'fetch-1a2' belongs to another engine or to one that is closed. Pass its result"
+            " instead."
+        ),
+    ),
+    (
+        InputResolutionError("pages", "its __iter__ raised KeyError: 3"),
+        TypeError,
+        (
+            "Could not look inside parameter 'pages' for futures and states: its __iter__ raised"
+            " KeyError: 3. Wrap it in quote(...) to pass it as it is."
+        ),
+    ),
+    (
+        MappingLengthMismatch({"url": 3, "depth": 2000}),
+        ValueError,
+        (
+            "The parameters of a map must have one length: 'url' has 3, 'depth' has 2,000. Wrap"
+            " what is to be passed whole in unmapped(...)."
+        ),
+    ),
+    (
+        MappingMissingIterable(["url", "depth"]),
+        ValueError,
+        (
+            "A map needs at least one iterable that is not wrapped in unmapped(...); a str, bytes"
+            " or open file is none. Parameters given: 'url', 'depth'."
+        ),
+    ),
+    (
+        MissingContextError("get_run_context()"),
+        RuntimeError,
+        "get_run_context() needs a flow run or a task run around it, and there is none here.",
+    ),
+    (
+        MissingContextError("pause_flow_run()", "a flow run"),
+        RuntimeError,
+        "pause_flow_run() needs a flow run around it, and there is none here.",
+    ),
+    (
+        NotPausedError("quiet-otter", "Running()"),
+        RuntimeError,
+        (
+            "Cannot resume flow run 'quiet-otter': only a paused run can be resumed, and it is"
+            " Running()."
+        ),
+    ),
+    (
+        ParameterBindError("fetch", "(url, retries=3)", "missing a required argument: 'url'"),
+        TypeError,
+        (
+            "Cannot bind the arguments of 'fetch': missing a required argument: 'url'. Its"
+            " signature is fetch(url, retries=3)."
+        ),
+    ),
+    (
+        ParameterTypeError("crawl", {"depth": "expected int, got 'x'"}),
+        TypeError,
+        "Flow 'crawl' was given 1 invalid parameter:\n  depth: expected int, got 'x'",
+    ),
+    (
+        ParameterTypeError("crawl", {"depth": "not an int", "urls[2]": "not a str"}),
+        TypeError,
+        "Flow 'crawl' was given 2 invalid parameters:\n  depth: not an int\n  urls[2]: not a str",
+    ),
+    (
+        ReservedArgumentError("fetch", "wait_for"),
+        TypeError,
+        (
+            "'fetch' has a parameter named 'wait_for', which is an option of every call. Rename the"
+            " parameter."
+        ),
+    ),
+    (
+        RunNotFound("0199f3c2"),
+        LookupError,
+        (
+            "There is no flow run '0199f3c2' in this engine. Check the id, and which store it was"
+            " recorded in."
+        ),
+    ),
+    (
+        SignatureMismatchError("fetch", ["url"], ["uri", "x"]),
+        TypeError,
+        "'fetch' takes the parameters 'url', and was given 'uri', 'x'.",
+    ),
+    (CancelledRun("Run cancelled."), RunError, "Run cancelled."),
+    (CrashedRun("Run crashed."), RunError, "Run crashed."),
+    (FailedRun("Run failed."), RunError, "Run failed."),
+    (RollBack("not enough in stock"), RunError, "not enough in stock"),
+    (
+        FlowPauseTimeout("quiet-otter", 1),
+        TimeoutError,
+        "Flow run 'quiet-otter' was paused and not resumed within 1 second.",
+    ),
+    (
+        FlowRunTimeoutError("quiet-otter", 1.5),
+        TimeoutError,
+        "Flow run 'quiet-otter' exceeded its timeout of 1.5 seconds.",
+    ),
+    (
+        TaskRunTimeoutError("fetch-1a2", 1),
+        TimeoutError,
+        "Task run 'fetch-1a2' exceeded its timeout of 1 second.",
+    ),
+    (
+        MissingResult(),
+        RunError,
+        "The run completed, but its result was not kept. Set persist_result=True to keep results.",
+    ),
+    (
+        MissingResult("file:///results/1a2"),
+        RunError,
+        "The run completed, but its result is not in file:///results/1a2 any more.",
+    ),
+    (
+        PausedRun("Paused()"),
+        RunError,
+        "The run has no result: it is Paused(). Resume it first.",
+    ),
+    (UnfinishedRun("Running()"), RunError, "The run has no result: it is Running()."),
+    (
+        UpstreamTaskError("fetch-1a2", "Failed('no')"),
+        RunError,
+        (
+            "Upstream task run 'fetch-1a2' did not complete: it is Failed('no'). Wrap it in"
+            " allow_failure(...) to get its exception instead."
+        ),
+    ),
+    (
+        WaitTimeout(2, 5000, 0.5),
+        TimeoutError,
+        "2 of 5,000 runs did not finish within 0.5 seconds.",
+    ),
+    (WaitTimeout(1, 1, 1), TimeoutError, "1 of 1 run did not finish within 1 second."),
+    (
+        AmbientMissing("now_ns"),
+        RuntimeError,
+        (
+            "Nothing is installed as 'now_ns'. Import `millrace`, or call"
+            " millrace.actors.ambient.install(now_ns=...)."
+        ),
+    ),
+    (
+        MailboxFull("TaskRunActor", 1024),
+        RuntimeError,
+        "The mailbox of a TaskRunActor is full: 1,024 messages wait already. Send again later.",
+    ),
+    (
+        MissingExtra("DaskTaskRunner", "dask"),
+        ImportError,
+        "DaskTaskRunner needs packages that are not installed: pip install 'millrace[dask]'.",
+    ),
+    (
+        SerializationError("serialize the result of 'fetch-1a2'", "cannot pickle a generator"),
+        ValueError,
+        "Could not serialize the result of 'fetch-1a2': cannot pickle a generator.",
+    ),
+    (
+        Abort("the flow run is over"),
+        Signal,
+        "The proposed state was refused: the flow run is over.",
+    ),
+    (Pause(), Signal, "The run is paused."),
+    (Pause("Suspended()"), Signal, "The run is paused: Suspended()."),
+    (TerminationSignal(15), Signal, "The process received signal 15."),
+]
+
+each_error = pytest.mark.parametrize(
+    ("error", "builtin", "text"),
+    CASES,
+    ids=[f"{type(error).__name__}-{at}" for at, (error, _, _) in enumerate(CASES)],
+)
+
+
+def sent(error: BaseException, protocol: int = pickle.DEFAULT_PROTOCOL) -> Any:
+    return pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - it was written just now
+
+
+def defined() -> Iterator[type[BaseException]]:
+    for value in vars(errors).values():
+        if isinstance(value, type) and issubclass(value, MillraceError | Signal):
+            yield value
+
+
+@each_error
+def test_an_error_says_what_happened(
+    error: BaseException, builtin: type[BaseException], text: str
+) -> None:
+    assert str(error) == text
+
+
+@each_error
+def test_an_error_can_be_caught_as_the_builtin_that_one_would_guess(
+    error: BaseException, builtin: type[BaseException], text: str
+) -> None:
+    assert isinstance(error, builtin)
+
+
+@each_error
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_an_error_survives_pickling(
+    error: BaseException, builtin: type[BaseException], text: str, protocol: int
+) -> None:
+    copy = sent(error, protocol)
+
+    assert type(copy) is type(error)
+    assert str(copy) == text
+    assert copy.args == error.args
+    assert vars(copy) == vars(error)
+
+
+def test_every_error_is_among_the_cases() -> None:
+    abstract = {MillraceError, UsageError, RunError, EngineError, Signal}
+    public = {kind for kind in defined() if not kind.__name__.startswith("_")}
+
+    assert {type(error) for error, _, _ in CASES} == public - abstract
+
+
+def test_every_error_is_somebodys_to_act_on_and_has_one_root() -> None:
+    for error, _, _ in CASES:
+        sides = (UsageError, RunError, EngineError, Signal)
+        assert sum(isinstance(error, side) for side in sides) == 1
+        assert isinstance(error, MillraceError) is not isinstance(error, Signal)
+
+
+def test_signals_pass_by_those_who_catch_errors() -> None:
+    assert not issubclass(Signal, Exception)
+
+
+def test_the_tree_in_the_module_s_docstring_is_the_real_one() -> None:
+    tree = errors.__doc__ or ""
+    drawn = {
+        (len(m[1]), m[2]) for m in re.finditer(r"^    ([|+\- ]*)([A-Z]\w+)", tree, re.MULTILINE)
+    }
+    real: set[tuple[int, str]] = set()
+    for kind in defined():
+        mro = [base for base in kind.__mro__ if base in (MillraceError, Signal, UsageError)]
+        mro += [base for base in kind.__mro__ if base in (RunError, EngineError)]
+        depth = len({*mro, kind}) - 1
+        if not kind.__name__.startswith("_"):
+            real.add((4 * depth, kind.__name__))
+
+    assert drawn == real
+
+
+def test_facts_are_found_again_as_attributes() -> None:
+    mismatch = MappingLengthMismatch({"a": 1, "b": 2})
+    timeout = WaitTimeout(2, 5, 0.5)
+    missing = FlowNotFound("crawl", "flows.py", iter(["index"]))
+
+    assert mismatch.lengths == {"a": 1, "b": 2}
+    assert (timeout.unfinished, timeout.total, timeout.seconds) == (2, 5, 0.5)
+    assert missing.available == ("index",)
+    assert TerminationSignal(15).signal == 15
+    assert PausedRun("Paused()").state == "Paused()"
+
+
+def test_notes_survive_pickling() -> None:
+    error = FailedRun("no")
+    error.add_note("item 3")
+
+    assert sent(error).__notes__ == ["item 3"]

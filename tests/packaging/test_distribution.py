@@ -1,0 +1,227 @@
+"""What users install: the archives that are built, and the package as it works without the tree."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import venv
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+ROOT = Path(__file__).parents[2]
+SHIPPED_FROM = ("pyproject.toml", "README.md", "LICENSE", "src", "actors", "runtime", "tests")
+FLOORS = ("actors", "runtime")
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+INFO = f"millrace-{VERSION}.dist-info"
+
+# Imported only when they are needed, or part of an extra that may not be installed.
+LATE = {
+    "asyncpg",
+    "cattrs",
+    "cloudpickle",
+    "cyclopts",
+    "dask",
+    "distributed",
+    "fsspec",
+    "msgspec",
+    "obstore",
+    "opentelemetry",
+    "orjson",
+    "prometheus_client",
+    "ray",
+    "rich",
+    "sqlite3",
+    "sse_starlette",
+    "starlette",
+    "uvicorn",
+    "uvloop",
+}
+
+FLOW = """
+from millrace import flow, run, task
+
+@task
+def double(number: int) -> int:
+    return 2 * number
+
+@flow
+def total(number: int) -> int:
+    return double(number) + double.submit(number).result()
+
+print(run(total, 3))
+"""
+
+
+class Archives(NamedTuple):
+    """The names of the files in each archive, and where the wheel lies."""
+
+    sdist: set[str]
+    wheel_of_sdist: set[str]
+    wheel_of_tree: set[str]
+    wheel: Path
+
+
+def call(command: Sequence[str | Path], cwd: Path) -> str:
+    """Run a command away from the tree and return what it printed."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env=kept,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def build(tree: Path, out: Path, *options: str) -> None:
+    """Build into a folder, with a build environment of its own as users' tools make it."""
+    call([sys.executable, "-m", "build", *options, "--outdir", out, tree], cwd=tree.parent)
+
+
+def modules_in_tree() -> set[str]:
+    """Return the modules of the package, named as in a wheel."""
+    door = {f"millrace/{path.name}" for path in (ROOT / "src" / "millrace").glob("*.py")}
+    floors = {
+        f"millrace/{path.relative_to(ROOT).as_posix()}"
+        for floor in FLOORS
+        for path in (ROOT / floor).rglob("*.py")
+    }
+    return door | floors
+
+
+def names_in_wheel(wheel: Path) -> set[str]:
+    """Return the files in a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def only(paths: Iterable[Path]) -> Path:
+    """Return the one path there should be."""
+    (path,) = paths
+    return path
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Archives:
+    """Build from a copy of the tree, for builds leave files beside the sources."""
+    tmp = tmp_path_factory.mktemp("distribution")
+    tree = tmp / "tree"
+    tree.mkdir()
+    for name in SHIPPED_FROM:
+        source = ROOT / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+            shutil.copytree(source, tree / name, symlinks=True, ignore=ignored)
+        else:
+            shutil.copy(source, tree / name)
+
+    build(tree, tmp / "released")
+    build(tree, tmp / "direct", "--wheel")
+
+    sdist = only((tmp / "released").glob("*.tar.gz"))
+    with tarfile.open(sdist) as archive:
+        files = {name.partition("/")[2] for name in archive.getnames()}
+    wheel = only((tmp / "released").glob("*.whl"))
+    return Archives(
+        sdist=files,
+        wheel_of_sdist=names_in_wheel(wheel),
+        wheel_of_tree=names_in_wheel(only((tmp / "direct").glob("*.whl"))),
+        wheel=wheel,
+    )
+
+
+@pytest.fixture(scope="module")
+def installed(archives: Archives, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the interpreter of an environment that holds the wheel and what it requires."""
+    folder = tmp_path_factory.mktemp("installed") / "env"
+    venv.create(folder)
+    python = folder / "bin" / "python"
+    call(
+        [sys.executable, "-m", "pip", "--quiet", "--python", python, "install", archives.wheel],
+        cwd=folder,
+    )
+    return python
+
+
+@pytest.mark.timeout(300)
+def test_the_wheel_holds_both_floors_and_nothing_else(archives: Archives) -> None:
+    modules = {name for name in archives.wheel_of_sdist if name.endswith(".py")}
+
+    assert modules == modules_in_tree()
+    assert "millrace/py.typed" in archives.wheel_of_sdist
+    assert {name.partition("/")[0] for name in archives.wheel_of_sdist} == {"millrace", INFO}
+    assert f"{INFO}/licenses/LICENSE" in archives.wheel_of_sdist
+
+
+@pytest.mark.timeout(300)
+def test_the_wheel_runs_on_any_platform(archives: Archives) -> None:
+    assert archives.wheel.name == f"millrace-{VERSION}-py3-none-any.whl"
+
+
+@pytest.mark.timeout(300)
+def test_a_wheel_is_the_same_from_the_sdist_and_from_the_tree(archives: Archives) -> None:
+    assert archives.wheel_of_sdist == archives.wheel_of_tree
+
+
+@pytest.mark.timeout(300)
+def test_the_sdist_holds_what_a_build_needs(archives: Archives) -> None:
+    needed = {"pyproject.toml", "README.md", "LICENSE", "src/millrace/py.typed"}
+
+    assert needed <= archives.sdist
+    assert {f"src/{name}" for name in modules_in_tree()} <= archives.sdist
+
+
+@pytest.mark.timeout(300)
+def test_the_core_requires_four_packages(archives: Archives) -> None:
+    with zipfile.ZipFile(archives.wheel) as archive:
+        metadata = archive.read(f"{INFO}/METADATA").decode()
+    required = Parser().parsestr(metadata).get_all("Requires-Dist", [])
+
+    core = sorted(line for line in required if "extra ==" not in line)
+
+    assert [line.partition(">")[0] for line in core] == ["anyio", "attrs", "cattrs", "uvloop"]
+
+
+@pytest.mark.timeout(300)
+def test_an_installed_wheel_runs_a_flow(installed: Path, tmp_path: Path) -> None:
+    script = tmp_path / "total.py"
+    script.write_text(FLOW, encoding="utf-8")
+
+    assert call([installed, script], cwd=tmp_path) == "12\n"
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("command", ["python -m millrace", "millrace"])
+def test_an_installed_wheel_offers_the_command(
+    command: str, installed: Path, tmp_path: Path
+) -> None:
+    programme, *arguments = command.split()
+
+    told = call([installed.with_name(programme), *arguments, "--help"], cwd=tmp_path)
+
+    assert "usage: millrace" in told.lower()
+
+
+def test_importing_millrace_leaves_out_what_is_needed_late(tmp_path: Path) -> None:
+    """A short-lived programme pays for no codec, loop, database or extra it does not use."""
+    program = "import sys, millrace; print(*(name for name in sys.modules if '.' not in name))"
+
+    loaded = set(call([sys.executable, "-c", program], cwd=tmp_path).split())
+
+    assert "millrace" in loaded
+    assert loaded & LATE == set()
