@@ -2,11 +2,14 @@
 
 Delivery runs to completion on the delivering thread. Whoever finds the actor idle takes its *turn* (a try-lock), handles
 the message as a plain function call and goes on; whoever finds it busy leaves the message and goes on, and the holder of
-the turn handles it before leaving. So a message costs a function call and not a trip through an event loop, actors belong
-to no thread, and nobody ever blocks on an actor.
+the turn handles it before leaving. So a message costs a function call and not a trip through an event loop, and actors
+belong to no thread.
 
 What this module alone decides: one message at a time; first in, first out per sender; control ahead of data; how many data
-messages may wait; what happens to messages for an actor that has stopped. What it does not know: what any message means.
+messages may wait; what happens when they are too many. What it does not know: what any message means.
+
+Handling is pure and short, and what follows from it is done outside the turn. So a thread that holds a turn never waits for
+anything, and whoever has to wait for one (because the mailbox is full) waits for the end of a few function calls.
 
 The turn is the one thing the lower floor takes from `threading`.
 """
@@ -21,7 +24,10 @@ from typing import Any, Final
 from millrace.actors.errors import MailboxFull
 
 BOUND: Final = 1024
-"""Data messages that may wait for one actor. A message waits only while another thread has the turn."""
+"""Data messages that may wait for one actor; a sender that finds more helps to handle them before it goes on."""
+
+PATIENCE_SECONDS: Final = 30.0
+"""How long a sender waits for the turn of an actor whose mailbox is full. Only an actor that never comes back takes so long."""
 
 _making_queues = Lock()  # guards the one moment in which two threads could each give an actor its first queue
 
@@ -40,7 +46,7 @@ class _Queue:
 
     def __init__(self) -> None:
         self.control: deque[Message] = deque()
-        self.data: deque[Message] = deque()  # len <= BOUND
+        self.data: deque[Message] = deque()  # len <= BOUND + the number of threads
         self.refused = 0
 
     def __len__(self) -> int:
@@ -95,9 +101,9 @@ class Mailbox(ABC):
             then the thread that has the turn handles the message and performs its instruction.
 
         Raises:
-            MailboxFull: too many data messages wait. The message was not taken.
+            MailboxFull: too many data messages wait, and the actor does not come back. The message was not taken.
         """
-        if self._queue is None and self._turn.acquire(False):
+        if self._queue is None and self._turn.acquire(blocking=False):
             try:
                 instruction = self.receive(message)
                 self.handled += 1
@@ -114,7 +120,7 @@ class Mailbox(ABC):
         """Deliver a message and see to what follows from it.
 
         Raises:
-            MailboxFull: too many data messages wait. The message was not taken.
+            MailboxFull: too many data messages wait, and the actor does not come back. The message was not taken.
         """
         instruction = self.ask(message)
         if instruction is not None:
@@ -129,22 +135,35 @@ class Mailbox(ABC):
                     queue = self._queue = _Queue()
         if message.control:
             queue.control.append(message)
-        elif len(queue.data) < BOUND:
-            queue.data.append(message)
         else:
+            if len(queue.data) >= BOUND:
+                self._help(queue)
+            queue.data.append(message)
+        self._drain()
+
+    def _help(self, queue: _Queue) -> None:
+        """Wait for the turn, and empty the full mailbox: backpressure for a sender that is faster than the actor."""
+        if not self._turn.acquire(timeout=PATIENCE_SECONDS):
             queue.refused += 1
             raise MailboxFull(type(self).__name__, BOUND)
-        self._drain()
+        self._handle_waiting(queue)
 
     def _drain(self) -> None:
         queue = self._queue
         # Append before acquire here, release before the look at the queue there: one of the two sees the message.
-        while queue and self._turn.acquire(False):
-            try:
-                while (message := queue.pop()) is not None:
-                    instruction = self.receive(message)
-                    self.handled += 1
-                    if instruction is not None:
-                        self.perform(instruction)
-            finally:
-                self._turn.release()
+        while queue and self._turn.acquire(blocking=False):
+            self._handle_waiting(queue)
+
+    def _handle_waiting(self, queue: _Queue) -> None:
+        """Handle what waits, in the turn, which is given back; then see to what follows."""
+        instructions: list[Any] = []
+        try:
+            while (message := queue.pop()) is not None:
+                instruction = self.receive(message)
+                self.handled += 1
+                if instruction is not None:
+                    instructions.append(instruction)
+        finally:
+            self._turn.release()
+        for instruction in instructions:
+            self.perform(instruction)

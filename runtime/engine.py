@@ -175,6 +175,10 @@ class Engine:
             raise RunNotFound(run_id)
         return run
 
+    def flow_runs(self) -> list[FlowRun]:
+        """The flow runs that have not ended."""
+        return list(self._flow_runs.values())
+
     def enlist(self, run: FlowRun) -> None:
         """Keep account of a flow run that starts.
 
@@ -226,7 +230,7 @@ class Engine:
 
     def stats(self) -> EngineStats:
         """What the engine holds at this moment."""
-        flow_runs = list(self._flow_runs.values())
+        flow_runs = self.flow_runs()
         return EngineStats(
             flow_runs=len(flow_runs),
             task_runs=self.root.live
@@ -282,12 +286,12 @@ class Engine:
         self._close_threads()
 
     def _cancel_all(self) -> None:
-        for run in list(self._flow_runs.values()):
+        for run in self.flow_runs():
             run.cancel("The engine is closing.")
         self.root.interrupt("The engine is closing.")
 
     async def _drain(self) -> None:
-        for run in list(self._flow_runs.values()):
+        for run in self.flow_runs():
             await FlowFuture[Any].of(run).wait_async()
         await self.root.join_async()
 

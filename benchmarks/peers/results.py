@@ -63,13 +63,10 @@ def summarise(rounds: Sequence[dict[str, Document]]) -> Document:
         `peers` by name, `comparisons` in the order of the table, and `failures` as lines.
     """
     names = list(rounds[0])
+    measured = [comparison for comparison in COMPARISONS if comparison[0] in names]
     return {
         "peers": {name: _summarise_peer([each[name] for each in rounds]) for name in names},
-        "comparisons": [
-            _compare(rounds, peer, work, beside)
-            for peer, work, beside in COMPARISONS
-            if peer in names
-        ],
+        "comparisons": [_compare(rounds, *comparison) for comparison in measured],
         "failures": _failures(rounds),
     }
 
@@ -108,26 +105,24 @@ def table(summary: Document) -> str:
 
 
 def _summarise_peer(documents: list[Document]) -> Document:
-    works = {row["work"]: row["n"] for document in documents for row in document["rows"]}
+    sizes = {row["work"]: row["n"] for document in documents for row in document["rows"]}
+    works = {}
+    for work, n in sizes.items():
+        works[work] = {"n": n, "us_per_task": _spread([_us(each, work) for each in documents])}
     return {
         "version": next((each["version"] for each in documents if "version" in each), None),
         "python": next((each["python"] for each in documents if "python" in each), None),
         "import_s": _spread([each.get("import_s") for each in documents]),
         "rss_mb": _spread([each.get("rss_mb") for each in documents]),
-        "works": {
-            work: {"n": n, "us_per_task": _spread([_us(each, work) for each in documents])}
-            for work, n in works.items()
-        },
+        "works": works,
     }
 
 
 def _compare(rounds: Sequence[dict[str, Document]], peer: str, work: str, beside: str) -> Document:
     theirs = [_us(each[peer], work) for each in rounds]
     ours = [_us(each["millrace"], beside) for each in rounds]
-    ratios = [
-        their / our if their is not None and our is not None else None
-        for their, our in zip(theirs, ours, strict=True)
-    ]
+    pairs = zip(theirs, ours, strict=True)
+    ratios = [their / our for their, our in pairs if their is not None and our is not None]
     return {
         "peer": peer,
         "work": work,
@@ -224,8 +219,8 @@ def _digits(value: float) -> str:
 
 def _align(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    lines = []
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)

@@ -1,0 +1,72 @@
+"""Proposing a state to a run from outside of it. Decides nothing: the run's actor answers."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from millrace.actors.errors import Abort, RunNotFound
+from millrace.actors.messages import Propose
+from millrace.actors.states import State
+from millrace.actors.verdicts import Answer, Verdict
+from millrace.runtime.engine import Engine
+from millrace.runtime.flow_run import FlowRun
+from millrace.runtime.runs import TaskRun
+from millrace.runtime.waiting import ThreadWaiter
+
+
+def propose_state(
+    state: State[Any], *, task_run_id: UUID | None = None, flow_run_id: UUID | None = None, force: bool = False
+) -> State[Any]:
+    """Propose a state to a run of the current engine that has not ended.
+
+    Args:
+        state: The state.
+        task_run_id: The task run to propose it to; or
+        flow_run_id: the flow run.
+        force: Pass by the rules; the transition is recorded as forced.
+
+    Returns:
+        The run's state after the answer: the proposed one if it was accepted, another one if it was rejected, the old one
+        if the proposal has to wait.
+
+    Raises:
+        ValueError: not exactly one id was given.
+        RunNotFound: no such run is alive in this engine.
+        Abort: the run's actor refused; the run keeps its state.
+    """
+    if (task_run_id is None) == (flow_run_id is None):
+        raise ValueError("propose_state() needs either task_run_id or flow_run_id, and not both.")
+    engine = Engine.current()
+    run: TaskRun | FlowRun
+    if flow_run_id is not None:
+        run = engine.find_flow_run(flow_run_id)
+    else:
+        assert task_run_id is not None  # noqa: S101  # one of the two is given
+        run = find_task_run(engine, task_run_id)
+    answers: list[Verdict] = []
+    answered = ThreadWaiter()
+
+    def reply(verdict: Verdict) -> None:
+        answers.append(verdict)
+        answered.notify()
+
+    run.tell(Propose(state, engine.now(), force, reply))
+    answered.wait()  # at once, unless another thread has the run's turn for a moment
+    verdict = answers[0]
+    if verdict.answer is Answer.ABORT:
+        raise Abort(f"{run.name}: {verdict.reason}")
+    return run.state if verdict.state is None else verdict.state
+
+
+def find_task_run(engine: Engine, task_run_id: UUID) -> TaskRun:
+    """A task run that has not ended.
+
+    Raises:
+        RunNotFound: there is none with that id in this engine.
+    """
+    for scope in (engine.root, *engine.flow_runs()):
+        child = scope.children.get(task_run_id.int)
+        if isinstance(child, TaskRun):
+            return child
+    raise RunNotFound(task_run_id, "task run")
