@@ -168,12 +168,20 @@ class FlowNotFound(UsageError, LookupError):
         name: The flow that was looked for; None where one had to be chosen and none was named.
         source: Where it was looked for.
         available: The names of the flows that are there.
+        exists: Whether there is such a file or module at all.
     """
 
-    def __init__(self, name: str | None, source: str, available: Iterable[str]) -> None:
+    def __init__(self, name: str | None, source: str, available: Iterable[str], *, exists: bool = True) -> None:
         self.name = name
         self.source = source
         self.available = tuple(available)
+        self.exists = exists
+        if not exists:
+            super().__init__(
+                f"There is no '{source}' to take a flow from. Name a file, as in flows.py:crawl, or a module that can be"
+                " imported, as in package.flows:crawl."
+            )
+            return
         there = f"Flows there: {_names(self.available)}."
         wanted = f"no flow '{name}'" if name is not None else "not exactly one flow; name one"
         super().__init__(f"'{source}' has {wanted}. {there}")

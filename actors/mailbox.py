@@ -18,8 +18,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable, Mapping
 from threading import Lock
-from typing import Any, Final
+from typing import Any, ClassVar, Final
+
+import attrs
 
 from millrace.actors.errors import MailboxFull
 
@@ -29,7 +32,7 @@ BOUND: Final = 1024
 PATIENCE_SECONDS: Final = 30.0
 """How long a sender waits for the turn of an actor whose mailbox is full. Only an actor that never comes back takes so long."""
 
-_making_queues = Lock()  # guards the one moment in which two threads could each give an actor its first queue
+_rarely = Lock()  # guards what is seldom done and not in any turn: giving an actor its first queue, counting a refusal
 
 
 class Message:
@@ -61,23 +64,25 @@ class _Queue:
         return None
 
 
+# The actors are attrs classes all the way down, because attrs makes one flat __init__ of a whole line of ancestors, where
+# a chain of super().__init__() calls would cost more than everything else about making a run.
+
+
+@attrs.define(eq=False, weakref_slot=False)
 class Mailbox(ABC):
     """An actor's mailbox; actors derive from it.
 
-    Invariant, at any instant: told = handled + waiting + refused + dead letters + (1 while a message is in hand).
+    Invariant, at any instant: told = handled + waiting + refused + (1 while a message is in hand). Dead letters are messages
+    that were handled and found no use any more.
     """
 
-    __slots__ = ("_queue", "_turn", "dead_letters", "handled")
+    handlers: ClassVar[Mapping[type, Callable[[Any, Any], Any]]]
+    """By class of the message: handles it, in the actor's turn; returns the instruction for the upper floor, or None."""
 
-    def __init__(self) -> None:
-        self._turn = Lock()
-        self._queue: _Queue | None = None  # made by the first contention, kept from then on
-        self.handled = 0  # changed by the holder of the turn only
-        self.dead_letters = 0  # messages that came after the actor had no more use for them
-
-    @abstractmethod
-    def receive(self, message: Any) -> Any:
-        """Handle one message, in the actor's turn, and return the instruction for the upper floor, or None."""
+    _turn: Lock = attrs.field(init=False, factory=Lock)
+    _queue: _Queue | None = attrs.field(init=False, default=None)  # made by the first contention, kept from then on
+    handled: int = attrs.field(init=False, default=0)  # changed by the holder of the turn only
+    dead_letters: int = attrs.field(init=False, default=0)
 
     @abstractmethod
     def perform(self, instruction: Any) -> None:
@@ -103,15 +108,17 @@ class Mailbox(ABC):
         Raises:
             MailboxFull: too many data messages wait, and the actor does not come back. The message was not taken.
         """
-        if self._queue is None and self._turn.acquire(blocking=False):
+        queue = self._queue
+        # Nobody waits, and nobody has the turn. (Positional, because by keyword acquire takes twice as long.)
+        if (queue is None or not (queue.data or queue.control)) and self._turn.acquire(False):  # noqa: FBT003
             try:
-                instruction = self.receive(message)
-                self.handled += 1
+                instruction = self.handlers[message.__class__](self, message)
             finally:
+                self.handled += 1
                 self._turn.release()
-            # Looked at after the release: a message left between the handling and the release has nobody else to see it.
-            if self._queue is not None:
-                self._drain()
+                # Looked at after the release: a message left between the handling and that has nobody else to see it.
+                if self._queue is not None:
+                    self._drain(self._queue)
             return instruction
         self._leave(message)
         return None
@@ -129,7 +136,7 @@ class Mailbox(ABC):
     def _leave(self, message: Message) -> None:
         queue = self._queue
         if queue is None:
-            with _making_queues:
+            with _rarely:
                 queue = self._queue
                 if queue is None:
                     queue = self._queue = _Queue()
@@ -137,33 +144,53 @@ class Mailbox(ABC):
             queue.control.append(message)
         else:
             if len(queue.data) >= BOUND:
-                self._help(queue)
+                errors = self._help(queue)
+                queue.data.append(message)
+                self._drain(queue, errors)
+                return
             queue.data.append(message)
-        self._drain()
+        self._drain(queue)
 
-    def _help(self, queue: _Queue) -> None:
+    def _help(self, queue: _Queue) -> list[BaseException]:
         """Wait for the turn, and empty the full mailbox: backpressure for a sender that is faster than the actor."""
         if not self._turn.acquire(timeout=PATIENCE_SECONDS):
-            queue.refused += 1
+            with _rarely:
+                queue.refused += 1
             raise MailboxFull(type(self).__name__, BOUND)
-        self._handle_waiting(queue)
+        return self._handle_waiting(queue)
 
-    def _drain(self) -> None:
-        queue = self._queue
+    def _drain(self, queue: _Queue, errors: list[BaseException] | None = None) -> None:
+        """Handle what waits, until nothing does or another thread sees to it."""
         # Append before acquire here, release before the look at the queue there: one of the two sees the message.
         while queue and self._turn.acquire(blocking=False):
-            self._handle_waiting(queue)
+            errors = (errors or []) + self._handle_waiting(queue)
+        if errors:
+            raise errors[0]
 
-    def _handle_waiting(self, queue: _Queue) -> None:
-        """Handle what waits, in the turn, which is given back; then see to what follows."""
+    def _handle_waiting(self, queue: _Queue) -> list[BaseException]:
+        """Handle what waits, in the turn, which is given back; then see to what follows.
+
+        Returns:
+            What was raised. An error is to be raised when nothing waits any more: it belongs to one message or instruction,
+            and the others must not be lost with it.
+        """
         instructions: list[Any] = []
+        errors: list[BaseException] = []
         try:
             while (message := queue.pop()) is not None:
-                instruction = self.receive(message)
                 self.handled += 1
+                try:
+                    instruction = self.handlers[message.__class__](self, message)
+                except BaseException as error:  # noqa: BLE001  # raised by `_drain`
+                    errors.append(error)
+                    continue
                 if instruction is not None:
                     instructions.append(instruction)
         finally:
             self._turn.release()
         for instruction in instructions:
-            self.perform(instruction)
+            try:
+                self.perform(instruction)
+            except BaseException as error:  # noqa: BLE001  # raised by `_drain`
+                errors.append(error)
+        return errors

@@ -5,12 +5,15 @@ Decides the number and the delays of retries. Does not know clocks, runs or mail
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import Final
 
 import attrs
 
 from millrace.actors.errors import ConfigurationError
+
+LONGEST_DELAY_SECONDS: Final = 1_000_000_000
+"""Some 31 years: what is added to a time must give a time."""
 
 
 @attrs.frozen
@@ -30,7 +33,7 @@ class RetryPolicy:
         """Check what a user wrote and make a policy of it.
 
         Raises:
-            ConfigurationError: an option has the wrong type, is negative or not a finite number; it names option and value.
+            ConfigurationError: an option has the wrong type, is negative or too large; it names option and value.
         """
         if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
             raise ConfigurationError("retries", retries, "a whole number, 0 or more")
@@ -51,9 +54,11 @@ class RetryPolicy:
 
 def _checked(delay: object) -> float:
     number = isinstance(delay, (int, float)) and not isinstance(delay, bool)
-    if not number or not math.isfinite(delay) or delay < 0:  # type: ignore[arg-type, operator]
+    if not number or not 0 <= delay <= LONGEST_DELAY_SECONDS:  # type: ignore[operator]
         raise ConfigurationError(
-            "retry_delay_seconds", delay, "a finite number of seconds, 0 or more, or a list of such"
+            "retry_delay_seconds",
+            delay,
+            f"a number of seconds from 0 to {LONGEST_DELAY_SECONDS:,}, or a list of such",
         )
     return float(delay)  # type: ignore[arg-type]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from millrace.actors.states import TERMINAL, AwaitingRetry, Retrying, State, StateType
+from millrace.actors.states import TERMINAL, AwaitingRetry, Paused, Retrying, State, StateDetails, StateType
 from millrace.actors.timestamps import from_nanoseconds, to_nanoseconds
 from millrace.actors.transitions import possible
 from millrace.actors.verdicts import Verdict, abort, accept, reject, wait
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from millrace.actors.task_run import TaskRunActor
 
 ANY: Final = frozenset(StateType)
+
+TRANSITION_CAP: Final = 100_000
+"""A run with so many transitions is going in circles: from then on it accepts nothing but its end."""
 
 Decide = Callable[[Any, StateType, "State[Any] | None", int], "Verdict | None"]
 """(run, proposed type, proposed state or None for a plain one, time of the proposal in ns) -> answer or None."""
@@ -58,6 +61,13 @@ def answer_a_repeated_proposal_as_before(
     return None
 
 
+def _same_transition(state: State[Any] | None) -> StateDetails | None:
+    """Details for what is set in place of a proposed state, so that the same proposal, repeated, finds it."""
+    if state is None or not state.has_details:
+        return None
+    return StateDetails(transition_id=state.state_details.transition_id)
+
+
 def keep_terminal_states(run: RunActor, proposed: StateType, _state: State[Any] | None, _at: int) -> Verdict | None:
     """Nothing leaves a terminal state; a retry of the flow makes new runs, and force passes by this rule."""
     return abort(f"it is {run.type} already, which is final, and cannot become {proposed}")
@@ -76,14 +86,15 @@ def pause_only_what_runs(run: RunActor, _proposed: StateType, _state: State[Any]
 
 
 def run_only_in_a_running_flow(
-    run: TaskRunActor[Any], _proposed: StateType, _state: State[Any] | None, _at: int
+    run: TaskRunActor[Any], _proposed: StateType, state: State[Any] | None, _at: int
 ) -> Verdict | None:
     """A task enters RUNNING only while its flow is RUNNING."""
     supervisor = run.node.supervisor
     if supervisor.admits:
         return None
-    if supervisor.type is StateType.PAUSED:
-        return reject(State(type=StateType.PAUSED, message="The flow run is paused."), "the flow run is paused")
+    if supervisor.paused:
+        paused = Paused(message="The flow run is paused.", state_details=_same_transition(state))
+        return reject(paused, "the flow run is paused")
     return abort(f"its flow run is {supervisor.standing}")
 
 
@@ -98,18 +109,25 @@ def run_not_before_its_time(run: RunActor, _proposed: StateType, _state: State[A
 def retry_what_failed(
     run: TaskRunActor[Any], _proposed: StateType, state: State[Any] | None, at: int
 ) -> Verdict | None:
-    """FAILED is never recorded while retries remain: the run waits for its next attempt, or starts it, instead."""
+    """FAILED is never recorded while retries remain: the run waits for its next attempt, or starts it, instead.
+
+    In a flow that is being stopped nothing is tried again; in one that is paused the next attempt waits for admission.
+    """
     policy = run.node.retry
     supervisor = run.node.supervisor
-    if run.run_count > policy.retries or not supervisor.admits:
+    if run.run_count > policy.retries or not (supervisor.admits or supervisor.paused):
+        return None
+    if run.sequence >= TRANSITION_CAP:
         return None
     if state is not None and state.state_details.retriable is False:
         return None
     delay = policy.delay_before(run.run_count)
     reason = f"retry {run.run_count} of {policy.retries}"
-    if delay <= 0:
-        return reject(Retrying(), reason)
-    return reject(AwaitingRetry(scheduled_time=from_nanoseconds(at + round(delay * 1e9))), reason)
+    details = _same_transition(state)
+    if delay <= 0 and supervisor.admits:
+        return reject(Retrying(state_details=details), reason)
+    scheduled = from_nanoseconds(at + round(delay * 1e9))
+    return reject(AwaitingRetry(scheduled_time=scheduled, state_details=details), reason)
 
 
 _COMMON: Final = (
@@ -134,8 +152,8 @@ TASK_RULES: Final = (
 FLOW_RULES: Final = _COMMON
 """The rules a flow run's proposals meet, in order."""
 
-Pair = tuple[StateType, StateType]
-Picked = dict[Pair, tuple[Decide, ...]]
+Picked = dict[StateType, dict[StateType, tuple[Decide, ...]]]
+"""By present and proposed state: the rules that can have an answer, in their order."""
 
 
 def pick(rules: Iterable[Rule], *, detailed: bool) -> Picked:
@@ -145,14 +163,16 @@ def pick(rules: Iterable[Rule], *, detailed: bool) -> Picked:
     """
     ordered = tuple(rules)
     return {
-        (current, proposed): tuple(
-            rule.decide
-            for rule in ordered
-            if current in rule.current
-            and proposed in rule.proposed
-            and (detailed or not rule.reads_details)
-            and not (rule.decide is follow_the_table and possible(current, proposed))
-        )
+        current: {
+            proposed: tuple(
+                rule.decide
+                for rule in ordered
+                if current in rule.current
+                and proposed in rule.proposed
+                and (detailed or not rule.reads_details)
+                and not (rule.decide is follow_the_table and possible(current, proposed))
+            )
+            for proposed in StateType
+        }
         for current in StateType
-        for proposed in StateType
     }

@@ -3,73 +3,56 @@
 Decides: whether a proposal is accepted, what the run's state is, its sequence numbers, its times. Does not know what a body
 is, nor who waits; `task_run` and `supervisor` say what each message means to a run of their kind.
 
-Memory: a run that goes the ordinary way (created, admitted, ended) holds one `State` only, its last. The plain PENDING it
-began with and the plain first RUNNING say nothing but their time, which the run knows anyway; `history` makes them again,
-with the same ids.
+Memory: a run that goes the ordinary way (created, admitted, returned data) holds no `State` at all. The plain PENDING it
+began with, the plain first RUNNING and the plain COMPLETED say nothing but their time and the data, which the run knows
+anyway; `state` and `history` make them when somebody looks, always with the same ids.
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import attrs
+
 from millrace.actors.events import Event, Journal
+from millrace.actors.instructions import Notify, Order
 from millrace.actors.mailbox import Mailbox
-from millrace.actors.rules import Pair, Picked
+from millrace.actors.messages import Unwatch, Watch
+from millrace.actors.rules import TRANSITION_CAP, Picked, answer_a_repeated_proposal_as_before
 from millrace.actors.states import DEFAULT_NAMES, TERMINAL, State, StateType, make_state
-from millrace.actors.verdicts import Answer, Verdict, accept
+from millrace.actors.verdicts import Answer, Verdict, abort, accept
 
 _PENDING = StateType.PENDING
 _RUNNING = StateType.RUNNING
+_COMPLETED = StateType.COMPLETED
 
 NOT_READY = "NotReady"
 """Name of the PENDING state that is final for its run: something it depends on did not complete."""
 
-TRANSITION_CAP = 100_000
-"""A run with more transitions than this is going in circles: proposals to it are refused."""
 
-
+@attrs.define(eq=False, weakref_slot=False)
 class RunActor(Mailbox):
     """A run: of a task or of a flow. See the module's docstring."""
-
-    __slots__ = (
-        "_past",
-        "_state",
-        "created",
-        "ended",
-        "id",
-        "looked_at",
-        "run_count",
-        "run_time",
-        "sequence",
-        "started",
-        "type",
-        "watchers",
-    )
 
     plain_rules: ClassVar[Picked]  # the rules by pair, for proposals without details
     detailed_rules: ClassVar[Picked]  # the same for proposals with details
 
-    def __init__(self, run_id: int, created: int) -> None:
-        super().__init__()
-        self.id = run_id  # 128 bits; a UUID when somebody looks
-        self.created = created  # ns since the epoch; the time of event 0
-        self.type: StateType = _PENDING  # always the type of `state`
-        self._state: State[Any] | None = None  # None: plain, to be made from the times when looked at
-        self._past: list[State[Any]] | None = None  # the states left, without the plain first ones
-        self.sequence = 0  # of the present state; the next one has the next number
-        self.started = 0  # ns of the first RUNNING; 0 before
-        self.ended = 0  # ns of the end; 0 before. Set once: the outcome of a run does not change for who waited
-        self.run_count = 0  # attempts admitted
-        self.run_time = 0  # ns in RUNNING, attempts that are over only
-        self.watchers: list[Any] | None = None  # who is to be told of the end; None again from then on
-        self.looked_at = False  # somebody took the result, the exception or the final state
+    id: int  # 128 bits; a UUID when somebody looks
+    created: int  # ns since the epoch; the time of event 0
+    journal: Journal  # where this run's events go
+    type: StateType = attrs.field(init=False, default=_PENDING)  # always the type of `state`
+    _state: State[Any] | None = attrs.field(init=False, default=None)  # None: plain, made when looked at
+    _data: Any = attrs.field(init=False, default=None)  # what a plain COMPLETED holds
+    _past: list[State[Any]] | None = attrs.field(init=False, default=None)  # states left, without the plain first ones
+    sequence: int = attrs.field(init=False, default=0)  # of the present state; the next one has the next number
+    started: int = attrs.field(init=False, default=0)  # ns of the first RUNNING; 0 before
+    ended: int = attrs.field(init=False, default=0)  # ns of the end; 0 before. Set once: what was told stays true
+    run_count: int = attrs.field(init=False, default=0)  # attempts admitted
+    run_time: int = attrs.field(init=False, default=0)  # ns in RUNNING, attempts that are over only
+    watchers: list[Any] | None = attrs.field(init=False, default=None)  # who is to be told of the end; None after it
+    looked_at: bool = attrs.field(init=False, default=False)  # somebody took result, exception or final state
 
     # What a run of each kind adds.
-
-    @property
-    def journal(self) -> Journal:
-        """Where this run's events go."""
-        raise NotImplementedError
 
     @property
     def name(self) -> str:
@@ -80,15 +63,21 @@ class RunActor(Mailbox):
         """The ids that a state of this run carries: of the flow run, of the task run."""
         raise NotImplementedError
 
+    def count_setback(self) -> None:
+        """It ended otherwise than COMPLETED: count that where its kind keeps account. In its supervisor's turn."""
+
     # What it knows about itself.
 
     @property
     def state(self) -> State[Any]:
         """The present state."""
-        if self._state is None:
-            at = self.started if self.type is _RUNNING else self.created
-            return self._make(self.type, at, self.sequence)
-        return self._state
+        while True:
+            state, kind, sequence = self._state, self.type, self.sequence
+            if state is None:
+                at = self.ended if kind is _COMPLETED else self.started if kind is _RUNNING else self.created
+                state = self._make(kind, at, sequence, self._data)
+            if sequence == self.sequence:  # else another thread changed the run while it was being read
+                return state
 
     @property
     def done(self) -> bool:
@@ -98,37 +87,23 @@ class RunActor(Mailbox):
     def history(self) -> list[State[Any]]:
         """Every state the run has had, first to last."""
         past = self._past or []
-        recorded = len(past) + (self._state is not None)
-        plain = [(_PENDING, self.created), (_RUNNING, self.started)][: self.sequence + 1 - recorded]
-        states = [self._make(kind, at, number) for number, (kind, at) in enumerate(plain)]
-        states += past
-        if self._state is not None:
-            states.append(self._state)
-        return states
+        plain = ((_PENDING, self.created), (_RUNNING, self.started))[: self.sequence - len(past)]
+        return [*(self._make(kind, at, number) for number, (kind, at) in enumerate(plain)), *past, self.state]
 
     def trail(self) -> str:
         """The last steps as text, for errors."""
         return " -> ".join(state.name for state in self.history()[-6:])
 
-    def _make(
-        self,
-        kind: StateType,
-        at: int,
-        sequence: int,
-        name: str | None = None,
-        message: str | None = None,
-        data: Any = None,
-    ) -> State[Any]:
+    def _make(self, kind: StateType, at: int, sequence: int, data: Any = None) -> State[Any]:
         flow, task = self.ids()
-        return make_state(kind, name or DEFAULT_NAMES[kind], message, data, at, flow, task, sequence)
+        return make_state(kind, DEFAULT_NAMES[kind], None, data, at, flow, task, sequence)
 
     # Proposals.
 
     def judge(self, proposed: StateType, state: State[Any] | None, at: int) -> Verdict | None:
         """What the rules say of a proposal; None for yes. Changes nothing."""
-        pair: Pair = (self.type, proposed)
         plain = state is None or not state.has_details
-        for decide in (self.plain_rules if plain else self.detailed_rules)[pair]:
+        for decide in (self.plain_rules if plain else self.detailed_rules)[self.type][proposed]:
             verdict = decide(self, proposed, state, at)
             if verdict is not None:
                 return verdict
@@ -140,7 +115,12 @@ class RunActor(Mailbox):
         Returns:
             The verdict; its state is the run's state now, as recorded.
         """
-        verdict = None if force else self.judge(state.type, state, at)
+        if force:
+            verdict = answer_a_repeated_proposal_as_before(self, state.type, state, at)
+        elif self.sequence >= TRANSITION_CAP and not state.is_final():
+            verdict = abort(f"it has changed its state {TRANSITION_CAP:,} times and goes in circles")
+        else:
+            verdict = self.judge(state.type, state, at)
         if verdict is None:
             return accept(self.enter(state, at, "forced" if force else cause))
         if verdict.answer is Answer.REJECT and verdict.state is not None:
@@ -167,22 +147,22 @@ class RunActor(Mailbox):
         """Enter RUNNING for an attempt, with nothing to say but the time."""
         if self.sequence == 0:
             self.type = _RUNNING
+            self.started = at
+            self.run_count = 1
             self.sequence = 1
-            self._count_attempt(at)
             if self.journal.sink is not None:
                 self.record(cause)
         else:
             self.enter(self._make(_RUNNING, at, self.sequence + 1), at, cause)
 
-    def finish_plainly(self, kind: StateType, message: str | None, data: Any, at: int, cause: str) -> None:
-        """Enter a terminal state that this run made itself."""
-        sequence = self.sequence + 1
-        flow, task = self.ids()
-        state = make_state(kind, DEFAULT_NAMES[kind], message, data, at, flow, task, sequence)
+    def complete_plainly(self, data: Any, at: int, cause: str) -> None:
+        """Enter COMPLETED, with nothing to say but the data and the time, which is the run's end."""
         self._leave_state(at)
-        self.type = kind
-        self._state = state
-        self.sequence = sequence
+        self.type = _COMPLETED
+        self._state = None
+        self._data = data
+        self.ended = at
+        self.sequence += 1
         if self.journal.sink is not None:
             self.record(cause)
 
@@ -196,6 +176,8 @@ class RunActor(Mailbox):
         state = self._state
         if self.type is _RUNNING:
             self.run_time += at - (self.started if state is None else state.nanoseconds)
+        elif self.type is _COMPLETED:
+            state = self.state  # by force only; the plain one is made now, as it cannot be told from the run any more
         if state is not None:
             if self._past is None:
                 self._past = []
@@ -208,6 +190,21 @@ class RunActor(Mailbox):
             history = self.history()
             previous = history[-2] if len(history) > 1 else None
             sink(Event(history[-1], previous, self.sequence, cause, self.name))
+
+    # Who waits for the end. From the end on, the watchers belong to whoever carries out SETTLE.
+
+    def _watch(self, message: Watch) -> Order | None:
+        if self.ended:
+            return Notify(message.watcher)
+        if self.watchers is None:
+            self.watchers = []
+        self.watchers.append(message.watcher)
+        return None
+
+    def _unwatch(self, message: Unwatch) -> Order | None:
+        if self.watchers is not None and not self.ended:
+            self.watchers = [each for each in self.watchers if each is not message.watcher] or None
+        return None
 
 
 def is_final(state: State[Any]) -> bool:

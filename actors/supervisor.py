@@ -8,11 +8,12 @@ An engine has one supervisor without a flow, for the tasks that run outside of a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, ClassVar, Generic, TypeVar
 
-from millrace.actors.events import Journal
-from millrace.actors.instructions import EXECUTE, IDLE, SETTLE, STOP_CHILDREN, Notify, Order
+import attrs
+
+from millrace.actors.instructions import EXECUTE, IDLE, SETTLE, STOP_CHILDREN, Order
 from millrace.actors.messages import (
     Admit,
     Born,
@@ -31,41 +32,32 @@ from millrace.actors.messages import (
 from millrace.actors.outcomes import return_value_to_state
 from millrace.actors.rules import FLOW_RULES, pick
 from millrace.actors.run import RunActor
-from millrace.actors.states import Cancelled, Cancelling, Failed, State, StateType
+from millrace.actors.states import TERMINAL, Cancelled, Cancelling, Failed, State, StateType
 from millrace.actors.verdicts import Answer, abort
 
 _FAILURES = (StateType.FAILED, StateType.CRASHED)
+_COMPLETED = StateType.COMPLETED
 _RUNNING = StateType.RUNNING
 _CANCELLING = StateType.CANCELLING
 
 C = TypeVar("C", bound=RunActor)
 
 
+@attrs.define(eq=False, weakref_slot=False)
 class Supervisor(RunActor, Generic[C]):
     """A flow run and all that it started. See the module's docstring."""
-
-    __slots__ = ("_journal", "_name", "admits", "children", "live", "spawned", "stopping", "tally", "unseen")
 
     plain_rules: ClassVar = pick(FLOW_RULES, detailed=False)
     detailed_rules: ClassVar = pick(FLOW_RULES, detailed=True)
 
-    def __init__(self, run_id: int, name: str, created: int, journal: Journal) -> None:
-        super().__init__(run_id, created)
-        self._name = name
-        self._journal = journal
-        self.admits = False  # whether children may start: exactly while RUNNING and not being stopped
-        self.stopping = ""  # why the children are being stopped; empty while they are not
-        self.spawned = 0  # children ever started
-        self.live = 0  # children started and not ended, made or not; 0 once the run has ended
-        self.children: dict[int, C] = {}  # by id: made and not ended; len <= live
-        self.tally: dict[StateType, int] = {}  # children ended, by the type of their last state
-        self.unseen: dict[int, C] = {}  # by id: failed, and nobody took result, exception or state; in order of ending
-        if journal.sink is not None:
-            self.record("created")
-
-    @property
-    def journal(self) -> Journal:
-        return self._journal
+    _name: str
+    admits: bool = attrs.field(init=False, default=False)  # whether children may start: RUNNING and not being stopped
+    stopping: str = attrs.field(init=False, default="")  # why the children are being stopped; empty while they are not
+    spawned: int = attrs.field(init=False, default=0)  # children ever started
+    live: int = attrs.field(init=False, default=0)  # children started and not ended, made or not; 0 after the end
+    children: dict[int, C] = attrs.field(init=False, factory=dict)  # by id: made and not ended; len <= live
+    tally: dict[StateType, int] = attrs.field(init=False, factory=dict)  # children ended, by type of their last state
+    unseen: dict[int, C] = attrs.field(init=False, factory=dict)  # by id: failed and not looked at; in order of ending
 
     @property
     def name(self) -> str:
@@ -77,15 +69,17 @@ class Supervisor(RunActor, Generic[C]):
         return self.id
 
     @property
+    def paused(self) -> bool:
+        """Whether it admits nothing now and will later."""
+        return self.type is StateType.PAUSED and not self.stopping
+
+    @property
     def standing(self) -> str:
         """Why it admits nothing, as the end of a sentence."""
         return f"being stopped: {self.stopping}" if self.stopping else str(self.type)
 
     def ids(self) -> tuple[int | None, int | None]:
         return self.id, None
-
-    def receive(self, message: Any) -> Order | None:
-        return _HANDLERS[message.__class__](self, message)
 
     def enter(self, state: State[Any], at: int, cause: str) -> State[Any]:
         entered = super().enter(state, at, cause)
@@ -111,15 +105,13 @@ class Supervisor(RunActor, Generic[C]):
         child = message.child
         self.children.pop(child.id, None)
         kind = child.type
-        tally = self.tally
-        tally[kind] = tally.get(kind, 0) + 1
-        if kind in _FAILURES and not child.looked_at:
-            self._keep_unseen(child)
+        self.tally[kind] = self.tally.get(kind, 0) + 1
+        if kind is not _COMPLETED:
+            child.count_setback()
+            if kind in _FAILURES and not child.looked_at and self.flow_id is not None:
+                self.unseen[child.id] = child
         self.live -= 1
         return None if self.live else IDLE
-
-    def _keep_unseen(self, child: C) -> None:
-        self.unseen[child.id] = child
 
     def _children_dropped(self, message: ChildrenDropped) -> Order | None:
         self.tally[StateType.CANCELLED] = self.tally.get(StateType.CANCELLED, 0) + message.count
@@ -179,7 +171,7 @@ class Supervisor(RunActor, Generic[C]):
             self.dead_letters += 1
             return None
         verdict = self.propose(state, at, cause)
-        if verdict.answer is Answer.ABORT:
+        if verdict.answer is Answer.ABORT or self.type not in TERMINAL:
             # Only from outside could the state have moved: a body that has ended ends its run whatever was proposed.
             self.enter(state, at, "forced")
         self.ended = at
@@ -190,11 +182,13 @@ class Supervisor(RunActor, Generic[C]):
     def _cancel(self, message: Cancel) -> Order | None:
         if self.ended or self.type is _CANCELLING:
             return None
+        if self.type in TERMINAL:
+            return self._interrupt(message)  # forced there before its body has ended
         self.stopping = message.reason
         self.enter(Cancelling(message=message.reason), message.at, "cancel")
         return STOP_CHILDREN
 
-    def _interrupt(self, message: Interrupt) -> Order | None:
+    def _interrupt(self, message: Interrupt | Cancel) -> Order | None:
         if self.ended:
             return None
         self.stopping = self.stopping or message.reason
@@ -212,16 +206,6 @@ class Supervisor(RunActor, Generic[C]):
         if verdict.answer is not Answer.ABORT and self.type is _CANCELLING and not self.stopping:
             self.stopping = state.message or "cancelled by proposal"
             return STOP_CHILDREN
-        return None
-
-    def _watch(self, message: Watch) -> Order | None:
-        if self.ended:
-            return Notify(message.watcher)
-        self.watchers = [*(self.watchers or ()), message.watcher]
-        return None
-
-    def _unwatch(self, message: Unwatch) -> Order | None:
-        self.watchers = [each for each in self.watchers or () if each is not message.watcher]
         return None
 
     def counts(self) -> dict[str, int]:
@@ -250,7 +234,7 @@ def _brief(state: State[Any]) -> str:
     return first_line if len(first_line) <= 200 else first_line[:199] + "…"
 
 
-_HANDLERS: dict[type, Callable[[Supervisor[Any], Any], Order | None]] = {
+Supervisor.handlers = {
     Admit: Supervisor._admit,
     Returned: Supervisor._returned,
     Stopped: Supervisor._stopped,

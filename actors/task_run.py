@@ -10,17 +10,16 @@ that a run is over is `ended`, that it waits for others is `unready`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
-from millrace.actors.events import Journal
+import attrs
+
 from millrace.actors.instructions import (
     EXECUTE,
     READY,
     SETTLE,
     STOP_ATTEMPT,
-    Notify,
     Order,
     WakeAt,
 )
@@ -41,12 +40,12 @@ from millrace.actors.run import NOT_READY, RunActor
 from millrace.actors.states import Cancelled, Cancelling, Failed, State, StateType
 from millrace.actors.supervisor import Supervisor
 from millrace.actors.timestamps import to_nanoseconds
-from millrace.actors.verdicts import Answer, Verdict
+from millrace.actors.verdicts import Answer, Verdict, abort
 
-_COMPLETED = StateType.COMPLETED
 _RUNNING = StateType.RUNNING
 _SCHEDULED = StateType.SCHEDULED
 _CANCELLING = StateType.CANCELLING
+_MAY_BE_STATES = (State, list, set, tuple)
 
 
 class TaskNode:
@@ -58,37 +57,30 @@ class TaskNode:
         retry: The task's retry policy.
     """
 
-    __slots__ = ("name", "retry", "supervisor")
+    __slots__ = ("flow_id", "name", "retry", "setbacks", "supervisor")
 
     def __init__(self, name: str, supervisor: Supervisor[Any], retry: RetryPolicy = NO_RETRIES) -> None:
         self.name = name
         self.supervisor = supervisor
         self.retry = retry
+        self.flow_id = supervisor.flow_id
+        self.setbacks: dict[StateType, int] = {}  # runs that ended otherwise than COMPLETED, by the type of their last state
 
 
 N = TypeVar("N", bound=TaskNode)
 
 
+@attrs.define(eq=False, weakref_slot=False)
 class TaskRunActor(RunActor, Generic[N]):
     """One run of a task. See the module's docstring."""
-
-    __slots__ = ("key", "node", "parent", "unready")
 
     plain_rules: ClassVar = pick(TASK_RULES, detailed=False)
     detailed_rules: ClassVar = pick(TASK_RULES, detailed=True)
 
-    def __init__(self, node: N, run_id: int, key: int, created: int, parent: int | None, unready: int = 0) -> None:
-        super().__init__(run_id, created)
-        self.node = node
-        self.key = key  # position among the runs of its task in its flow run; what Prefect calls the dynamic key
-        self.parent = parent  # id of the task run that started it
-        self.unready = unready  # upstream runs that have not ended yet
-        if node.supervisor.journal.sink is not None:
-            self.record("created")
-
-    @property
-    def journal(self) -> Journal:
-        return self.node.supervisor.journal
+    node: N
+    key: int  # position among the runs of its task in its flow run; what Prefect calls the dynamic key
+    parent: int | None  # id of the task run that started it
+    unready: int  # upstream runs that have not ended yet
 
     @property
     def name(self) -> str:
@@ -100,16 +92,17 @@ class TaskRunActor(RunActor, Generic[N]):
         return UUID(int=self.id)
 
     def ids(self) -> tuple[int | None, int | None]:
-        return self.node.supervisor.flow_id, self.id
+        return self.node.flow_id, self.id
 
-    def receive(self, message: Any) -> Order | None:
-        return _HANDLERS[message.__class__](self, message)
+    def count_setback(self) -> None:
+        setbacks = self.node.setbacks
+        setbacks[self.type] = setbacks.get(self.type, 0) + 1
 
     # The way of an attempt.
 
     def _admit(self, message: Admit) -> Order | None:
-        if self.ended or self.unready:
-            return None  # cancelled while it stood in line, or woken too early
+        if self.ended or self.unready or self.type is _RUNNING:
+            return None  # cancelled while it stood in line, or woken too early, or twice
         verdict = self.judge(_RUNNING, None, message.at)
         if verdict is None:
             self.start_plainly(message.at, "admitted")
@@ -119,7 +112,7 @@ class TaskRunActor(RunActor, Generic[N]):
         if verdict.answer is Answer.REJECT and verdict.state is not None:
             self.enter(verdict.state, message.at, "admitted")
             return None
-        if self.type is _RUNNING or self.type is _CANCELLING:
+        if self.type is _CANCELLING:
             return None
         return self._finish(Cancelled(message=f"It never started: {verdict.reason}."), message.at, "cancel")
 
@@ -128,14 +121,12 @@ class TaskRunActor(RunActor, Generic[N]):
             self.dead_letters += 1
             return None
         value = message.value
+        if self.type is _RUNNING and not (isinstance(value, _MAY_BE_STATES) and holds_states(value)):
+            # The ordinary end: data, for which no rule about leaving RUNNING has an answer.
+            self.complete_plainly(value, message.at, "returned")
+            return SETTLE
         if self.type is _CANCELLING:
             return self._finish(Cancelled(), message.at, "cancel")
-        if not (isinstance(value, State) or is_state_iterable(value)):
-            # The ordinary end, for which no rule can have an answer but those about leaving RUNNING.
-            if self.type is _RUNNING:
-                self.finish_plainly(_COMPLETED, None, value, message.at, "returned")
-                return self._settle(message.at)
-            return None
         state = return_value_to_state(value)
         if not state.is_final() and state.type is not _SCHEDULED:
             state = Failed(message=f"The task returned {state}, which is neither final nor scheduled.")
@@ -155,8 +146,10 @@ class TaskRunActor(RunActor, Generic[N]):
         """Propose what an attempt came to, and say what is to be done with what became of that."""
         verdict = self.propose(state, at, cause)
         if verdict.answer is Answer.ABORT:
-            self.dead_letters += 1  # somebody proposed another state meanwhile
-            return None
+            # Its body has ended, so the run has, whatever state was proposed to it meanwhile.
+            if not state.is_final():
+                state = Failed(message=f"The task returned {state}, and {verdict.reason}.")
+            return self._finish(state, at, "forced")
         return self._after(verdict, at)
 
     def _after(self, verdict: Verdict, at: int) -> Order | None:
@@ -185,15 +178,17 @@ class TaskRunActor(RunActor, Generic[N]):
     # Dependencies.
 
     def _upstream_ended(self, message: UpstreamEnded) -> Order | None:
-        if self.ended:
+        if self.ended or not self.unready:
             return None
         if message.good:
             self.unready -= 1
             return None if self.unready else READY
+        # Of an upstream run that never ran only the name: messages that quote each other double with every run in a row.
+        state = str(message.state) if message.state.is_final() else message.state.name
         pending = State[Any](
             type=StateType.PENDING,
             name=NOT_READY,
-            message=f"Upstream task run '{message.name}' did not reach COMPLETED: it is {message.state}.",
+            message=f"Upstream task run '{message.name}' did not reach COMPLETED: it is {state}.",
         )
         return self._finish(pending, message.at, "upstream")
 
@@ -202,36 +197,54 @@ class TaskRunActor(RunActor, Generic[N]):
     def _cancel(self, message: Cancel) -> Order | None:
         if self.ended or self.type is _CANCELLING:
             return None
-        if self.type is _RUNNING:
+        if self._has_body():
             self.enter(Cancelling(message=message.reason), message.at, "cancel")
             return STOP_ATTEMPT
         return self._finish(Cancelled(message=message.reason), message.at, "cancel")
 
     def _propose(self, message: Propose) -> Order | None:
-        was_running = self.type is _RUNNING
-        verdict = self.propose(message.state, message.at, "proposed", force=message.force)
+        sequence, has_body = self.sequence, self._has_body()
+        verdict = self._refusal(message)
+        if verdict is None:
+            verdict = self.propose(message.state, message.at, "proposed", force=message.force)
         if message.reply is not None:
             message.reply(verdict)
-        order = self._after(verdict, message.at) if verdict.answer is not Answer.ABORT else None
-        if order is SETTLE and was_running:
-            return SETTLE  # the body, if there is one, goes on; what it comes to is a dead letter
-        return STOP_ATTEMPT if was_running and self.type is _CANCELLING else order
+        if self.sequence == sequence or self.ended:
+            return None  # nothing follows from what changed nothing, nor from what changed a run that is over
+        if self.type is _CANCELLING:
+            reason = self.state.message
+            return STOP_ATTEMPT if has_body else self._finish(Cancelled(message=reason), message.at, "cancel")
+        if self.type is _RUNNING and not has_body:
+            self.unready = 0
+            return EXECUTE
+        order = self._after(verdict, message.at)
+        # A body that runs goes on, and no other is started beside it. After SETTLE, what it comes to is a dead letter.
+        return order if order is SETTLE or not has_body else None
 
-    def _watch(self, message: Watch) -> Order | None:
-        if self.ended:
-            return Notify(message.watcher)
-        if self.watchers is None:
-            self.watchers = []
-        self.watchers.append(message.watcher)
+    def _refusal(self, message: Propose) -> Verdict | None:
+        """What speaks against a proposal from outside, besides the rules."""
+        proposed = message.state.type
+        if message.force:
+            return None
+        if self.ended and self.type is StateType.PENDING:
+            return abort(f"it is {NOT_READY}, which is final for it, and cannot become {proposed}")
+        if self.unready and proposed is _RUNNING:
+            return abort("not all of its upstream runs have ended")
         return None
 
-    def _unwatch(self, message: Unwatch) -> Order | None:
-        if self.watchers is not None and message.watcher in self.watchers:
-            self.watchers.remove(message.watcher)
-        return None
+    def _has_body(self) -> bool:
+        """Whether a body runs, as far as the states tell: one that was RUNNING goes on while its run is PAUSED."""
+        if self.type is StateType.PAUSED:
+            return self.history()[-2].type is _RUNNING
+        return self.type is _RUNNING or self.type is _CANCELLING
 
 
-_HANDLERS: dict[type, Callable[[TaskRunActor[Any], Any], Order | None]] = {
+def holds_states(value: Any) -> bool:
+    """Whether a returned value is a state, or a collection of nothing but states, and so decides by itself."""
+    return isinstance(value, State) or is_state_iterable(value)
+
+
+TaskRunActor.handlers = {
     Admit: TaskRunActor._admit,
     Returned: TaskRunActor._returned,
     Stopped: TaskRunActor._stopped,

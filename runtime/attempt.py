@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine, Generator
+from contextlib import suppress
 from contextvars import Context
 from types import GeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,7 @@ def start(run: TaskRun) -> Order | Suspended | None:
         return run.ask(Returned(stop.value, run.node.now()))
     except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
         order = run.ask(stopped(error, run.node.now()))
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        if isinstance(error, KeyboardInterrupt):
             _finish_and_raise(run, order, error)
         return order
     return Suspended(run, context, coroutine, waits_for)
@@ -90,7 +91,10 @@ def _first_step(run: TaskRun) -> tuple[Coroutine[Any, Any, Any], Any]:
 
 
 def _finish_and_raise(run: TaskRun, order: Order | None, error: BaseException) -> None:
-    """Record a crash, then let it go on up: the loop's owner decides what an exit or an interrupt means."""
+    """Record a crash, then let it go on up: an interrupt (Ctrl-C) is meant for the loop's owner, whoever's body it hit.
+
+    An exit is not: it is the body's own, and is raised to whoever takes the run's result.
+    """
     if order is not None:
         run.perform(order)
     raise error
@@ -122,7 +126,8 @@ class Interruptible:
         """The same, from any thread."""
         task = self._task
         if task is not None:
-            task.get_loop().call_soon_threadsafe(self.cancel)
+            with suppress(RuntimeError):  # the loop was closed: nothing runs there any more
+                task.get_loop().call_soon_threadsafe(self.cancel)
 
     def close(self) -> bool:
         """The body has ended. Whether somebody else wants the task cancelled too."""
@@ -157,7 +162,7 @@ class Suspended(Interruptible):
             run.handle = None
             wanted_elsewhere = self.close()
             order = run.ask(stopped(error, run.node.now()))
-            if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)) or (
+            if isinstance(error, (KeyboardInterrupt, Closed)) or (
                 wanted_elsewhere and isinstance(error, asyncio.CancelledError)
             ):
                 _finish_and_raise(run, order, error)
@@ -167,12 +172,20 @@ class Suspended(Interruptible):
         return run.ask(Returned(value, run.node.now()))
 
 
+class Closed(GeneratorExit):
+    """The coroutine around a body was closed, and the body with it; a body that raises `GeneratorExit` itself is another case."""
+
+
 def drive(context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, Any]:
     """Go on with a coroutine that has taken its first step, each step in its own context, from a task in another."""
     try:
         while True:
             try:
                 value = yield waits_for
+            except GeneratorExit:
+                with suppress(Exception):  # there is nobody left to raise it to
+                    context.run(coroutine.close)
+                raise Closed from None
             except BaseException as error:  # noqa: BLE001  # what is thrown at us is thrown at the body
                 waits_for = context.run(coroutine.throw, error)
             else:

@@ -98,7 +98,7 @@ class Engine:
         self._background: set[asyncio.Task[Any] | Thread] = set()
         self._token: Token[Engine | None] | None = None
         self.root = FlowRun(self, None, {})
-        self.root.receive(Admit(clock()))
+        self.root.ask(Admit(clock()))
 
     # Which engine.
 

@@ -25,7 +25,7 @@ from millrace.runtime.context import CURRENT, TAGS
 from millrace.runtime.engine import Engine
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import FlowFuture, refuse_to_block, take
-from millrace.runtime.inputs import Inputs, futures_in, holds_futures, scan
+from millrace.runtime.inputs import Inputs, futures_in, good_enough, holds_futures, scan
 from millrace.runtime.loops import run_in_new_loop
 from millrace.runtime.resolving import resolve_futures_to_states
 from millrace.runtime.runners import TaskRunner
@@ -370,9 +370,8 @@ def _inputs(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_fo
 
 def _resolved(inputs: Inputs, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     for upstream, failure_allowed in inputs.upstreams:
-        state = upstream.state
-        if state.type is not StateType.COMPLETED and not (failure_allowed and state.type is StateType.FAILED):
-            raise UpstreamTaskError(upstream.name, state)
+        if not good_enough(upstream.state, failure_allowed=failure_allowed):
+            raise UpstreamTaskError(upstream.name, upstream.state)
     resolved, named = inputs.resolve(args, kwargs)
     return resolved, dict(named)
 

@@ -7,13 +7,15 @@ scope is left only when its last child has ended.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import copy_context
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
+
+import attrs
 
 from millrace.actors.errors import EngineClosed
 from millrace.actors.instructions import IDLE, SETTLE, STOP_CHILDREN, Notify, Order
@@ -24,7 +26,7 @@ from millrace.actors.supervisor import Supervisor
 from millrace.runtime.context import CURRENT, TAGS
 from millrace.runtime.future_list import FutureList
 from millrace.runtime.here_lanes import ThreadHere
-from millrace.runtime.inputs import scan
+from millrace.runtime.inputs import dependencies, scan
 from millrace.runtime.lending import lend
 from millrace.runtime.mapping import Cursor, Plan
 from millrace.runtime.names import random_name
@@ -33,6 +35,7 @@ from millrace.runtime.tracking import FlowRunResult, Tracker
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
 if TYPE_CHECKING:
+    from millrace.runtime.attempt import Interruptible
     from millrace.runtime.engine import Engine
     from millrace.runtime.flow import Flow
     from millrace.runtime.lanes import Lane
@@ -43,41 +46,58 @@ if TYPE_CHECKING:
 _FAILURES = (StateType.FAILED, StateType.CRASHED)
 
 
+@attrs.define(eq=False, init=False, weakref_slot=False)
 class FlowRun(Supervisor["TaskRun | FlowRun"]):
     """A run of a flow, and the scope of all that it starts.
 
     Users read `uuid`, `name`, `state`, `parameters`, `tags` and `counts()`, and call `cancel()`.
     """
 
-    __slots__ = (
-        "_cursors", "_lock", "_next_id", "_sites", "blocks", "engine", "flow", "handle", "joiner", "loop_lane",
-        "outer_loop", "parameters", "parent", "parent_task_run", "runner", "tags", "tracker",
-    )  # fmt: skip
-
     is_flow: ClassVar = True
+
+    engine: Engine
+    flow: Flow[Any, Any] | None  # None: the engine's own scope, for tasks outside of any flow
+    parameters: dict[str, Any]
+    blocks: bool  # the body is sync: it runs in the calling thread, and waiting blocks that
+    parent: FlowRun | None  # the scope it was started in
+    parent_task_run: int | None
+    tags: frozenset[str]
+    outer_loop: asyncio.AbstractEventLoop | None  # ran on the thread of a sync body when that began
+    loop_lane: LoopLane | None  # where async tasks run; a sync scope gets one when it needs it
+    runner: TaskRunner | None  # None: the engine's own lanes
+    handle: Interruptible | None  # cancels the body, while it can be cancelled
+    joiner: ThreadWaiter | LoopWaiter | None  # waits for the last child
+    tracker: Tracker
+    _lock: Lock  # guards the numbering
+    _next_id: int
+    _sites: dict[int, TaskSite]  # by id of the task, which the site holds
+    _cursors: dict[int, Cursor]  # maps that have not started all their runs, by first id
 
     def __init__(
         self, engine: Engine, flow: Flow[Any, Any] | None, parameters: dict[str, Any], *, blocks: bool = False
     ) -> None:
         number = engine.ids.fresh()
-        super().__init__(number, random_name(number) if flow else "engine", engine.now(), engine.journal)
+        name = random_name(number) if flow else "engine"
+        self.flow = flow
+        super().__init__(number, engine.now(), engine.journal, name)
         self.engine = engine
-        self.flow = flow  # None: the engine's own scope, for tasks outside of any flow
         self.parameters = parameters
-        self.parent: FlowRun | None = None  # the scope it was started in
-        self.parent_task_run: int | None = None
-        self.tags: frozenset[str] = TAGS.get()
-        self.blocks = blocks  # the body is sync: it runs in the calling thread, and waiting blocks that
-        self.outer_loop: asyncio.AbstractEventLoop | None = None  # ran on the thread of a sync body when that began
-        self.loop_lane: LoopLane | None = None  # where async tasks run; a sync scope gets one when it needs it
-        self.runner: TaskRunner | None = None  # None: the engine's own lanes
-        self.handle: Any = None  # cancels the body, while it can be cancelled
-        self.joiner: ThreadWaiter | LoopWaiter | None = None  # waits for the last child
+        self.blocks = blocks
+        self.parent = None
+        self.parent_task_run = None
+        self.tags = TAGS.get()
+        self.outer_loop = None
+        self.loop_lane = None
+        self.runner = None
+        self.handle = None
+        self.joiner = None
         self.tracker = Tracker()
-        self._lock = Lock()  # guards the numbering
+        self._lock = Lock()
         self._next_id = number + 1
-        self._sites: dict[int, TaskSite] = {}  # by id of the task; the site holds the task
-        self._cursors: dict[int, Cursor] = {}  # maps that have not started all their runs, by first id
+        self._sites = {}
+        self._cursors = {}
+        if flow is not None and self.journal.sink is not None:
+            self.record("created")
 
     @property
     def uuid(self) -> UUID:
@@ -101,6 +121,13 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         if site is None:
             site = self._sites.setdefault(id(task), TaskSite(task, self))
         return site
+
+    def sites(self) -> dict[TaskSite, int]:
+        """The tasks that have run here, each with how many of its runs are not made yet. Empty once the run has ended."""
+        unmade = dict.fromkeys(tuple(self._sites.values()), 0)
+        for cursor in tuple(self._cursors.values()):
+            unmade[cursor.site] = unmade.get(cursor.site, 0) + cursor.unmade
+        return unmade
 
     def number(self, site: TaskSite, count: int = 1) -> tuple[int, int]:
         """The first id and the first key for so many new runs of a task."""
@@ -152,6 +179,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             lane,
             inputs,
         )
+        if site.journal.sink is not None:
+            run.record("created")
         self.tell(Spawned(1, (run,)))
         if run.unready:
             run.watch_upstreams()
@@ -178,10 +207,9 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             context=copy_context(),
             tags=task.tags | TAGS.get(),
             lane=lane,
-            wait_for=None if wait_for is None else list(wait_for),
+            wait_for=None if wait_for is None else dependencies(wait_for),
         )
         futures: FutureList[Any] = FutureList(cursor=cursor)
-        cursor.bind(futures)
         if plan.size:
             self._cursors = {number: each for number, each in self._cursors.items() if each.more} | {first_id: cursor}
             self.tell(Spawned(plan.size))
@@ -301,8 +329,18 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             if self.type in _FAILURES and self.parent is not None:
                 self.parent.tell(ChildSeen(self))
 
+    def take(self, *, raise_on_failure: bool) -> Any:
+        """The outcome of the run, which has ended: its result, or what it raised. A failure counts as looked at."""
+        self.see()
+        return self.state.result(raise_on_failure=raise_on_failure)
+
+    def remember_all(self, sources: Sequence[Any], values: list[Any]) -> None:
+        """See `remember`."""
+
     def remember(self, value: Any) -> None:
-        """The result goes to the user. Results of flows are not tracked by identity."""
+        """The result goes to the user: what is made of it later depends on this run."""
+        if self.parent is not None:
+            self.parent.tracker.remember(self.id, value, FlowRunResult)
 
     @property
     def reference(self) -> FlowRunResult:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, cast, overload
 
-from millrace.runtime.futures import Future, take
+from millrace.actors.states import StateType
+from millrace.runtime.futures import Future
 from millrace.runtime.gathering import AsCompleted, block_for_all
 from millrace.runtime.waiting import wait_until_done
 
 if TYPE_CHECKING:
-    from millrace.runtime.mapping import Cursor
+    from millrace.runtime.mapping import Cursor, MadeRuns
 
 R = TypeVar("R")
 
@@ -28,40 +29,41 @@ class FutureList(list[Future[R]]):
     being when they are looked at, so a map of a million items costs nothing up front.
     """
 
-    __slots__ = ("__weakref__", "_cursor")
+    __slots__ = ("_cursor", "_runs")
 
-    def __init__(self, futures: Iterable[Future[R]] = (), cursor: Cursor | None = None) -> None:
+    def __init__(
+        self, futures: Iterable[Future[R]] = (), cursor: Cursor | None = None, runs: MadeRuns | None = None
+    ) -> None:
         if cursor is None:
             super().__init__(futures)
         else:
             super().__init__(cast("list[Future[R]]", [None] * cursor.size))
-        self._cursor = cursor  # makes what has not been looked at; None once everything has been
+            runs = cursor.bind() if runs is None else runs
+        # Both None once everything has been looked at.
+        self._cursor = cursor  # makes the runs that nobody has made
+        self._runs = runs  # those that have been made, shared with the cursor
 
     def _source_at(self, index: int) -> Any:
         found: Any = list.__getitem__(self, index)
-        if found is None:
-            cursor = self._cursor
-            assert cursor is not None  # only a cursor leaves places to fill
-            return cursor.run_at(index if index >= 0 else index + len(self))
-        return found.source if isinstance(found, Future) else found
+        if found is not None:
+            return found.source
+        runs, cursor = self._runs, self._cursor
+        assert runs is not None  # noqa: S101  # only a map leaves places to fill
+        assert cursor is not None  # noqa: S101  # they come and go together
+        return runs[index] or cursor.run_at(index if index >= 0 else index + len(self), runs)
+
+    def view(self) -> FutureList[R]:
+        """The same futures in a list that nobody changes, and that makes none which this one has not made."""
+        return FutureList(self) if self._cursor is None else FutureList(cursor=self._cursor, runs=self._runs)
 
     def sources(self) -> Iterator[Any]:
         """The runs behind the futures, in order."""
         return map(self._source_at, range(len(self)))
 
-    def place(self, index: int, run: Any) -> None:
-        """Put in a run that has been made. Called by the cursor, under its lock."""
-        list.__setitem__(self, index, run)
-
-    def placed(self, index: int) -> Any:
-        """The run at an index, if it has been made; else None. Called by the cursor, under its lock."""
-        found: Any = list.__getitem__(self, index)
-        return found.source if isinstance(found, Future) else found
-
     def _at(self, index: int) -> Future[R]:
         found: Any = list.__getitem__(self, index)
-        if isinstance(found, Future):
-            return found
+        if found is not None:
+            return cast("Future[R]", found)
         future: Future[R] = Future.of(self._source_at(index))
         list.__setitem__(self, index, future)
         return future
@@ -71,7 +73,7 @@ class FutureList(list[Future[R]]):
         if self._cursor is not None:
             for index in range(len(self)):
                 self._at(index)
-            self._cursor = None
+            self._cursor = self._runs = None
         return self
 
     def result(self, timeout: float | None = None, *, raise_on_failure: bool = True) -> list[R]:
@@ -97,19 +99,29 @@ class FutureList(list[Future[R]]):
         return True
 
     def _block(self, timeout: float | None, call: str, instead: str) -> None:
-        block_for_all(self.sources(), timeout, call, instead)
+        block_for_all(len(self), self._source_at, timeout, call, instead)
 
     def __await__(self) -> Generator[Any, Any, list[R]]:
         """The results, or what the first failed run in the list raised. Cancellation: only the wait ends."""
-        for source in self.sources():
-            if not source.done:
+        # From the last one backwards: when that has ended most others have, and one wake-up does for all of them.
+        for index in reversed(range(len(self))):
+            source = self._source_at(index)
+            if not source.ended:
                 yield from wait_until_done(source, source.waiting_lane()).__await__()
         return self._take(raise_on_failure=True)
 
     def _take(self, *, raise_on_failure: bool) -> list[R]:
-        for source in self.sources():  # the list's result is taken: each failure in it counts as looked at
-            source.see()
-        return [take(source, raise_on_failure=raise_on_failure) for source in self.sources()]
+        sources = list(self.sources())
+        for source in sources:  # the list's result is taken: each failure in it counts as looked at
+            if source.type is not StateType.COMPLETED:
+                source.see()
+        values: list[R] = [source.take(raise_on_failure=raise_on_failure) for source in sources]
+        if len({source.__class__ for source in sources}) == 1:
+            sources[0].remember_all(sources, values)
+        else:  # somebody put futures of several kinds together
+            for source, value in zip(sources, values, strict=True):
+                source.remember(value)
+        return values
 
     def as_completed(self, timeout: float | None = None) -> AsCompleted[R]:
         """The futures in the order in which they end; iterate with `for` or `async for`. See `as_completed`."""
@@ -132,10 +144,19 @@ class FutureList(list[Future[R]]):
     def __iter__(self) -> Iterator[Future[R]]:
         if self._cursor is None:
             return super().__iter__()
-        return map(self._at, range(len(self)))
+        return self._each()
+
+    def _each(self) -> Iterator[Future[R]]:
+        index = 0
+        while index < len(self):  # it may become longer or shorter on the way, as any list may
+            yield self._at(index)
+            index += 1
 
     def __reversed__(self) -> Iterator[Future[R]]:
         return map(self._at, reversed(range(len(self))))
+
+    def __radd__(self, other: list[Future[R]]) -> list[Future[R]]:
+        return [*other, *self]
 
     def __repr__(self) -> str:
         return f"<FutureList of {len(self):,}>" if len(self) > _SHOWN else list.__repr__(self.all())
@@ -153,7 +174,7 @@ def _filled(name: str) -> Any:
 
 
 for _name in (
-    "__add__", "__contains__", "__delitem__", "__eq__", "__iadd__", "__imul__", "__mul__", "__rmul__", "__setitem__",
-    "append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse", "sort",
+    "__add__", "__contains__", "__delitem__", "__eq__", "__ge__", "__gt__", "__iadd__", "__imul__", "__le__", "__lt__",
+    "__mul__", "__ne__", "__rmul__", "__setitem__", "append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse", "sort",
 ):  # fmt: skip
     setattr(FutureList, _name, _filled(_name))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Generic, Literal, TypeVar, cast, overload
 from uuid import UUID
 
-from millrace.actors.errors import BlockingCallOnLoop
+from millrace.actors.errors import BlockingCallOnLoop, WaitTimeout
 from millrace.actors.messages import Watch
 from millrace.actors.states import State
 from millrace.runtime.sources import PromiseSource, Source
@@ -31,9 +31,8 @@ def take(source: Source, *, raise_on_failure: bool) -> Any:
     Raises:
         UnfinishedRun: it never started, because something it depends on did not complete.
     """
-    source.see()
     try:
-        value = source.state.result(raise_on_failure=raise_on_failure)
+        value = source.take(raise_on_failure=raise_on_failure)
         source.remember(value)
         return value
     finally:
@@ -149,7 +148,7 @@ class Future(Generic[R]):
             raise_on_failure: Raise what the run raised; else it is returned.
 
         Raises:
-            TimeoutError: the run has not ended in time; it goes on.
+            WaitTimeout: the run has not ended in time; it goes on. A `TimeoutError`.
             BlockingCallOnLoop: this is the thread of a loop; use `await future` there.
             UnfinishedRun: the run never started, because something it depends on did not complete.
             CancelledRun: the run was cancelled.
@@ -159,7 +158,9 @@ class Future(Generic[R]):
             refuse_to_block(source, "Future.result()", "await future")
             with source.lend():
                 if not block_until_done(source, timeout):
-                    raise TimeoutError(f"Task run '{source.name}' has not ended within {timeout} seconds; it goes on.")
+                    late = WaitTimeout(1, 1, timeout or 0.0)
+                    late.add_note(f"It is '{source.name}'.")
+                    raise late
         return cast("R | BaseException", take(source, raise_on_failure=raise_on_failure))
 
     async def wait_async(self, timeout: float | None = None) -> State[R]:

@@ -6,11 +6,12 @@ Decides nothing about runs; each wait costs one watcher per future that is not d
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from threading import Lock
 from time import monotonic
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from millrace.actors.errors import WaitTimeout
 from millrace.actors.messages import Unwatch, Watch
@@ -47,32 +48,36 @@ def wait(futures: Iterable[Future[R]], timeout: float | None = None) -> DoneAndN
     """
     every = list(futures)
     try:
-        block_for_all((each.source for each in every), timeout, "wait()", "await each future.wait_async()")
+        block_for_all(len(every), lambda index: every[index].source, timeout, "wait()", "await each future.wait_async()")
     except TimeoutError:
         pass
     done = {each for each in every if each.done()}
     return DoneAndNotDone(done, set(every) - done)
 
 
-def block_for_all(sources: Iterable[Any], timeout: float | None, call: str, instead: str) -> None:
-    """Block this thread until every source has ended.
+def block_for_all(
+    count: int, source_at: Callable[[int], Any], timeout: float | None, call: str, instead: str
+) -> None:
+    """Block this thread until so many sources have ended.
+
+    It waits for the last one first: when that has ended most others have, and one wake-up does for all of them.
 
     Raises:
         WaitTimeout: the time is over; it says how many have not ended.
         BlockingCallOnLoop: this is the thread of a loop.
     """
-    every = list(sources)
     until = None if timeout is None else monotonic() + timeout
-    for index, source in enumerate(every):
-        if source.done:
+    for index in reversed(range(count)):
+        source = source_at(index)
+        if source.ended:
             continue
         refuse_to_block(source, call, instead)
         left = None if until is None else max(0.0, until - monotonic())
         with source.lend():
             ended = block_until_done(source, left)
         if not ended:
-            unfinished = sum(not each.done for each in every[index:])
-            raise WaitTimeout(unfinished, len(every), timeout or 0.0)
+            unfinished = sum(not source_at(each).ended for each in range(index + 1))
+            raise WaitTimeout(unfinished, count, timeout or 0.0)
 
 
 def as_completed(futures: Iterable[Future[R]], timeout: float | None = None) -> AsCompleted[R]:
@@ -83,8 +88,8 @@ def as_completed(futures: Iterable[Future[R]], timeout: float | None = None) -> 
         timeout: Seconds for all of them, from the first look on; None for no limit.
 
     Returns:
-        An iterator and an async iterator: `for future in ...`, or `async for future in ...` in a loop. Leaving it early
-        stops nothing.
+        An iterator and an async iterator: `for future in ...`, or `async for future in ...` in a loop; a future that stands
+        in it twice comes once. Leaving it early stops nothing.
 
     Raises:
         TimeoutError: (while iterating) the time is over; it says how many have not ended.
@@ -103,18 +108,16 @@ class AsCompleted(Generic[R]):
         self._ended: deque[Future[R]] = deque()
         self._given = 0
         self._lock = Lock()
-        self._waiter: ThreadWaiter | LoopWaiter | None = None
-        self._watchers: list[tuple[Any, _Arrival[R]]] | None = None
+        self._waiter: ThreadWaiter | LoopWaiter | None = None  # of whoever waits for the next one to end
+        self._watchers: list[_Arrival[R]] | None = None  # one for each future; None before the first look
 
     def _begin(self) -> None:
         if self._watchers is not None:
             return
         self._until = None if self._timeout is None else monotonic() + self._timeout
-        self._watchers = []
-        for future in self._futures:
-            arrival = _Arrival(self, future)
-            self._watchers.append((future.source, arrival))
-            future.source.tell(Watch(arrival))
+        self._watchers = [_Arrival(self, future) for future in self._futures]
+        for arrival in self._watchers:
+            arrival.future.source.tell(Watch(arrival))
 
     def arrived(self, future: Future[R]) -> None:
         """A future has ended. On the thread that ended it."""
@@ -124,16 +127,18 @@ class AsCompleted(Generic[R]):
         if waiter is not None:
             waiter.notify()
 
-    def _next(self) -> Future[R] | None:
+    def _take(self) -> Future[R] | None:
+        """One that has ended and was not given yet."""
         if not self._ended:
             return None
         self._given += 1
         return self._ended.popleft()
 
-    def _leave(self) -> None:
-        for source, arrival in self._watchers or ():
-            if not source.done:
-                source.tell(Unwatch(arrival))
+    def __del__(self) -> None:
+        # Left before the end: the runs that go on need not remember it. Nothing else refers to it; the watchers do so weakly.
+        for arrival in self._watchers or ():
+            if not arrival.future.done():
+                arrival.future.source.tell(Unwatch(arrival))
 
     def _left(self) -> float | None:
         return None if self._until is None else max(0.0, self._until - monotonic())
@@ -141,65 +146,76 @@ class AsCompleted(Generic[R]):
     def _timed_out(self) -> WaitTimeout:
         return WaitTimeout(len(self._futures) - self._given, len(self._futures), self._timeout or 0.0)
 
-    def __iter__(self) -> Iterator[Future[R]]:
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Future[R]:
         self._begin()
-        try:
-            while self._given < len(self._futures):
-                future = self._next()
-                if future is None:
-                    self._block()
-                else:
-                    yield future
-        finally:
-            self._leave()
+        while self._given < len(self._futures):
+            future = self._take()
+            if future is not None:
+                return future
+            self._block()
+        raise StopIteration
 
     def _block(self) -> None:
         waiting_for = next((each for each in self._futures if not each.done()), None)
         if waiting_for is not None:
             refuse_to_block(waiting_for.source, "for ... in as_completed()", "async for ... in as_completed()")
         waiter = ThreadWaiter()
-        with self._lock:
-            if self._ended:
-                return
-            self._waiter = waiter
+        if not self._expect(waiter):
+            return
         with self._futures[0].source.lend():
-            if not waiter.wait(self._left()):
-                raise self._timed_out()
+            in_time = waiter.wait(self._left())
+        if not in_time and not self._ended:
+            raise self._timed_out()
 
-    async def __aiter__(self) -> AsyncIterator[Future[R]]:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Future[R]:
+        """The next one to end. Cancellation: only the wait ends, and nothing is lost."""
         self._begin()
-        try:
-            while self._given < len(self._futures):
-                future = self._next()
-                if future is None:
-                    await self._suspend()
-                else:
-                    yield future
-        finally:
-            self._leave()
+        while self._given < len(self._futures):
+            future = self._take()
+            if future is not None:
+                return future
+            await self._suspend()
+        raise StopAsyncIteration
 
     async def _suspend(self) -> None:
-        waiter = LoopWaiter(self._futures[0].source.waiting_lane())
+        source = self._futures[0].source
+        waiter = LoopWaiter(source.waiting_lane())
+        if not self._expect(waiter):
+            return
+        try:
+            with source.lend():  # a body in a worker's own loop waits here for the worker too
+                async with asyncio.timeout(self._left()):
+                    await waiter.wait()
+        except TimeoutError:
+            if not self._ended:
+                raise self._timed_out() from None
+
+    def _expect(self, waiter: ThreadWaiter | LoopWaiter) -> bool:
+        """Set the waiter to be woken by the next end; False if there has been one already."""
         with self._lock:
             if self._ended:
-                return
+                return False
             self._waiter = waiter
-        try:
-            async with asyncio.timeout(self._left()):
-                await waiter.wait()
-        except TimeoutError:
-            raise self._timed_out() from None
+            return True
 
 
 class _Arrival(Generic[R]):
-    """Tells an `AsCompleted` which future has ended."""
+    """Tells an `AsCompleted` which future has ended, if anybody still iterates over it."""
 
-    __slots__ = ("_future", "_whole")
+    __slots__ = ("_whole", "future")
 
     def __init__(self, whole: AsCompleted[R], future: Future[R]) -> None:
-        self._whole = whole
-        self._future = future
+        self._whole = weakref.ref(whole)
+        self.future = future
 
     def notify(self, _run: Any) -> None:
         """The future has ended."""
-        self._whole.arrived(self._future)
+        whole = self._whole()
+        if whole is not None:
+            whole.arrived(self.future)

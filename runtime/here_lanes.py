@@ -7,7 +7,7 @@ attempts, and wakes when the run's actor, or a timer, puts the run in line again
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from millrace.actors.messages import Watch
 from millrace.runtime.attempt import execute
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 class _Here:
     """What both kinds share: `dispatch` and the end of the run wake the caller."""
 
-    __slots__ = ("_guard", "_pending", "_waiter")
+    __slots__ = ("_pending", "_waiter")
+
+    _guard: ClassVar = Lock()  # of all of them: held for two assignments, and most calls never come to need it
 
     def __init__(self) -> None:
-        self._guard = Lock()
         self._pending = False  # woken since the caller last looked
         self._waiter: ThreadWaiter | LoopWaiter | None = None
 
@@ -62,18 +63,14 @@ class ThreadHere(_Here):
         """The function cannot be stopped; the run ends when it returns."""
 
     def see_through(self, run: TaskRun) -> None:
-        """Run the task's attempts until the run has ended, blocking in between where it has to wait."""
-        if not run.unready:
-            execute(run)
-        if run.done:
-            return
+        """Run a task's further attempts until the run has ended, blocking in between where it has to wait."""
         run.tell(Watch(self))
-        while not run.done:
+        while not run.ended:
             waiter = ThreadWaiter()
             if self._expect(waiter):
                 with lend():
                     waiter.wait()
-            if not run.done:
+            if not run.ended:
                 execute(run)
 
 
@@ -91,21 +88,18 @@ class LoopHere(_Here):
         self._lane.stop(run)
 
     async def see_through(self, run: TaskRun) -> None:
-        """Run the task's attempts until the run has ended, waiting in between where it has to.
+        """Run a task's further attempts until the run has ended, waiting in between where it has to.
 
         Cancellation: ends the run, CRASHED if its body was running.
         """
-        if not run.unready:
-            await execute_async(run)
-        if run.done:
-            return
         run.tell(Watch(self))
         try:
-            while not run.done:
+            while not run.ended:
                 waiter = LoopWaiter(self._lane)
                 if self._expect(waiter):
-                    await waiter.wait()
-                if not run.done:
+                    with lend():  # a body in a worker's own loop waits here for the worker too
+                        await waiter.wait()
+                if not run.ended:
                     await execute_async(run)
         except BaseException as error:
             run.crash(error)

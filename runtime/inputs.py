@@ -1,36 +1,29 @@
 """Inputs: futures and states inside arguments, found before a run and replaced by their results at its start.
 
-Decides where is looked: in lists, tuples, sets, dicts, named tuples, attrs classes and dataclasses, at any depth, and not
-inside `quote` and `opaque`. Objects that hold no future are passed as they are, and not copied. What an upstream run's end
-means is decided by the actors.
+Decides what is looked for, and where not: inside `quote` and `opaque`. What a collection is, and how one is copied, is known
+to `nesting`. Objects that hold no future are passed as they are, and not copied. Which end of an upstream run is good enough
+is decided here, what follows from a bad one by the actors.
 """
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-import attrs
-
 from millrace.actors.annotations import Annotation, allow_failure, opaque, quote
-from millrace.actors.errors import ForeignFuture, InputResolutionError
+from millrace.actors.errors import ConfigurationError, ForeignFuture, InputResolutionError, UnfinishedRun
 from millrace.actors.messages import Watch
 from millrace.actors.outcomes import get_state_exception
+from millrace.actors.run import is_final
 from millrace.actors.states import State, StateType
 from millrace.runtime.future_list import FutureList
 from millrace.runtime.futures import Future
+from millrace.runtime.nesting import LEAVES, Replacement, held_by
 from millrace.runtime.tracking import FlowRunResult, TaskRunInput, TaskRunResult
 
 if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
-
-LEAVES: Final = frozenset(
-    {int, str, float, bool, bytes, bytearray, complex, type(None), type, range, slice, memoryview}
-)
-"""Types that never hold a future: most arguments, and all that the quick check lets through."""
 
 WAIT_FOR: Final = "wait_for"
 """The name under which dependencies without data are recorded."""
@@ -93,11 +86,9 @@ class Inputs:
             return args, kwargs
         places = self.places
         resolved = tuple(
-            _resolve_argument(value, places[index]) if index in places else value for index, value in enumerate(args)
+            _resolved(value, places[index]) if index in places else value for index, value in enumerate(args)
         )
-        named = {
-            key: _resolve_argument(value, places[key]) if key in places else value for key, value in kwargs.items()
-        }
+        named = {key: _resolved(value, places[key]) if key in places else value for key, value in kwargs.items()}
         return resolved, named
 
     def let_go(self) -> Inputs | None:
@@ -131,15 +122,16 @@ def scan(
     Raises:
         InputResolutionError: an argument could not be looked into.
         ForeignFuture: a future belongs to another engine.
+        ConfigurationError: `wait_for` cannot hold dependencies.
     """
-    tracker = scope.tracker
-    if wait_for is None and not tracker:
+    if wait_for is None:
+        known = scope.tracker.known()
         for value in args:
-            if value.__class__ not in LEAVES:
+            if value.__class__ not in LEAVES or id(value) in known:
                 break
         else:
             for value in kwargs.values():
-                if value.__class__ not in LEAVES:
+                if value.__class__ not in LEAVES or id(value) in known:
                     break
             else:
                 return None
@@ -150,12 +142,12 @@ def scan(
     for key, value in kwargs.items():
         found |= _scan_argument(inputs, key, names(key), value, scope)
     if wait_for is not None:
-        _Scan(inputs, WAIT_FOR, scope, track=False).look(wait_for, allow=False)
+        _Scan(inputs, WAIT_FOR, scope).look(dependencies(wait_for), allow=False)
     return inputs if found or inputs.upstreams or inputs.sources else None
 
 
 def _scan_argument(inputs: Inputs, place: int | str, name: str, value: Any, scope: FlowRun) -> bool:
-    holds = _Scan(inputs, name, scope, track=bool(scope.tracker)).look(value, allow=False)
+    holds = _Scan(inputs, name, scope).look(value, allow=False)
     if holds:
         inputs.places[place] = name
     return holds
@@ -164,24 +156,34 @@ def _scan_argument(inputs: Inputs, place: int | str, name: str, value: Any, scop
 class _Scan:
     """One search through one argument."""
 
-    __slots__ = ("_engine", "_inputs", "_name", "_path", "_track", "_tracker")
+    __slots__ = ("_engine", "_inputs", "_name", "_seen", "_track", "_tracker")
 
-    def __init__(self, inputs: Inputs, name: str, scope: FlowRun, *, track: bool) -> None:
+    def __init__(self, inputs: Inputs, name: str, scope: FlowRun) -> None:
         self._inputs = inputs
         self._name = name
         self._engine = scope.engine
         self._tracker = scope.tracker
-        self._track = track
-        self._path: set[int] = set()  # ids of the collections being looked into: one inside itself is not entered again
+        self._track = bool(scope.tracker)
+        # (id, whether a failure is let through) of each collection that was entered -> the collection, so that none is
+        # entered twice, and no id given to another one meanwhile.
+        self._seen: dict[tuple[int, bool], Any] = {}
 
     def look(self, value: Any, *, allow: bool) -> bool:
-        """Whether the value holds something to resolve."""
+        """Whether the value holds something to resolve.
+
+        Raises:
+            InputResolutionError: it could not be looked into.
+            ForeignFuture: a future in it belongs to another engine.
+        """
+        try:
+            return self._look(value, allow=allow)
+        except RecursionError:
+            raise InputResolutionError(self._name, "it is nested too deeply") from None
+
+    def _look(self, value: Any, *, allow: bool) -> bool:
         if self._track:
-            run_id = self._tracker.find(value)
-            if run_id is not None:
-                self._inputs.add(self._name, TaskRunResult(UUID(int=run_id)))
-        kind = value.__class__
-        if kind in LEAVES:
+            self._inputs.add(self._name, self._tracker.find(value))
+        if value.__class__ in LEAVES:
             return False
         if isinstance(value, Future):
             self._depend(value.source, allow=allow)
@@ -191,30 +193,28 @@ class _Scan:
             return True
         if isinstance(value, Annotation):
             return self._look_into_annotation(value, allow=allow)
-        children = _children(value, self._name)
-        if children is None or id(value) in self._path:
+        place = (id(value), allow)
+        if place in self._seen:
+            return False  # what is in it has been found
+        items = held_by(value, self._name)
+        if items is None:
             return False
-        self._path.add(id(value))
-        try:
-            holds = False
-            for child in children:
-                if self._track or child.__class__ not in LEAVES:
-                    holds |= self.look(child, allow=allow)
-            return holds
-        except RecursionError:
-            raise InputResolutionError(self._name, "it is nested too deeply") from None
-        finally:
-            self._path.discard(id(value))
+        self._seen[place] = value
+        holds = False
+        for item in items:
+            if self._track or item.__class__ not in LEAVES:
+                holds |= self._look(item, allow=allow)
+        return holds
 
     def _look_into_annotation(self, value: Annotation[Any], *, allow: bool) -> bool:
         if isinstance(value, quote):
             return True
         inner = value.unwrap()
-        if isinstance(value, opaque):
-            if isinstance(inner, (Future, State, Annotation)):
-                self.look(inner, allow=allow)
+        if isinstance(value, opaque) and not isinstance(inner, (Future, State, Annotation)):
+            if self._track:
+                self._inputs.add(self._name, self._tracker.find(inner))
             return True
-        self.look(inner, allow=allow or isinstance(value, allow_failure))
+        self._look(inner, allow=allow or isinstance(value, allow_failure))
         return True
 
     def _depend(self, source: Any, *, allow: bool) -> None:
@@ -225,103 +225,57 @@ class _Scan:
         self._inputs.add(self._name, source.reference)
 
 
-def _resolve_argument(value: Any, name: str) -> Any:
-    return _replaced(value, name, _upstream_result)
+def dependencies(wait_for: Any) -> Any:
+    """What a run waits for, as something that can be looked into more than once.
+
+    Raises:
+        ConfigurationError: it cannot hold dependencies.
+    """
+    if isinstance(wait_for, (Future, State, Annotation, list, tuple, set, frozenset, dict)):
+        return wait_for
+    if isinstance(wait_for, Iterable) and not isinstance(wait_for, (str, bytes)):
+        return list(wait_for)
+    raise ConfigurationError("wait_for", wait_for, "a collection of futures, states or results of tasks")
+
+
+def good_enough(state: State[Any], *, failure_allowed: bool) -> bool:
+    """Whether a run that depends on another one may start, after that has ended in a state.
+
+    `allow_failure` lets a failure through, and what never started because of one; not a crash, not a cancellation.
+    """
+    if state.type is StateType.COMPLETED:
+        return True
+    return failure_allowed and (
+        state.type is StateType.FAILED or (state.type is StateType.PENDING and is_final(state))
+    )
 
 
 def replace(value: Any, convert: Callable[[Future[Any]], Any]) -> Any:
-    """A value with each future in it converted; the same object where it holds none."""
-    return _replaced(value, "value", convert)
+    """A value with each future in it converted; the same object where it holds none. Annotations stay."""
+    return Replacement("value", (Future,), convert, unwrap=False, plain=(FutureList,)).of(value)
 
 
 def futures_in(value: Any) -> Iterator[Future[Any]]:
-    """The futures in a value, in order."""
-    if value.__class__ in LEAVES or isinstance(value, Annotation):
-        return
-    if isinstance(value, Future):
-        yield value
-        return
-    for child in _children(value, "value") or ():
-        yield from futures_in(child)
+    """The futures in a value, each once, in order; those that `replace` converts."""
+    found: dict[Future[Any], Any] = {}
+    replace(value, lambda future: found.setdefault(future, future))
+    return iter(found)
 
 
 def holds_futures(value: Any) -> bool:
     """Whether there is a future in a value."""
-    return next(futures_in(value), None) is not None
+    return value.__class__ not in LEAVES and next(futures_in(value), None) is not None
+
+
+def _resolved(value: Any, name: str) -> Any:
+    return Replacement(name, (Future, State), _upstream_result, unwrap=True, plain=(FutureList,)).of(value)
 
 
 def _upstream_result(upstream: Future[Any] | State[Any]) -> Any:
-    return _result_of(GivenState(upstream) if isinstance(upstream, State) else upstream.source)
-
-
-def _replaced(value: Any, name: str, convert: Callable[[Any], Any]) -> Any:
-    """A value with futures (and states, for arguments) converted; the same object where it holds none."""
-    if value.__class__ in LEAVES:
-        return value
-    if isinstance(value, Future) or (isinstance(value, State) and convert is _upstream_result):
-        return convert(value)
-    if isinstance(value, Annotation):
-        inner = value.unwrap()
-        stays = isinstance(value, quote) or (
-            isinstance(value, opaque) and not isinstance(inner, (Future, State, Annotation))
-        )
-        return inner if stays else _replaced(inner, name, convert)
-    children = _children(value, name)
-    if children is None:
-        return value
-    replaced = [_replaced(child, name, convert) for child in children]
-    if all(new is old for new, old in zip(replaced, children, strict=True)):
-        return value
-    return _rebuilt(value, replaced, name)
-
-
-def _result_of(source: Any) -> Any:
-    """The value of an upstream run that the actors let through; a failure that was allowed is its exception."""
+    """The value of an upstream run that was let through; for a failure that was allowed, its exception."""
+    source: Any = GivenState(upstream) if isinstance(upstream, State) else upstream.source
     source.see()
     state: State[Any] = source.state
     if state.type is StateType.COMPLETED:
         return state.result()
-    return get_state_exception(state)
-
-
-def _children(value: Any, name: str) -> list[Any] | None:
-    """What a collection holds, in a fixed order; None for what is not looked into."""
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return list(value)
-    if isinstance(value, dict):
-        return [each for item in value.items() for each in item]
-    kind = value.__class__
-    try:
-        if attrs.has(kind):
-            return [getattr(value, each.name) for each in attrs.fields(kind)]
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return [getattr(value, each.name) for each in dataclasses.fields(value)]
-    except Exception as error:  # a property of the user's may raise anything
-        raise InputResolutionError(name, f"looking into a {kind.__name__} raised {error!r}") from error
-    return None
-
-
-def _rebuilt(value: Any, items: list[Any], name: str) -> Any:
-    """A collection like another one, with other contents."""
-    kind = value.__class__
-    try:
-        if isinstance(value, dict):
-            pairs = dict(zip(items[::2], items[1::2], strict=True))
-            if kind is dict:
-                return pairs
-            clone = copy.copy(value)
-            clone.clear()
-            clone.update(pairs)
-            return clone
-        if isinstance(value, tuple) and hasattr(kind, "_fields"):
-            return kind(*items)
-        if isinstance(value, (list, tuple, set, frozenset)):
-            # A list of futures becomes a plain list: what it holds now are no futures.
-            return items if isinstance(value, FutureList) else kind(items)
-        clone = copy.copy(value)
-        fields = attrs.fields(kind) if attrs.has(kind) else dataclasses.fields(value)
-        for field, item in zip(fields, items, strict=True):
-            object.__setattr__(clone, field.name, item)  # frozen ones too: the copy is nobody's yet
-        return clone
-    except Exception as error:
-        raise InputResolutionError(name, f"making a {kind.__name__} with the results in it raised {error!r}") from error
+    return get_state_exception(state) if state.is_final() else UnfinishedRun(state)

@@ -1,23 +1,49 @@
 """Lending: a worker that waits for other runs gives its place away meanwhile.
 
-Decides nothing: a pool of workers says here, on each of its threads, how its place is lent, and whoever blocks asks.
+Decides that a place is lent once, however many parts of one body wait at a time. How it is lent is said by the pool that the
+worker belongs to, on each of its threads; whoever blocks asks here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import local
 
-_here = local()  # .lender: how the place of the worker on this thread is lent; absent on other threads
+_here = local()  # .place: the place of the worker on this thread; absent on other threads
 
 
-def set_lender(lender: Callable[[], AbstractContextManager[None]] | None) -> None:
+class _Place:
+    """The place of one worker. Touched by its own thread only."""
+
+    __slots__ = ("_lend", "_lent", "_waits")
+
+    def __init__(self, lend: Callable[[], AbstractContextManager[None]]) -> None:
+        self._lend = lend
+        self._waits = 0  # parts of the body that wait at this moment; an async body may have several
+        self._lent: AbstractContextManager[None] | None = None  # there exactly while `_waits` is not 0
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        self._waits += 1
+        if self._lent is None:
+            self._lent = self._lend()
+            self._lent.__enter__()
+        try:
+            yield
+        finally:
+            self._waits -= 1
+            if self._waits == 0:
+                lent, self._lent = self._lent, None
+                lent.__exit__(None, None, None)
+
+
+def set_lender(lender: Callable[[], AbstractContextManager[None]]) -> None:
     """Say how the place of the worker on this thread is lent."""
-    _here.lender = lender
+    _here.place = _Place(lender)
 
 
 def lend() -> AbstractContextManager[None]:
     """Lend this thread's place for as long as the block lasts; nothing happens on threads that are nobody's worker."""
-    lender = getattr(_here, "lender", None)
-    return nullcontext() if lender is None else lender()
+    place: _Place | None = getattr(_here, "place", None)
+    return nullcontext() if place is None else place.lent()

@@ -39,6 +39,7 @@ class LoopLane:
         self._ready: deque[TaskRun] = deque()
         self._maps: deque[Cursor] = deque()
         self._awake = False  # a worker is on its way, or takes runs right now; set by whoever brings work
+        self._worker: asyncio.Task[None] | None = None  # the last one that was made
         self._calls: deque[Callable[[], None]] = deque()
         self._called = False  # the loop has been asked to empty `_calls`
 
@@ -72,6 +73,21 @@ class LoopLane:
             self._called = True
             self._soon(self._run_calls)
 
+    def heal(self) -> None:
+        """See to it that work is taken even after somebody cancelled every task of the loop, the lane's own among them."""
+        worker = self._worker
+        if worker is not None and worker.cancelled() and self._awake:
+            self._worker = None
+            self._give_back(asyncio.CancelledError())
+
+    def _give_back(self, error: BaseException) -> None:
+        """End all that stands in line, because the loop does not run it any more."""
+        self._awake = False  # first: what is brought in from now on wakes a worker
+        while self._maps:
+            self._maps.popleft().cancel()
+        while self._ready:
+            self._ready.popleft().crash(error)
+
     def _wake(self) -> None:
         self._awake = True
         self._soon(self._start_worker)
@@ -87,6 +103,7 @@ class LoopLane:
                 if not self.loop.is_closed():
                     raise
                 # A closed loop runs nothing any more, and whoever waited there is gone with it.
+                self._give_back(RuntimeError("its event loop was closed"))
 
     # On the loop.
 
@@ -97,7 +114,13 @@ class LoopLane:
             calls.popleft()()
 
     def _start_worker(self) -> None:
-        self.loop.create_task(self._work(), context=Context())
+        self._worker = self.loop.create_task(self._work(), context=Context())
+
+    def _start_successor(self) -> None:
+        if self.loop.get_task_factory() is None:
+            self._start_worker()
+        else:  # an eager one would run it here and now, inside of this worker, and the next one inside of that
+            self.loop.call_soon(self._start_worker, context=Context())
 
     def _next(self) -> TaskRun | None:
         """The next run; None when there is no work, and then the lane sleeps until some is brought."""
@@ -120,35 +143,51 @@ class LoopLane:
         """Take runs until one has to wait for something; then that body keeps this task, and another worker goes on."""
         until = perf_counter() + BUDGET_SECONDS
         taken = 0
-        while (run := self._next()) is not None:
-            order = admit(run)
-            while order is EXECUTE:
-                begun = start(run)
-                if isinstance(begun, Suspended):
-                    self._start_worker()
-                    await _finish(run, begun)
-                    return
-                order = begun
-            if order is not None:
-                run.perform(order)
-            taken += 1
-            if taken % CHUNK == 0 and perf_counter() > until:
-                await _yield_to_loop()
-                until = perf_counter() + BUDGET_SECONDS
+        run = None
+        awake = True  # this is the worker that takes runs
+        try:
+            while (run := self._next()) is not None:
+                order = admit(run)
+                while order is EXECUTE:
+                    begun = start(run)
+                    if isinstance(begun, Suspended):
+                        self._start_successor()
+                        awake = False
+                        await execute_async(run, begun)
+                        return
+                    order = begun
+                if order is not None:
+                    run.perform(order)
+                taken += 1
+                if taken % CHUNK == 0 and perf_counter() > until:
+                    await _yield_to_loop()
+                    until = perf_counter() + BUDGET_SECONDS
+        except BaseException as error:
+            # An interrupt that hit a body, or a fault of the engine's own: it ends this run and this task, not the lane.
+            if run is not None and not run.ended:
+                run.crash(error)
+            if awake:
+                if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+                    self._give_back(error)  # somebody ends all tasks of the loop: nothing more is to run there
+                else:
+                    self._start_successor()
+            raise
 
 
-async def execute_async(run: TaskRun) -> None:
-    """Run an async body in the task of the caller: from admission to the end, or to where it waits for its next attempt."""
-    await _finish(run, admit(run))
+async def execute_async(run: TaskRun, order: Order | Suspended | None = None) -> None:
+    """Run an async body in the task of the caller: from admission to the end, or to where it waits for its next attempt.
 
-
-async def _finish(run: TaskRun, order: Order | Suspended | None) -> None:
-    """See an attempt through, and the retries that follow it without a delay."""
+    Args:
+        run: The run.
+        order: What has come of it so far, if it has been admitted already.
+    """
+    if order is None:
+        order = admit(run)
     while True:
-        if isinstance(order, Suspended):
-            order = await order
-        elif order is EXECUTE:
+        if order is EXECUTE:
             order = start(run)
+        elif isinstance(order, Suspended):
+            order = await order
         else:
             break
     if order is not None:

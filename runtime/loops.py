@@ -1,6 +1,6 @@
-"""Loops: the engine's own event loop, for sync callers, and `run`, which gives a flow a loop of its own.
+"""Loops: the engine's own event loops, for sync callers, and `run`, which gives a flow a loop of its own.
 
-Decides when a loop is made and how it ends. A loop of somebody else's is never touched; the own one is a daemon thread with a
+Decides when a loop is made and how it ends. A loop of somebody else's is never touched; an own one is a daemon thread with a
 uvloop loop (asyncio's where uvloop is not there), started when the first async task is needed from sync code.
 """
 
@@ -26,12 +26,20 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 
 class LoopThread:
-    """A thread that runs an event loop until it is closed."""
+    """A thread that runs an event loop until it is closed.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        name: The thread's name.
+        grace_seconds: How long what runs on the loop may take to stop when it is closed.
+    """
+
+    def __init__(self, name: str, grace_seconds: float) -> None:
         self._loop = new_loop()
+        self._grace_seconds = grace_seconds
         self.lane = LoopLane(self._loop)
         self._running = Event()
+        self._stopping = False
+        self._on_end: Callable[[], None] | None = None
         self._thread = Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
         self._running.wait()
@@ -40,24 +48,46 @@ class LoopThread:
         asyncio.set_event_loop(self._loop)
         self._loop.call_soon(self._running.set)
         try:
-            self._loop.run_forever()
+            while not self._stopping:
+                try:
+                    self._loop.run_forever()
+                except (KeyboardInterrupt, SystemExit):
+                    continue  # the run that raised it has it on record, and the other runs of this loop go on
+            finish_loop(self._loop, self._grace_seconds)
         finally:
-            finish_loop(self._loop)
+            if self._on_end is not None:
+                self._on_end()
 
-    def close(self) -> None:
-        """Cancel what runs on the loop, and end the thread."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
+    def stop(self, on_end: Callable[[], None] | None = None) -> None:
+        """Cancel what runs on the loop, and end the thread; returns at once.
+
+        Args:
+            on_end: Called by the thread when the loop is closed.
+        """
+        self._on_end = on_end
+        self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._loop.stop()
+
+    def join(self) -> None:
+        """Wait for the end of the thread. A body that blocks its loop, or will not be cancelled, is left behind."""
+        self._thread.join(self._grace_seconds + 1)
 
 
-def finish_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel what is left on a loop, let it end, and close the loop."""
+def finish_loop(loop: asyncio.AbstractEventLoop, grace_seconds: float) -> None:
+    """Cancel what is left on a loop, let it end, and close the loop.
+
+    Args:
+        loop: The loop. It does not run.
+        grace_seconds: What has not ended after so long is left behind.
+    """
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()
     if left:
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(asyncio.wait(left, timeout=grace_seconds))
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
 

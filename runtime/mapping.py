@@ -7,25 +7,27 @@ when its turn comes to start, or when somebody looks at its future. Until then a
 from __future__ import annotations
 
 import io
+import itertools
 import weakref
 from collections.abc import Iterable, Mapping
 from contextvars import Context
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from millrace.actors.annotations import Annotation, allow_failure, opaque, quote, unmapped
+from millrace.actors.annotations import Annotation, allow_failure, quote, unmapped
 from millrace.actors.errors import ForeignFuture, InputResolutionError, MappingLengthMismatch, MappingMissingIterable
 from millrace.actors.messages import Born, ChildrenDropped
 from millrace.actors.states import State
+from millrace.runtime.future_list import FutureList
 from millrace.runtime.futures import Future
 from millrace.runtime.inputs import LEAVES, Inputs, scan
+from millrace.runtime.runs import TaskRun
 
 if TYPE_CHECKING:
-    from millrace.runtime.future_list import FutureList
     from millrace.runtime.lanes import Lane
-    from millrace.runtime.runs import TaskRun, TaskSite
+    from millrace.runtime.runs import TaskSite
     from millrace.runtime.shape import Shape
 
 
@@ -72,16 +74,18 @@ class Column:
 
     Args:
         items: The items.
-        annotation: Stood around the iterable, and is kept around each item.
+        annotations: Stood around the iterable, the innermost first, and are kept around each item.
     """
 
     items: Any  # indexable, with a length
-    annotation: Annotation[Any] | None = None
+    annotations: tuple[Annotation[Any], ...] = ()
 
     def at(self, index: int) -> Any:
         """The argument of one run."""
         item = self.items[index]
-        return item if self.annotation is None else self.annotation.rewrap(item)
+        for annotation in self.annotations:
+            item = annotation.rewrap(item)
+        return item
 
 
 def plan_map(shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Plan:
@@ -108,22 +112,28 @@ def plan_map(shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     return Plan(tuple(columns.values()), named, next(iter(lengths.values())))
 
 
-def _column_or_constant(value: Any) -> Column | Constant:
-    if isinstance(value, (unmapped, quote)):
-        # `unmapped` has said all it has to say; `quote` still has something to say to the search for futures.
-        return Constant(value.unwrap() if isinstance(value, unmapped) else value)
+def _column_or_constant(value: Any, *, failure_allowed: bool = False) -> Column | Constant:
+    if isinstance(value, unmapped):
+        return Constant(value.unwrap())  # it has said all it has to say
     if isinstance(value, Annotation):
-        inner = _column_or_constant(value.unwrap())
-        if isinstance(inner, Constant):
+        inner: Any = value.unwrap()
+        if isinstance(value, quote) and isinstance(inner, (Future, State)):
             return Constant(value)
-        if isinstance(value, (allow_failure, opaque)):
-            return Column(inner.items, value)
-        return inner
-    if isinstance(value, Future) or isinstance(value, State):
-        value = value.result()
+        found = _column_or_constant(inner, failure_allowed=failure_allowed or isinstance(value, allow_failure))
+        if isinstance(found, Constant):
+            return Constant(value.rewrap(found.value))
+        return Column(found.items, (*found.annotations, value))
+    if isinstance(value, (Future, State)):
+        result = value.result(raise_on_failure=not failure_allowed)
+        if isinstance(result, BaseException):
+            return Constant(value)  # every run gets the exception, as it would from any failure that is allowed
+        value = result
     if not _spreads(value):
         return Constant(value)
-    return Column(value if isinstance(value, (list, tuple, range)) else list(value))
+    # A copy, because the runs are made later, and the list is the user's.
+    if isinstance(value, FutureList):
+        return Column(value.view())
+    return Column(value if isinstance(value, (tuple, range)) else list(value))
 
 
 def _spreads(value: Any) -> bool:
@@ -131,16 +141,27 @@ def _spreads(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray, io.IOBase))
 
 
+class MadeRuns(list["TaskRun | None"]):
+    """The runs of a map by index; None where one has not been made."""
+
+    __slots__ = ("__weakref__",)
+
+
+_NO_KWARGS: Final[Mapping[str, Any]] = {}
+
+
 class Cursor:
     """A map on its way: makes its runs, in order, as they are asked for.
 
-    Shared by the threads that execute the runs and those that look at their futures; guarded by its lock.
+    Shared by the threads that execute the runs and those that look at their futures. Taking runs needs no lock, which a
+    thread that was preempted could hold: indexes are handed out by a counter, and where a taker and a looker make the run of
+    the same index at once, the one that enters it first in `_early` wins. Both put a run in the list of made ones before they
+    take it out of `_early`, and look there after they put one in.
     """
 
     __slots__ = (
-        "_context", "_early", "_first_id", "_first_key", "_futures", "_lock", "_misfits", "_next", "_one_plain_column",
-        "_plan", "_site", "_tags", "_wait_for", "lane",
-        "parent", "size",
+        "_context", "_counter", "_dropped_from", "_early", "_first_id", "_first_key", "_lookers", "_misfits", "_next",
+        "_one_plain_column", "_plan", "_runs", "_site", "_tags", "_wait_for", "lane", "parent", "size",
     )  # fmt: skip
 
     def __init__(
@@ -166,24 +187,39 @@ class Cursor:
         self._tags = tags
         self.lane = lane
         self._wait_for = wait_for
-        self._lock = Lock()
-        self._next = 0  # the next index to start; size once all have been started or dropped
-        self._early: dict[int, TaskRun] = {}  # looked at before they were started: index -> run, index >= _next
-        self._futures: weakref.ref[FutureList[Any]] | None = None
-        self._misfits: list[
-            tuple[TaskRun, ForeignFuture | InputResolutionError]
-        ] = []  # made, and to be failed: not looked into
+        self._counter = itertools.count()  # hands out the indexes to start; `next` of it is atomic
+        self._next = 0  # an index up to which all have been handed out; may lag behind the counter for a moment
+        self._early: dict[int, TaskRun] = {}  # by index: made, and not yet handed out or not yet in the list of made ones
+        self._dropped_from: int | None = None  # from this index on, what had not been looked at when the map was cancelled
+        self._lookers = Lock()  # one looker at a time
+        self._runs: weakref.ref[MadeRuns] | None = None
+        self._misfits: dict[int, Exception] = {}  # by id of the run: made, and to be failed, because not looked into
         # The usual map: one argument, spread, and nothing else.
         self._one_plain_column = len(plan.args) == 1 and not plan.kwargs and wait_for is None
 
-    def bind(self, futures: FutureList[Any]) -> None:
-        """Say where the runs are looked at. Held weakly: a map whose futures were dropped keeps none of its runs."""
-        self._futures = weakref.ref(futures)
+    def bind(self) -> MadeRuns:
+        """The list that the runs are put in as they are made; for whoever looks at them.
+
+        Held weakly: a map whose futures were dropped keeps none of its runs.
+        """
+        runs = MadeRuns([None] * self.size)
+        self._runs = weakref.ref(runs)
+        return runs
 
     @property
     def more(self) -> bool:
         """Whether runs are left to be started."""
         return self._next < self.size
+
+    @property
+    def site(self) -> TaskSite:
+        """The task as it stands in its flow run."""
+        return self._site
+
+    @property
+    def unmade(self) -> int:
+        """How many runs have not been made yet."""
+        return self.size - self._next - len(self._early)
 
     def take(self, most: int) -> list[TaskRun]:
         """The next runs to start, at most so many; empty when there are no more.
@@ -191,52 +227,65 @@ class Cursor:
         Runs that wait for others are made and not given: they go to their lane when what they wait for has ended.
         """
         ready: list[TaskRun] = []
+        early = self._early
         while not ready and self._next < self.size:
-            with self._lock:
-                first = self._next
-                last = min(first + most, self.size)
-                self._next = last
-                futures = None if self._futures is None else self._futures()
-                born: list[TaskRun] = []
-                for index in range(first, last):
-                    run = self._early.pop(index, None) if self._early else None
-                    if run is None:
-                        run = self._make(index)
-                        born.append(run)
-                        if futures is not None:
-                            futures.place(index, run)
-                    if not run.unready:
-                        ready.append(run)
+            made_runs = None if self._runs is None else self._runs()
+            born: list[TaskRun] = []
+            for _ in range(most):
+                index = next(self._counter)
+                if index >= self.size:
+                    self._next = self.size
+                    break
+                made = self._make(index)
+                run = early.setdefault(index, made)
+                if run is made:
+                    born.append(run)
+                    if made_runs is not None:
+                        made_runs[index] = run
+                elif self._misfits:
+                    self._misfits.pop(made.id, None)
+                early.pop(index, None)
+                self._next = index + 1
+                if not run.unready:
+                    ready.append(run)
             if born:
                 self._announce(born)
         return ready
 
     def _announce(self, born: list[TaskRun]) -> None:
+        if self._site.journal.sink is not None:
+            for run in born:
+                run.record("created")
         self._site.scope.tell(Born(tuple(born)))
-        while self._misfits:
-            run, error = self._misfits.pop()
-            run.fail_unstarted(error)
         for run in born:
             if run.unready:
                 run.watch_upstreams()
+            elif self._misfits and run.id in self._misfits:
+                run.fail_unstarted(self._misfits.pop(run.id))
 
-    def run_at(self, index: int) -> TaskRun:
-        """The run at an index, made now if it was not there: somebody looks at it."""
-        with self._lock:
-            run = self._early.get(index)
-            if run is None:
-                futures = None if self._futures is None else self._futures()
-                placed: Any = None if futures is None else futures.placed(index)
-                if placed is not None:
-                    return placed  # type: ignore[no-any-return]
-                run = self._make(index)
-                if futures is not None:
-                    futures.place(index, run)
-                dropped = index < self._next
-                if not dropped:
-                    self._early[index] = run
-            else:
+    def run_at(self, index: int, runs: MadeRuns) -> TaskRun:
+        """The run at an index, made now if it was not there: somebody looks at it.
+
+        Args:
+            index: The index, 0 or more.
+            runs: What `bind` returned.
+        """
+        with self._lookers:
+            placed = runs[index]
+            if placed is not None:
+                return placed
+            dropped = self._dropped_from is not None and index >= self._dropped_from
+            made = self._make(index)
+            run = self._early.setdefault(index, made)
+            if run is not made:
                 return run
+            placed = runs[index]
+            if placed is not None:  # a taker has been here in between
+                self._early.pop(index, None)
+                return placed
+            runs[index] = run
+            if dropped:
+                self._early.pop(index, None)
         if dropped:
             run.end_unstarted()
         else:
@@ -245,10 +294,14 @@ class Cursor:
 
     def cancel(self) -> None:
         """Start no more runs: those that nobody has looked at are dropped, and are CANCELLED if somebody ever does."""
-        with self._lock:
-            left = self.size - self._next - len(self._early)
+        with self._lookers:
+            counter, self._counter = self._counter, itertools.count(self.size)
+            first = next(counter)
+            if self._dropped_from is not None or first >= self.size:
+                return
+            self._dropped_from = first
+            left = self.size - first - sum(index >= first for index in tuple(self._early))
             self._next = self.size
-            self._early.clear()
         if left:
             self._site.scope.tell(ChildrenDropped(left))
 
@@ -257,18 +310,19 @@ class Cursor:
         if self._one_plain_column and not site.scope.tracker:
             item = self._plan.args[0].at(index)
             if item.__class__ in LEAVES:
-                return self._run_of(index, (item,), {}, None)
+                return self._run_of(index, (item,), _NO_KWARGS, None)
         args, kwargs = self._plan.call(index)
         try:
             inputs = scan(site.task.shape.name_of, args, kwargs, self._wait_for, site.scope)
         except (ForeignFuture, InputResolutionError) as error:
             run = self._run_of(index, (), {}, None)
-            self._misfits.append((run, error))
+            self._misfits[run.id] = error
             return run
         return self._run_of(index, args, kwargs, inputs)
 
-    def _run_of(self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any], inputs: Inputs | None) -> TaskRun:
-        return self._site.make(
+    def _run_of(self, index: int, args: tuple[Any, ...], kwargs: Mapping[str, Any], inputs: Inputs | None) -> TaskRun:
+        return TaskRun(
+            self._site,
             self._first_id + index,
             self._first_key + index,
             self.parent,

@@ -36,8 +36,14 @@ if TYPE_CHECKING:
 IDLE_SECONDS: Final = 10.0
 """A thread without work for so long ends."""
 
+LOOP_GRACE_SECONDS: Final = 1.0
+"""How long what an async body left behind on its worker's loop may take to stop when the worker ends."""
+
 TURN_SECONDS: Final = 0.0005
 """How long a thread takes runs from one map before it looks for other work."""
+
+CHUNK: Final = 16
+"""How many runs a thread takes from a map at once, at most, and only where they have been short so far."""
 
 
 @attrs.frozen
@@ -122,14 +128,18 @@ class Offload:
                 limit=self.limit,
             )
 
-    def close(self) -> None:
-        """End the threads. Blocks until those without a body have ended; one with an abandoned body ends when that returns."""
+    def close(self, *, wait: bool = True) -> None:
+        """End the threads; one with an abandoned body ends when that returns.
+
+        Args:
+            wait: Block until those without a body have ended.
+        """
         with self._lock:
             self._closed = True
             threads = list(self._threads)
         for _ in threads:
             self._work.put(None)
-        for thread in threads:
+        for thread in threads if wait else ():
             if thread not in self._running and thread is not current_thread():
                 thread.join()
 
@@ -172,7 +182,7 @@ class Offload:
             self._threads.discard(me)
         loop = self._loops.pop(me, None)
         if loop is not None:
-            finish_loop(loop)
+            finish_loop(loop, LOOP_GRACE_SECONDS)
         # Looked at again after that: work brought in between counted on this thread.
         if self._work.qsize() > self._idle:
             self._staff()
@@ -196,6 +206,8 @@ class Offload:
                 self._loop_of(me).run_until_complete(execute_async(run))
             else:
                 execute(run)
+        except BaseException as error:  # noqa: BLE001  # the worker goes on, whatever went through the body
+            run.crash(error)  # a dead letter where it is on record already
         finally:
             del self._running[me]
 
@@ -211,10 +223,13 @@ class Offload:
         if cursor.more:
             self._put(cursor)
         until = perf_counter() + TURN_SECONDS
-        while runs := cursor.take(1):
-            self._execute(runs[0], me)
+        most = 1  # doubled as long as the runs are short: what one thread has taken no other can
+        while runs := cursor.take(most):
+            for run in runs:
+                self._execute(run, me)
             if perf_counter() > until:
                 return
+            most = min(2 * most, CHUNK)
 
 
 def thread_limit(threads: int | None) -> int:

@@ -7,10 +7,13 @@ as soon as it has ended, so that what is left of it is its record and its result
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Context
+from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
 
 from millrace.actors.instructions import EXECUTE, READY, SETTLE, STOP_ATTEMPT, Notify, Order, WakeAt
 from millrace.actors.messages import Cancel, ChildEnded, ChildSeen, Stopped, UpstreamEnded, Watch
@@ -18,7 +21,7 @@ from millrace.actors.outcomes import exception_to_crashed_state, exception_to_fa
 from millrace.actors.states import State, StateType
 from millrace.actors.task_run import TaskNode, TaskRunActor
 from millrace.runtime.context import CURRENT
-from millrace.runtime.inputs import Inputs
+from millrace.runtime.inputs import Inputs, good_enough
 from millrace.runtime.lending import lend
 from millrace.runtime.tracking import UNTRACKED, TaskRunInput, TaskRunResult
 
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from millrace.runtime.loop_lane import LoopLane
     from millrace.runtime.task import Task
 
+_PENDING = StateType.PENDING
+_COMPLETED = StateType.COMPLETED
 _FAILURES = (StateType.FAILED, StateType.CRASHED)
 _NO_KWARGS: Mapping[str, Any] = {}
 
@@ -37,7 +42,7 @@ _NO_KWARGS: Mapping[str, Any] = {}
 class TaskSite(TaskNode):
     """A task as it stands in one flow run: what all of its runs there share."""
 
-    __slots__ = ("calls", "fn", "now", "scope", "task")
+    __slots__ = ("calls", "fn", "journal", "now", "scope", "task")
 
     def __init__(self, task: Task[Any, Any], scope: FlowRun) -> None:
         super().__init__(task.name, scope, task.retry_policy)
@@ -45,34 +50,30 @@ class TaskSite(TaskNode):
         self.scope = scope
         self.fn = task.fn
         self.now = scope.engine.now
+        self.journal = scope.journal
         self.calls = 0  # runs numbered so far; the next key. Guarded by the scope's lock
 
-    def make(
-        self,
-        run_id: int,
-        key: int,
-        parent: int | None,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        context: Context,
-        tags: frozenset[str],
-        lane: Lane,
-        inputs: Inputs | None,
-    ) -> TaskRun:
-        """Make a run of the task."""
-        return TaskRun(self, run_id, key, parent, args, kwargs, context, tags, lane, inputs)
 
-
+@attrs.define(eq=False, init=False, weakref_slot=False)
 class TaskRun(TaskRunActor[TaskSite]):
     """A run of a task.
 
-    Attributes that users read: `uuid`, `name`, `state`, `tags`, `run_count`, `task_inputs`, `parameters`.
+    Attributes that users read: `uuid`, `name`, `state`, `tags`, `run_count`, `task_inputs`.
     """
-
-    __slots__ = ("args", "context", "granted", "handle", "inputs", "kwargs", "lane", "tags")
 
     is_flow: ClassVar = False
 
+    args: tuple[Any, ...]  # empty again once the run has ended, and so is `kwargs`
+    kwargs: Mapping[str, Any]
+    context: Context  # a snapshot; each attempt runs in a copy. An empty one once the run has ended
+    tags: frozenset[str]
+    lane: Lane
+    inputs: Inputs | None  # None: the arguments hold no futures, states, annotations, and nothing is depended on
+    handle: Suspended | None  # while an async body waits
+    granted: bool  # admitted by another thread than the one that asked
+
+    # Every field of the whole line of ancestors, as they declare it, in one plain function: a run is made for every item of
+    # a map, and what attrs would write looks up each default anew. A test compares it with the declarations.
     def __init__(
         self,
         site: TaskSite,
@@ -86,15 +87,36 @@ class TaskRun(TaskRunActor[TaskSite]):
         lane: Lane,
         inputs: Inputs | None = None,
     ) -> None:
-        self.tags = tags
-        super().__init__(site, run_id, key, site.now(), parent, 0 if inputs is None else len(inputs.upstreams))
-        self.args = args  # empty again once the run has ended, and so is `kwargs`
+        self._turn = Lock()
+        self._queue = None
+        self.handled = 0
+        self.dead_letters = 0
+        self.id = run_id
+        self.created = site.now()
+        self.journal = site.journal
+        self.type = _PENDING
+        self._state = None
+        self._data = None
+        self._past = None
+        self.sequence = 0
+        self.started = 0
+        self.ended = 0
+        self.run_count = 0
+        self.run_time = 0
+        self.watchers = None
+        self.looked_at = False
+        self.node = site
+        self.key = key
+        self.parent = parent
+        self.unready = 0 if inputs is None else len(inputs.upstreams)
+        self.args = args
         self.kwargs = kwargs
-        self.context: Context = context  # a snapshot; each attempt runs in a copy. An empty one once the run has ended
+        self.context = context
+        self.tags = tags
         self.lane = lane
-        self.inputs = inputs  # None: the arguments hold no futures, states or annotations, and nothing is depended on
-        self.handle: Suspended | None = None  # while an async body waits
-        self.granted = False  # admitted by another thread than the one that asked
+        self.inputs = inputs
+        self.handle = None
+        self.granted = False
 
     @property
     def scope(self) -> FlowRun:
@@ -142,17 +164,17 @@ class TaskRun(TaskRunActor[TaskSite]):
             order.watcher.notify(self)
 
     def _settle_up(self) -> None:
-        watchers, self.watchers = self.watchers, None
-        self._let_go()
-        if watchers is not None:
-            for watcher in watchers:
-                watcher.notify(self)
-        self.node.supervisor.tell(ChildEnded(self))
-
-    def _let_go(self) -> None:
         self.args, self.kwargs, self.context = (), _NO_KWARGS, _EMPTY
         if self.inputs is not None:
             self.inputs = self.inputs.let_go()
+        if self.watchers is not None:
+            watchers, self.watchers = self.watchers, None
+            for watcher in watchers:
+                watcher.notify(self)
+        supervisor = self.node.supervisor
+        order = supervisor.ask(ChildEnded(self))
+        if order is not None:
+            supervisor.perform(order)
 
     def watch_upstreams(self) -> None:
         """Be told of the end of each run that this one waits for. Once, when it is made."""
@@ -168,7 +190,7 @@ class TaskRun(TaskRunActor[TaskSite]):
     def end_unstarted(self) -> None:
         """End a run that nobody counts: its map was cancelled before it was made."""
         self.ask(Cancel("Its map was cancelled.", self.node.now()))
-        self._let_go()
+        self.args, self.kwargs, self.context, self.inputs = (), _NO_KWARGS, _EMPTY, None
 
     def crash(self, error: BaseException) -> None:
         """End the run because what was to see it through was interrupted, or failed."""
@@ -209,6 +231,17 @@ class TaskRun(TaskRunActor[TaskSite]):
             self.looked_at = True
             if self.type in _FAILURES:
                 self.node.scope.tell(ChildSeen(self))
+
+    def take(self, *, raise_on_failure: bool) -> Any:
+        """The outcome of the run, which has ended: its result, or what it raised. A failure counts as looked at."""
+        if self.type is _COMPLETED and self._state is None:
+            return self._data  # the ordinary end, without making the state
+        self.see()
+        return self.state.result(raise_on_failure=raise_on_failure)
+
+    def remember_all(self, sources: Sequence[Any], values: list[Any]) -> None:
+        """Results of this and other runs go to the user, in one list."""
+        self.node.scope.tracker.remember_all([source.id for source in sources], values)
 
     def remember(self, value: Any) -> None:
         """The result goes to the user: what is made of it later depends on this run."""
@@ -269,5 +302,5 @@ class UpstreamLink:
         """The upstream run has ended."""
         run = self._downstream
         state: State[Any] = upstream.state
-        good = state.type is StateType.COMPLETED or (self._failure_allowed and state.type is StateType.FAILED)
+        good = state.type is StateType.COMPLETED or good_enough(state, failure_allowed=self._failure_allowed)
         run.tell(UpstreamEnded(good, upstream.name, state, run.node.now()))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from threading import Lock
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ from uuid import UUID
 
 from millrace.actors.messages import Unwatch
 from millrace.actors.outcomes import exception_to_crashed_state, exception_to_failed_state, return_value_to_state
-from millrace.actors.states import Cancelled, Pending, State
+from millrace.actors.states import Cancelled, Pending, State, StateType
 from millrace.runtime.lending import lend
 from millrace.runtime.loop_lane import LoopLane
 from millrace.runtime.tracking import TaskRunInput, TaskRunResult
@@ -56,8 +57,22 @@ class Source(Protocol):
     def see(self) -> None:
         """Its outcome is being taken."""
 
+    @property
+    def ended(self) -> int:
+        """Whether it has ended, as a number: not 0."""
+
+    @property
+    def type(self) -> StateType:
+        """The type of its present state."""
+
+    def take(self, *, raise_on_failure: bool) -> Any:
+        """The outcome of a run that has ended: its result, or what it raised. It counts as looked at."""
+
     def remember(self, value: Any) -> None:
         """A value that is its result goes to the user."""
+
+    def remember_all(self, sources: Sequence[Any], values: list[Any]) -> None:
+        """Results of this and other sources go to the user, in one list."""
 
     def waiting_lane(self) -> LoopLane:
         """The lane of the running loop, for a task that waits there."""
@@ -132,6 +147,23 @@ class PromiseSource:
 
     def see(self) -> None:
         """Whoever keeps the promise keeps account of its failures."""
+
+    @property
+    def ended(self) -> int:
+        """Whether the promise was kept or broken."""
+        return int(self._promise.done())
+
+    @property
+    def type(self) -> StateType:
+        """The type of the state it came to."""
+        return self.state.type
+
+    def take(self, *, raise_on_failure: bool) -> Any:
+        """The outcome."""
+        return self.state.result(raise_on_failure=raise_on_failure)
+
+    def remember_all(self, sources: Sequence[Any], values: list[Any]) -> None:
+        """See `remember`."""
 
     def remember(self, value: Any) -> None:
         """Results of promises are not tracked by identity: their runs are recorded elsewhere."""

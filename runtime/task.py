@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, overload
 from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, TaskDefinitionError
 from millrace.actors.policies import RetryPolicy
 from millrace.actors.states import State
+from millrace.runtime.attempt import execute
 from millrace.runtime.context import CURRENT
 from millrace.runtime.engine import current_scope
 from millrace.runtime.flow_run import FlowRun
@@ -22,6 +23,7 @@ from millrace.runtime.future_list import FutureList
 from millrace.runtime.futures import Future, take
 from millrace.runtime.here_lanes import LoopHere, ThreadHere
 from millrace.runtime.lanes import Lane
+from millrace.runtime.loop_lane import execute_async
 from millrace.runtime.mapping import plan_map
 from millrace.runtime.runners import LaneTaskRunner
 from millrace.runtime.runs import TaskRun, blocks_here
@@ -201,17 +203,20 @@ class Task(BaseTask[P, R]):
             UnfinishedRun: something it depends on did not complete.
             CancelledRun: the run was cancelled.
         """
-        wait_for, return_state = kwargs.pop("wait_for", None), kwargs.pop("return_state", False)
+        wait_for, return_state = (kwargs.pop("wait_for", None), kwargs.pop("return_state", False)) if kwargs else (None, False)
         self.shape.check(args, kwargs)
         lane = ThreadHere()
         scope = current_scope()
         run = scope.start_run(self, args, kwargs, wait_for, lane, in_line=False)
-        if run.unready and blocks_here(scope):
+        if not run.unready:
+            execute(run)
+        elif blocks_here(scope):
             error = BlockingCallOnLoop(f"{self.name}(...) with a future that is not done", "await the future first")
             run.fail_unstarted(error)
             run.see()
             raise error
-        lane.see_through(run)
+        if not run.ended:
+            lane.see_through(run)
         return outcome(run, return_state=return_state)
 
     def own_lane(self, scope: FlowRun) -> Lane:
@@ -250,7 +255,7 @@ class AsyncTask(BaseTask[P, R]):
 
         Cancellation: of the caller reaches the body; the run is then CRASHED, cancelled by the runtime environment.
         """
-        wait_for, return_state = kwargs.pop("wait_for", None), kwargs.pop("return_state", False)
+        wait_for, return_state = (kwargs.pop("wait_for", None), kwargs.pop("return_state", False)) if kwargs else (None, False)
         self.shape.check(args, kwargs)
         if call_blocks(self.name):
             scope = current_scope()
@@ -263,7 +268,10 @@ class AsyncTask(BaseTask[P, R]):
         scope = current_scope()
         lane = LoopHere(scope.engine.lane_here())
         run = scope.start_run(self, args, kwargs, wait_for, lane, in_line=False)
-        await lane.see_through(run)
+        if not run.unready:
+            await execute_async(run)
+        if not run.ended:
+            await lane.see_through(run)
         return outcome(run, return_state=return_state)
 
     def own_lane(self, scope: FlowRun) -> Lane:

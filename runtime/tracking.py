@@ -2,27 +2,36 @@
 
 Decides which results are remembered by identity and for how long. A result that was taken (returned by a call, or asked of a
 future) and is passed on later is a dependency, although no future says so; the same goes for the items of its first layer.
-Small ints, booleans, None and the other objects that Python shares are never remembered: they would point anywhere.
+Small ints, booleans, None, members of enums and the other objects that Python shares are never remembered: they would point
+anywhere.
 
 Memory: a remembered object must not be mistaken for a later one at the same address, so it is held: weakly where its type
-allows, else by reference until nobody but the tracker holds it, which is looked at whenever the table has doubled.
+allows, else by reference until nobody but the tracker holds it, which is looked at whenever the table, or what it holds, has
+doubled.
 """
 
 from __future__ import annotations
 
 import sys
 import weakref
+from collections.abc import Container, Sequence
+from enum import Enum
+from types import ModuleType
 from typing import Any, Final
 from uuid import UUID
 
 import attrs
 
-_SHARED_TYPES: Final = (bool, type(None), type(...), type(NotImplemented), type)
+from millrace.actors.errors import InputResolutionError
+from millrace.runtime.nesting import LEAVES, held_by
+
+_SHARED_TYPES: Final = (bool, type(None), type(...), type(NotImplemented), type, Enum, ModuleType)
 UNTRACKED: Final = frozenset(_SHARED_TYPES)
 """Types whose values are never remembered, for a quick look before asking."""
 
 _SMALL_INTS: Final = range(-5, 257)
-_FIRST_SWEEP: Final = 256
+_FEW: Final = 64
+_LITTLE: Final = 1 << 20  # bytes
 
 
 @attrs.frozen
@@ -57,59 +66,108 @@ def trackable(value: object) -> bool:
         return False
     if isinstance(value, int):
         return value not in _SMALL_INTS
-    # The empty ones, and strings and bytes of one character, are made once and shared.
-    return not (isinstance(value, (str, bytes)) and len(value) < 2) and value not in ((), frozenset())
+    # The empty ones, and strings and bytes of one character, are made once and shared. Never asked with `==`: what that gives
+    # is up to the value, and an array gives an array.
+    if isinstance(value, (str, bytes)):
+        return len(value) > 1
+    return value.__class__ not in (tuple, frozenset) or bool(value)
+
+
+_NO_WEAK_REFERENCES: Final = frozenset({int, float, complex, str, bytes, bytearray, list, tuple, dict, range, slice})
+"""The usual types that cannot be held weakly, so as not to try: a refusal is an exception, and those are slow."""
 
 
 class Tracker:
     """The results of one flow run that were taken and are still alive."""
 
-    __slots__ = ("_known", "_sweep_at")
+    __slots__ = ("_batches", "_held", "_known", "_sweep_at", "_sweep_at_bytes")
 
     def __init__(self) -> None:
-        # id(object) -> (a weak reference to it, or a strong one in a tuple; the number of the run it came from)
-        self._known: dict[int, tuple[Any, int]] = {}
-        self._sweep_at = _FIRST_SWEEP
+        # id(object) -> (a weak reference to it, or a strong one in a tuple; the number and the kind of its run)
+        self._known: dict[int, tuple[Any, int, type[TaskRunInput]]] = {}
+        self._held = 0  # bytes of what is held by a strong reference, without what that holds
+        self._sweep_at = _FEW
+        self._sweep_at_bytes = _LITTLE
+        # (list of results, the numbers of their runs): not looked into before somebody asks, and most never are
+        self._batches: list[tuple[list[Any], Sequence[int]]] = []
 
     def __bool__(self) -> bool:
+        """Whether anything may be found."""
+        if self._batches:
+            self._unpack()
         return bool(self._known)
 
-    def remember(self, run_id: int, value: object) -> None:
-        """Note that a value, and the items of its first layer, came from a run."""
-        self._note(run_id, value)
-        if isinstance(value, (list, tuple, set, frozenset)):
-            for item in value:
-                self._note(run_id, item)
-        elif isinstance(value, dict):
-            for item in value.values():
-                self._note(run_id, item)
+    def known(self) -> Container[int]:
+        """The ids of the objects that `find` may know something of; for a quick look before asking."""
+        if self._batches:
+            self._unpack()
+        return self._known
 
-    def find(self, value: object) -> int | None:
-        """The number of the run that a value came from; None where that is not known."""
+    def remember(self, run_id: int, value: object, kind: type[TaskRunInput] = TaskRunResult) -> None:
+        """Note that a value, and the items of its first layer, came from a run."""
+        self._note(run_id, value, kind)
+        if value.__class__ in LEAVES:
+            return
+        try:
+            items = held_by(value, "the result")
+        except InputResolutionError:
+            return  # nobody has asked to look into it
+        for item in items or ():
+            self._note(run_id, item, kind)
+
+    def remember_all(self, run_ids: Sequence[int], values: list[Any]) -> None:
+        """Note that values came from runs, one each. Not looked into before the next question, or the next such list."""
+        if self._batches:
+            self._unpack()
+        self._batches.append((values, run_ids))
+
+    def find(self, value: object) -> TaskRunInput | None:
+        """The run that a value came from; None where that is not known."""
         entry = self._known.get(id(value))
         if entry is None:
             return None
-        held, run_id = entry
+        held, run_id, kind = entry
         alive = held() if isinstance(held, weakref.ref) else held[0]
-        return run_id if alive is value else None
+        return kind(UUID(int=run_id)) if alive is value else None
 
-    def _note(self, run_id: int, value: object) -> None:
+    def _unpack(self) -> None:
+        batches, self._batches = self._batches, []
+        for values, run_ids in batches:
+            for index, run_id in enumerate(run_ids):
+                # Held by the list and by the argument: nobody else can ask about it any more. If the user has the list, they
+                # can; that is the list, `batches` and `values` here, and the argument.
+                if sys.getrefcount(values[index]) > 2 or sys.getrefcount(values) > 3:  # noqa: PLR2004
+                    self.remember(run_id, values[index])
+
+    def _note(self, run_id: int, value: object, kind: type[TaskRunInput]) -> None:
         if not trackable(value):
             return
         known = self._known
         key = id(value)
-        try:
-            known[key] = (weakref.ref(value, lambda _gone, known=known, key=key: known.pop(key, None)), run_id)
-        except TypeError:
-            known[key] = ((value,), run_id)
-            if len(known) >= self._sweep_at:
-                self._sweep()
+        if value.__class__ not in _NO_WEAK_REFERENCES:
+            try:
+                reference = weakref.ref(value, lambda _gone, known=known, key=key: known.pop(key, None))
+            except TypeError:
+                pass
+            else:
+                known[key] = (reference, run_id, kind)
+                return
+        known[key] = ((value,), run_id, kind)
+        self._held += sys.getsizeof(value)
+        if len(known) >= self._sweep_at or self._held >= self._sweep_at_bytes:
+            self._sweep()
 
     def _sweep(self) -> None:
         """Forget what nobody else holds. Twice the rest is the next time to look, so that a note costs O(1) on average."""
         known = self._known
-        for key in list(known):
-            held, _ = known[key]
-            if not isinstance(held, weakref.ref) and sys.getrefcount(held[0]) <= 2:  # noqa: PLR2004
-                del known[key]
-        self._sweep_at = max(_FIRST_SWEEP, 2 * len(known))
+        held_now = 0
+        for key, (held, *_) in list(known.items()):
+            if isinstance(held, weakref.ref):
+                continue
+            if sys.getrefcount(held[0]) > 2:  # noqa: PLR2004  # the tuple's, and the argument's
+                held_now += sys.getsizeof(held[0])
+            else:
+                known.pop(key, None)
+        self._held = held_now
+        self._sweep_at = max(_FEW, 2 * len(known))
+        self._sweep_at_bytes = max(_LITTLE, 2 * held_now)

@@ -1,0 +1,20 @@
+"""The goals, by number. Each module has `make(quick)`, which gives the goal at full size or at a tenth of it.
+
+Further numbers are further goals of the design; they are measured elsewhere or later.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from benchmarks.goals import calls, cancelling, growth, map_async, map_threads, memory, starting
+from benchmarks.model import Goal
+
+GOALS: Final[Mapping[int, Callable[[bool], Goal]]] = {
+    1: map_async.make,
+    2: map_threads.make,
+    3: calls.make,
+    4: growth.make,
+    6: memory.make,
+    10: cancelling.make,
+    12: starting.make,
+}

@@ -1,0 +1,128 @@
+"""The floors: the same work with nothing but the standard library."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from benchmarks.works.probes import Grown, Timed, expect, on_new_loop
+
+WARM = 1_000
+AT_LEAST_S = 0.2  # what is done sooner is repeated, where the size is what matters
+
+
+async def anoop(number: int) -> int:
+    """Do nothing, on the loop."""
+    return number
+
+
+def noop(number: int) -> int:
+    """Do nothing."""
+    return number
+
+
+async def _fan_out(n: int) -> int:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(anoop(number)) for number in range(n)]
+    return sum([task.result() for task in tasks])
+
+
+def task_group(n: int) -> dict[str, float]:
+    """One `asyncio.TaskGroup` with a task for each item, and the results collected."""
+
+    async def main() -> dict[str, float]:
+        await _fan_out(WARM)
+        with Timed() as timed:
+            total = await _fan_out(n)
+        expect(total, sum(range(n)))
+        return timed.figures(n)
+
+    return on_new_loop(main())
+
+
+def task_group_repeated(n: int) -> dict[str, float]:
+    """A task group of so many, repeated until it can be timed."""
+
+    async def main() -> dict[str, float]:
+        for _ in range(3):
+            await _fan_out(WARM)
+        repeats = 0
+        with Timed() as timed:
+            while repeats == 0 or timed.so_far() < AT_LEAST_S:
+                total = await _fan_out(n)
+                repeats += 1
+        expect(total, sum(range(n)))
+        return timed.figures(n * repeats)
+
+    return on_new_loop(main())
+
+
+def executor_map(n: int, threads: int | None) -> dict[str, float]:
+    """`ThreadPoolExecutor.map`, its threads there already."""
+    with ThreadPoolExecutor(threads) as pool:
+        expect(sum(pool.map(noop, range(WARM))), sum(range(WARM)))
+        with Timed() as timed:
+            total = sum(pool.map(noop, range(n)))
+        expect(total, sum(range(n)))
+    return timed.figures(n)
+
+
+def awaits(n: int) -> dict[str, float]:
+    """Coroutines awaited one after another."""
+
+    async def main() -> dict[str, float]:
+        with Timed() as timed:
+            for number in range(n):
+                await anoop(number)
+        return timed.figures(n)
+
+    return on_new_loop(main())
+
+
+def calls(n: int) -> dict[str, float]:
+    """A function called again and again."""
+    with Timed() as timed:
+        for number in range(n):
+            noop(number)
+    return timed.figures(n)
+
+
+async def _nothing() -> None:
+    pass
+
+
+def kept_tasks(n: int, meter: str) -> dict[str, float]:
+    """What a finished asyncio task takes."""
+
+    async def main() -> dict[str, float]:
+        await asyncio.wait([asyncio.create_task(_nothing()) for _ in range(WARM)])
+        with Grown(meter) as grown:
+            tasks = [asyncio.create_task(_nothing()) for _ in range(n)]
+            await asyncio.wait(tasks)
+        expect(len(tasks), n)
+        return {"bytes": grown.bytes / n}
+
+    return on_new_loop(main())
+
+
+def cancelled_tasks(n: int) -> dict[str, float]:
+    """Sleeping asyncio tasks: each cancelled, all waited for."""
+    asleep = 0
+
+    async def sleep() -> None:
+        nonlocal asleep
+        asleep += 1
+        await asyncio.sleep(3600)
+
+    async def main() -> dict[str, float]:
+        tasks = [asyncio.create_task(sleep()) for _ in range(n)]
+        while asleep < n:  # noqa: ASYNC110  # asking now and then is the least work for all
+            await asyncio.sleep(0.01)
+        with Timed() as timed:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        expect(sum(task.cancelled() for task in tasks), n)
+        return timed.figures(n)
+
+    return on_new_loop(main())

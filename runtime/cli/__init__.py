@@ -1,0 +1,112 @@
+"""The command line: `millrace`, which is also `python -m millrace`.
+
+Decides which commands and options there are. What a command needs is imported when it is run, so that `--help` is quick.
+
+Exit codes: 0 the flow completed; 1 it failed, crashed or was cancelled, or its file raised; 2 the command was wrong; 130 it
+was interrupted with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+EPILOG = """\
+exit codes:
+  0    the flow completed
+  1    it failed, crashed or was cancelled, or its file raised when it was imported
+  2    the command was wrong: no such flow, parameters that do not fit
+  130  interrupted: Ctrl-C once cancels the flow and waits for its end, twice stops at once
+"""
+
+RUN_DESCRIPTION = """\
+Run a flow here and now, in this process.
+
+The result goes to stdout, everything else to stderr. Without --json it is printed as Python shows it,
+and None is not printed.
+"""
+
+RUN_EPILOG = """\
+examples:
+  millrace run crawl.py                                   the only flow in the file
+  millrace run crawl.py:crawl -p depth=3 -p site=example.org
+  millrace run shop.flows:nightly --params '{"day": "2026-11-20"}' --json
+
+With --json, objects of attrs and dataclasses become JSON objects, tuples and sets become lists, dates, paths
+and UUIDs become strings; what JSON cannot hold becomes the string that repr() gives.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: Its words, without the programme's name; by default those the process was started with.
+
+    Returns:
+        The exit code.
+    """
+    parser = _parser()
+    try:
+        options = parser.parse_args(argv)
+    except SystemExit as stop:  # argparse has said why
+        return int(stop.code or 0)
+    if options.version or options.command == "version":
+        print(f"millrace {_version()}")  # noqa: T201  # what was asked for
+        return 0
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    from millrace.runtime.cli.running import run_command  # noqa: PLC0415  # --help does without it
+
+    return run_command(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="millrace",
+        description="Run flows from the terminal.",
+        epilog=EPILOG,
+        formatter_class=layout,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="store_true", help="show the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
+    commands.add_parser("version", help="show the version", allow_abbrev=False)
+    run = commands.add_parser(
+        "run",
+        help="run a flow",
+        description=RUN_DESCRIPTION,
+        epilog=RUN_EPILOG,
+        formatter_class=layout,
+        allow_abbrev=False,
+    )
+    run.add_argument(
+        "target",
+        metavar="FILE.py:FLOW",
+        help="the flow, in a file or in a module (package.module:FLOW); FLOW may be left out where there is one only",
+    )
+    run.add_argument(
+        "-p",
+        dest="pairs",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a parameter; the value is read as JSON where it is JSON, else as a string; can be repeated",
+    )
+    run.add_argument("--params", metavar="JSON", help="parameters as one JSON object; those of -p come on top")
+    run.add_argument("--json", action="store_true", help="print the result as one JSON document")
+    run.add_argument("-v", "--verbose", action="count", default=0, help="log more; twice for everything")
+    run.add_argument("-q", "--quiet", action="count", default=0, help="no progress, warnings only; twice for errors only")
+    return parser
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  # --help does without it
+
+    try:
+        return version("millrace")
+    except PackageNotFoundError:
+        return "(not installed: run from its source tree)"

@@ -1,0 +1,50 @@
+"""What must be true of every engine at rest; checked at the teardown of every test that runs one."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from typing import Any
+from weakref import WeakSet
+
+from millrace import Engine
+from millrace.runtime import engine as engine_module
+
+
+class Watched:
+    """Remembers every engine that is made, so that none escapes the checks."""
+
+    def __init__(self, monkeypatch: Any) -> None:
+        self.engines: WeakSet[Engine] = WeakSet()
+        self.threads = set(threading.enumerate())
+        made = self.engines
+        original = Engine.__init__
+
+        def noted(engine: Engine, *args: Any, **kwargs: Any) -> None:
+            original(engine, *args, **kwargs)
+            made.add(engine)
+
+        monkeypatch.setattr(Engine, "__init__", noted)
+
+    def check(self) -> None:
+        """Nothing is alive any more: no run, no worker, no place that was lent, no thread of an engine's."""
+        for engine in list(self.engines):
+            check_at_rest(engine)
+            engine.close()
+        engine_module._default.clear()
+        left = {each for each in threading.enumerate() if each.name.startswith("millrace")} - self.threads
+        for thread in left:
+            thread.join(timeout=5)
+        alive = [each.name for each in left if each.is_alive()]
+        assert not alive, f"threads left behind: {alive}"
+        gc.collect()
+
+
+def check_at_rest(engine: Engine) -> None:
+    """Every run has ended, every mailbox is empty, every worker is free."""
+    stats = engine.stats()
+    assert stats.flow_runs == 0, f"flow runs left: {[run.name for run in engine.flow_runs()]}"
+    assert stats.task_runs == 0, f"task runs left: {[run.name for run in engine.root.children.values()]}"
+    assert engine.root.waiting == 0
+    assert stats.threads.lent == 0
+    assert stats.threads.busy == stats.threads.abandoned

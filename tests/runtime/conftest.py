@@ -1,0 +1,38 @@
+"""Every async test runs on asyncio in debug mode and on uvloop; after every test nothing may be alive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.invariants import Watched
+from tests.runtime.worlds import WORLDS, World
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(("asyncio", {"debug": True, "use_uvloop": False}), id="asyncio-debug"),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+    ],
+)
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """The event loops that the engine has to be right on."""
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    """Check the invariants of every engine that the test made."""
+    watched = Watched(monkeypatch)
+    yield watched
+    watched.check()
+
+
+@pytest.fixture(params=WORLDS, ids=lambda world: world.name)
+def world(request: pytest.FixtureRequest) -> World:
+    """Sync and async flows with sync and async tasks."""
+    made: World = request.param
+    return made
