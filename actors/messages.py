@@ -41,12 +41,26 @@ class Returned(Message):
 
 
 @attrs.define(eq=False)
+class Raised(Message):
+    """The body raised, or was interrupted.
+
+    Args:
+        error: What it raised.
+        cancelled: That is the cancellation of an event loop.
+    """
+
+    error: BaseException
+    at: int
+    cancelled: bool = False
+
+
+@attrs.define(eq=False)
 class Stopped(Message):
-    """The body did not return: it raised, or it was interrupted.
+    """The run is ended from outside of its body: it cannot start, or it is given up.
 
     Args:
         state: What this makes of the run if nothing speaks against it: FAILED or CRASHED.
-        interrupted: The body was cancelled; where that was asked for, the run is CANCELLED.
+        interrupted: Where a cancellation was asked for, the run is CANCELLED.
     """
 
     state: State[Any]

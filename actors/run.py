@@ -17,6 +17,7 @@ import attrs
 from millrace.actors.events import Event, Journal
 from millrace.actors.instructions import Notify, Order
 from millrace.actors.mailbox import Mailbox
+from millrace.actors.messages import Cancel
 from millrace.actors.messages import Unwatch, Watch
 from millrace.actors.rules import TRANSITION_CAP, Picked, answer_a_repeated_proposal_as_before
 from millrace.actors.states import DEFAULT_NAMES, TERMINAL, State, StateType, make_state
@@ -24,7 +25,7 @@ from millrace.actors.verdicts import Answer, Verdict, abort, accept
 
 _PENDING = StateType.PENDING
 _RUNNING = StateType.RUNNING
-_COMPLETED = StateType.COMPLETED
+_CANCELLING = StateType.CANCELLING
 
 NOT_READY = "NotReady"
 """Name of the PENDING state that is final for its run: something it depends on did not complete."""
@@ -50,6 +51,7 @@ class RunActor(Mailbox):
     run_count: int = attrs.field(init=False, default=0)  # attempts admitted
     run_time: int = attrs.field(init=False, default=0)  # ns in RUNNING, attempts that are over only
     watchers: list[Any] | None = attrs.field(init=False, default=None)  # who is to be told of the end; None after it
+    cancellation: Cancel | None = attrs.field(init=False, default=None)  # that was asked for while the body ran
     looked_at: bool = attrs.field(init=False, default=False)  # somebody took result, exception or final state
 
     # What a run of each kind adds.
@@ -74,8 +76,7 @@ class RunActor(Mailbox):
         while True:
             state, kind, sequence = self._state, self.type, self.sequence
             if state is None:
-                at = self.ended if kind is _COMPLETED else self.started if kind is _RUNNING else self.created
-                state = self._make(kind, at, sequence, self._data)
+                state = self._plain(kind, sequence)
             if sequence == self.sequence:  # else another thread changed the run while it was being read
                 return state
 
@@ -87,16 +88,26 @@ class RunActor(Mailbox):
     def history(self) -> list[State[Any]]:
         """Every state the run has had, first to last."""
         past = self._past or []
-        plain = ((_PENDING, self.created), (_RUNNING, self.started))[: self.sequence - len(past)]
-        return [*(self._make(kind, at, number) for number, (kind, at) in enumerate(plain)), *past, self.state]
+        plain = (_PENDING, _RUNNING, _CANCELLING)[: self.sequence - len(past)]
+        return [*(self._plain(kind, number) for number, kind in enumerate(plain)), *past, self.state]
 
     def trail(self) -> str:
         """The last steps as text, for errors."""
         return " -> ".join(state.name for state in self.history()[-6:])
 
-    def _make(self, kind: StateType, at: int, sequence: int, data: Any = None) -> State[Any]:
+    def _plain(self, kind: StateType, sequence: int) -> State[Any]:
+        """A state that says nothing but what the run knows anyway."""
+        message = data = None
+        if kind is _PENDING:
+            at = self.created
+        elif kind is _RUNNING:
+            at = self.started
+        elif kind is _CANCELLING and self.cancellation is not None:
+            at, message = self.cancellation.at, self.cancellation.reason
+        else:
+            at, data = self.ended, self._data
         flow, task = self.ids()
-        return make_state(kind, DEFAULT_NAMES[kind], None, data, at, flow, task, sequence)
+        return make_state(kind, DEFAULT_NAMES[kind], message, data, at, flow, task, sequence)
 
     # Proposals.
 
@@ -153,16 +164,41 @@ class RunActor(Mailbox):
             if self.journal.sink is not None:
                 self.record(cause)
         else:
-            self.enter(self._make(_RUNNING, at, self.sequence + 1), at, cause)
+            self.become(_RUNNING, None, None, at, cause)
+            self._count_attempt(at)
 
-    def complete_plainly(self, data: Any, at: int, cause: str) -> None:
-        """Enter COMPLETED, with nothing to say but the data and the time, which is the run's end."""
+    def end_plainly(self, kind: StateType, data: Any, at: int, cause: str) -> None:
+        """Enter COMPLETED or CANCELLED for good, with nothing to say but the data and the time, which is the run's end."""
         self._leave_state(at)
-        self.type = _COMPLETED
+        self.type = kind
         self._state = None
         self._data = data
         self.ended = at
         self.sequence += 1
+        if self.journal.sink is not None:
+            self.record(cause)
+
+    def cancel_plainly(self, cancellation: Cancel) -> None:
+        """Enter CANCELLING, with nothing to say but what was asked for."""
+        self.cancellation = cancellation
+        if self.sequence == 1 and self._state is None:
+            self._leave_state(cancellation.at)
+            self.type = _CANCELLING
+            self.sequence = 2
+            if self.journal.sink is not None:
+                self.record("cancel")
+        else:
+            self.become(_CANCELLING, cancellation.reason, None, cancellation.at, "cancel")
+
+    def become(self, kind: StateType, message: str | None, data: Any, at: int, cause: str) -> None:
+        """Enter a state of the run's own making, whose name is the type's and which has no details but the run's ids."""
+        sequence = self.sequence + 1
+        flow, task = self.ids()
+        state = make_state(kind, DEFAULT_NAMES[kind], message, data, at, flow, task, sequence)
+        self._leave_state(at)
+        self.type = kind
+        self._state = state
+        self.sequence = sequence
         if self.journal.sink is not None:
             self.record(cause)
 
@@ -176,7 +212,7 @@ class RunActor(Mailbox):
         state = self._state
         if self.type is _RUNNING:
             self.run_time += at - (self.started if state is None else state.nanoseconds)
-        elif self.type is _COMPLETED:
+        elif self.ended:
             state = self.state  # by force only; the plain one is made now, as it cannot be told from the run any more
         if state is not None:
             if self._past is None:

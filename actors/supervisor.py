@@ -23,13 +23,14 @@ from millrace.actors.messages import (
     ChildSeen,
     Interrupt,
     Propose,
+    Raised,
     Returned,
     Spawned,
     Stopped,
     Unwatch,
     Watch,
 )
-from millrace.actors.outcomes import return_value_to_state
+from millrace.actors.outcomes import exception_to_crashed_state, exception_to_failed_state, return_value_to_state
 from millrace.actors.rules import FLOW_RULES, pick
 from millrace.actors.run import RunActor
 from millrace.actors.states import TERMINAL, Cancelled, Cancelling, Failed, State, StateType
@@ -134,6 +135,14 @@ class Supervisor(RunActor, Generic[C]):
     def _returned(self, message: Returned) -> Order | None:
         return self._conclude(self.judge_return(message.value), message.at, "returned")
 
+    def _raised(self, message: Raised) -> Order | None:
+        error = message.error
+        is_failure = isinstance(error, Exception)
+        if self.type is _CANCELLING and (is_failure or message.cancelled):
+            return self._conclude(Cancelled(), message.at, "cancel")
+        state = exception_to_failed_state(error) if is_failure else exception_to_crashed_state(error)
+        return self._conclude(state, message.at, "raised")
+
     def _stopped(self, message: Stopped) -> Order | None:
         if self.type is _CANCELLING and (message.interrupted or message.state.type is not StateType.CRASHED):
             return self._conclude(Cancelled(), message.at, "cancel")
@@ -237,6 +246,7 @@ def _brief(state: State[Any]) -> str:
 Supervisor.handlers = {
     Admit: Supervisor._admit,
     Returned: Supervisor._returned,
+    Raised: Supervisor._raised,
     Stopped: Supervisor._stopped,
     Propose: Supervisor._propose,
     Spawned: Supervisor._spawned,

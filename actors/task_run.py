@@ -27,21 +27,28 @@ from millrace.actors.messages import (
     Admit,
     Cancel,
     Propose,
+    Raised,
     Returned,
     Stopped,
     Unwatch,
     UpstreamEnded,
     Watch,
 )
-from millrace.actors.outcomes import is_state_iterable, return_value_to_state
+from millrace.actors.outcomes import (
+    exception_to_crashed_state,
+    exception_to_failed_state,
+    is_state_iterable,
+    return_value_to_state,
+)
 from millrace.actors.policies import NO_RETRIES, RetryPolicy
 from millrace.actors.rules import TASK_RULES, pick
 from millrace.actors.run import NOT_READY, RunActor
-from millrace.actors.states import Cancelled, Cancelling, Failed, State, StateType
+from millrace.actors.states import Failed, State, StateType
 from millrace.actors.supervisor import Supervisor
 from millrace.actors.timestamps import to_nanoseconds
 from millrace.actors.verdicts import Answer, Verdict, abort
 
+_COMPLETED = StateType.COMPLETED
 _RUNNING = StateType.RUNNING
 _SCHEDULED = StateType.SCHEDULED
 _CANCELLING = StateType.CANCELLING
@@ -114,7 +121,7 @@ class TaskRunActor(RunActor, Generic[N]):
             return None
         if self.type is _CANCELLING:
             return None
-        return self._finish(Cancelled(message=f"It never started: {verdict.reason}."), message.at, "cancel")
+        return self._finish_cancelled(f"It never started: {verdict.reason}.", message.at)
 
     def _returned(self, message: Returned) -> Order | None:
         if self.ended:
@@ -123,14 +130,25 @@ class TaskRunActor(RunActor, Generic[N]):
         value = message.value
         if self.type is _RUNNING and not (isinstance(value, _MAY_BE_STATES) and holds_states(value)):
             # The ordinary end: data, for which no rule about leaving RUNNING has an answer.
-            self.complete_plainly(value, message.at, "returned")
+            self.end_plainly(_COMPLETED, value, message.at, "returned")
             return SETTLE
         if self.type is _CANCELLING:
-            return self._finish(Cancelled(), message.at, "cancel")
+            return self._finish_cancelled(None, message.at)
         state = return_value_to_state(value)
         if not state.is_final() and state.type is not _SCHEDULED:
             state = Failed(message=f"The task returned {state}, which is neither final nor scheduled.")
         return self._conclude(state, message.at, "returned")
+
+    def _raised(self, message: Raised) -> Order | None:
+        if self.ended:
+            self.dead_letters += 1
+            return None
+        error = message.error
+        is_failure = isinstance(error, Exception)
+        if self.type is _CANCELLING and (is_failure or message.cancelled):
+            return self._finish_cancelled(None, message.at)
+        state = exception_to_failed_state(error) if is_failure else exception_to_crashed_state(error)
+        return self._conclude(state, message.at, "raised")
 
     def _stopped(self, message: Stopped) -> Order | None:
         if self.ended:
@@ -138,7 +156,7 @@ class TaskRunActor(RunActor, Generic[N]):
             return None
         if self.type is _CANCELLING:
             if message.interrupted or message.state.type is not StateType.CRASHED:
-                return self._finish(Cancelled(), message.at, "cancel")
+                return self._finish_cancelled(None, message.at)
             return self._finish(message.state, message.at, "raised")
         return self._conclude(message.state, message.at, "raised")
 
@@ -167,6 +185,13 @@ class TaskRunActor(RunActor, Generic[N]):
 
     def _finish(self, state: State[Any], at: int, cause: str) -> Order | None:
         self.enter(state, at, cause)
+        return self._settle(at)
+
+    def _finish_cancelled(self, reason: str | None, at: int) -> Order | None:
+        if reason is None and not self.ended:
+            self.end_plainly(StateType.CANCELLED, None, at, "cancel")
+            return SETTLE
+        self.become(StateType.CANCELLED, reason, None, at, "cancel")
         return self._settle(at)
 
     def _settle(self, at: int) -> Order | None:
@@ -198,9 +223,9 @@ class TaskRunActor(RunActor, Generic[N]):
         if self.ended or self.type is _CANCELLING:
             return None
         if self._has_body():
-            self.enter(Cancelling(message=message.reason), message.at, "cancel")
+            self.cancel_plainly(message)
             return STOP_ATTEMPT
-        return self._finish(Cancelled(message=message.reason), message.at, "cancel")
+        return self._finish_cancelled(message.reason, message.at)
 
     def _propose(self, message: Propose) -> Order | None:
         sequence, has_body = self.sequence, self._has_body()
@@ -213,7 +238,7 @@ class TaskRunActor(RunActor, Generic[N]):
             return None  # nothing follows from what changed nothing, nor from what changed a run that is over
         if self.type is _CANCELLING:
             reason = self.state.message
-            return STOP_ATTEMPT if has_body else self._finish(Cancelled(message=reason), message.at, "cancel")
+            return STOP_ATTEMPT if has_body else self._finish_cancelled(reason, message.at)
         if self.type is _RUNNING and not has_body:
             self.unready = 0
             return EXECUTE
@@ -247,6 +272,7 @@ def holds_states(value: Any) -> bool:
 TaskRunActor.handlers = {
     Admit: TaskRunActor._admit,
     Returned: TaskRunActor._returned,
+    Raised: TaskRunActor._raised,
     Stopped: TaskRunActor._stopped,
     UpstreamEnded: TaskRunActor._upstream_ended,
     Cancel: TaskRunActor._cancel,

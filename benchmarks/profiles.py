@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.instruments import SHOWN
 from benchmarks.model import Goal
-from benchmarks.rounds import ROOT, clean_environment, run_work
+from benchmarks.rounds import ROOT, WorkFailed, clean_environment, last_line, run_work
 
 
 def profile(goal: Goal) -> str:
@@ -34,10 +34,12 @@ def profile(goal: Goal) -> str:
 def _imports() -> str:
     """The modules that take longest to import, by own time, of a process whose byte code is there already."""
     command = [sys.executable, "-X", "importtime", "-c", "import millrace"]
-    for _ in range(2):
-        told = subprocess.run(
-            command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=True
-        ).stderr
+    told = ""
+    for _ in range(2):  # the first one writes the byte code
+        called = subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False)
+        told = called.stderr
+        if called.returncode != 0:
+            raise WorkFailed(last_line(told))
     rows = [
         line.removeprefix("import time:").split("|") for line in told.splitlines() if line.startswith("import time:")
     ]

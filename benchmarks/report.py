@@ -67,9 +67,9 @@ def figure(spread: Document | None, unit: str) -> str:
 def digits(value: float) -> str:
     """Three digits, or all in front of the point; never minus nothing."""
     size = abs(value)
-    if size >= 100:
+    if size >= 99.95:  # shown with one more digit it would be 100.0
         return f"{value:,.0f}"
-    shown = f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+    shown = f"{value:.1f}" if size >= 9.995 else f"{value:.2f}"
     return "0.00" if shown == "-0.00" else shown
 
 

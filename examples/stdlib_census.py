@@ -109,7 +109,7 @@ def show(result: Census, seconds: float) -> None:
 
     print(f"The standard library of Python {platform.python_version()}, in {LIBRARY}\n")
     print(f"{'package':<18}{'files':>7}{'lines':>10}{'functions':>11}{'async':>7}{'classes':>9}{'docstrings':>12}")
-    for name, each in [*largest, (f"all {len(result.packages)} packages", total)]:
+    for name, each in [*largest, ("together", total)]:
         print(
             f"{name:<18}{each.files:>7,}{each.lines:>10,}{each.functions:>11,}"
             f"{each.async_functions:>7,}{each.classes:>9,}{each.docstrings:>12,}"

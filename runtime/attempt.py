@@ -16,11 +16,10 @@ from collections.abc import Coroutine, Generator
 from contextlib import suppress
 from contextvars import Context
 from types import GeneratorType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from millrace.actors.instructions import EXECUTE, Order
-from millrace.actors.messages import Admit, Returned, Stopped
-from millrace.actors.outcomes import exception_to_crashed_state, exception_to_failed_state
+from millrace.actors.messages import Admit, Raised, Returned
 from millrace.actors.states import StateType
 from millrace.runtime.context import CURRENT
 
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
     from millrace.runtime.runs import TaskRun
 
 _HERE = os.path.dirname(__file__)
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
 _ENGINE_FOLDERS = (_HERE, os.path.join(os.path.dirname(_HERE), "actors"))
 
 
@@ -53,7 +55,7 @@ def _attempt(run: TaskRun) -> Order | None:
     try:
         value = run.context.copy().run(_call_body, run)
     except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
-        return run.ask(stopped(error, run.node.now()))
+        return run.ask(raised(error, run.node.now()))
     return run.ask(Returned(value, run.node.now()))
 
 
@@ -76,7 +78,7 @@ def start(run: TaskRun) -> Order | Suspended | None:
     except StopIteration as stop:
         return run.ask(Returned(stop.value, run.node.now()))
     except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
-        order = run.ask(stopped(error, run.node.now()))
+        order = run.ask(raised(error, run.node.now()))
         if isinstance(error, KeyboardInterrupt):
             _finish_and_raise(run, order, error)
         return order
@@ -153,30 +155,45 @@ class Suspended(Interruptible):
         run.handle = self
 
     def __await__(self) -> Generator[Any, Any, Order | None]:
-        run = self._run
-        if run.type is StateType.CANCELLING:
+        if self._run.type is StateType.CANCELLING:
             self.cancel()  # asked for while the first step was being taken, when there was nothing to cancel yet
-        try:
-            value = yield from drive(self._context, self._coroutine, self._waits_for)
-        except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
-            run.handle = None
-            wanted_elsewhere = self.close()
-            order = run.ask(stopped(error, run.node.now()))
-            if isinstance(error, (KeyboardInterrupt, Closed)) or (
-                wanted_elsewhere and isinstance(error, asyncio.CancelledError)
-            ):
-                _finish_and_raise(run, order, error)
-            return order
+        return drive(self._context, self._coroutine, self._waits_for, self)
+
+    def returned(self, value: Any) -> Order | None:
+        """The body has returned."""
+        run = self._run
         run.handle = None
         self.close()
         return run.ask(Returned(value, run.node.now()))
+
+    def raised(self, error: BaseException) -> Order | None:
+        """The body has raised, or was interrupted."""
+        run = self._run
+        run.handle = None
+        wanted_elsewhere = self.close()
+        order = run.ask(raised(error, run.node.now()))
+        if isinstance(error, (KeyboardInterrupt, Closed)) or (
+            wanted_elsewhere and isinstance(error, asyncio.CancelledError)
+        ):
+            _finish_and_raise(run, order, error)
+        return order
 
 
 class Closed(GeneratorExit):
     """The coroutine around a body was closed, and the body with it; a body that raises `GeneratorExit` itself is another case."""
 
 
-def drive(context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, Any]:
+class End(Protocol[R_co]):
+    """What is to be made of the end of a body; gives what awaiting the body gives."""
+
+    def returned(self, value: Any) -> R_co:
+        """It returned."""
+
+    def raised(self, error: BaseException) -> R_co:
+        """It raised."""
+
+
+def drive(context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any, end: End[R]) -> Generator[Any, Any, R]:
     """Go on with a coroutine that has taken its first step, each step in its own context, from a task in another."""
     try:
         while True:
@@ -191,15 +208,18 @@ def drive(context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any)
             else:
                 waits_for = context.run(coroutine.send, value)
     except StopIteration as stop:
-        return stop.value
+        value = stop.value
+    except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
+        return end.raised(error)
+    return end.returned(value)
 
 
-def stopped(error: BaseException, at: int) -> Stopped:
-    """The message that says how a body was stopped by an exception."""
-    trim(error)
-    if isinstance(error, Exception):
-        return Stopped(exception_to_failed_state(error), at)
-    return Stopped(exception_to_crashed_state(error), at, isinstance(error, asyncio.CancelledError))
+def raised(error: BaseException, at: int) -> Raised:
+    """The message that says what a body raised."""
+    cancelled = isinstance(error, asyncio.CancelledError)
+    if not cancelled:
+        trim(error)
+    return Raised(error, at, cancelled)
 
 
 def trim(error: BaseException) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Container
+from contextlib import nullcontext
 from contextvars import ContextVar, Token
 from threading import Lock, Thread
 from types import TracebackType
@@ -17,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
 import attrs
+from anyio import CancelScope
 
-from millrace.actors.errors import EngineClosed, RunNotFound
+from millrace.actors.errors import BlockingCallOnLoop, EngineClosed, RunNotFound
 from millrace.actors.events import Event, Journal
 from millrace.actors.messages import Admit
 from millrace.actors.states import State
@@ -30,9 +33,11 @@ from millrace.runtime.loops import LoopThread
 from millrace.runtime.offload import Offload, OffloadStats, thread_limit
 from millrace.runtime.ports import Clock, IdSource, system_clock
 from millrace.runtime.timers import LoopTimers, Timers
+from millrace.runtime.waiting import LoopWaiter, block_until_done
 
 if TYPE_CHECKING:
     from millrace.runtime.flow import Flow
+    from millrace.runtime.runs import TaskRun
 
 R = TypeVar("R")
 
@@ -91,7 +96,9 @@ class Engine:
         self._lanes: dict[
             int, LoopLane
         ] = {}  # by id of the loop, which the lane keeps alive; closed ones are let go of
-        self._own: LoopThread | None = None
+        self._own: list[LoopThread] = []  # more than one only where a sync flow holds up one of them
+        self._stopping: deque[tuple[int, TaskRun | FlowRun]] = deque()  # until when each may take to stop; by time
+        self._minder: LoopLane | None = None  # whose loop wakes us for the first of them
         self._lock = Lock()
         self._subscribers: list[Callable[[Event], None]] = []
         self._flow_runs: dict[int, FlowRun] = {}  # by id: not ended
@@ -121,14 +128,23 @@ class Engine:
             with self._lock:
                 self._lanes = {key: each for key, each in self._lanes.items() if not each.loop.is_closed()}
                 self._lanes[id(loop)] = lane
+        else:
+            lane.heal()
         return lane
 
-    def own_lane(self) -> LoopLane:
-        """The lane of the engine's own loop, which is started now if it was not."""
+    def own_lane(self, held: Container[asyncio.AbstractEventLoop] = ()) -> LoopLane:
+        """The lane of the engine's own loop, which is started now if it was not.
+
+        Args:
+            held: Loops that turn only when something has ended that the caller starts now: another one is given.
+        """
         with self._lock:
-            if self._own is None:
-                self._own = LoopThread("millrace-loop")
-            return self._own.lane
+            for own in self._own:
+                if own.lane.loop not in held:
+                    return own.lane
+            own = LoopThread(f"millrace-loop-{len(self._own) + 1}", self.grace_seconds)
+            self._own.append(own)
+            return own.lane
 
     # Flow runs.
 
@@ -180,18 +196,46 @@ class Engine:
         return list(self._flow_runs.values())
 
     def enlist(self, run: FlowRun) -> None:
-        """Keep account of a flow run that starts.
-
-        Raises:
-            EngineClosed: the engine is closing.
-        """
-        if self.closed:
-            raise EngineClosed(f"start flow '{run.flow.name if run.flow else ''}'")
+        """Keep account of a flow run that starts."""
         self._flow_runs[run.id] = run
 
     def discharge(self, run: FlowRun) -> None:
         """A flow run has ended."""
         self._flow_runs.pop(run.id, None)
+
+    def expect_end(self, run: TaskRun | FlowRun, scope: FlowRun) -> None:
+        """Give up a run that was told to stop, if it has not when its grace is over.
+
+        Args:
+            run: The run.
+            scope: Says which loop may keep the time.
+        """
+        with self._lock:
+            while self._stopping and self._stopping[0][1].done:
+                self._stopping.popleft()
+            self._stopping.append((self.now() + round(self.grace_seconds * 1e9), run))
+            if self._minder is not None and not self._minder.loop.is_closed():
+                return
+        lane = scope.lane_for_async()
+        self._mind(self.own_lane() if lane.loop.is_closed() else lane)
+
+    def _mind(self, lane: LoopLane) -> None:
+        with self._lock:
+            self._minder = lane if self._stopping else None
+            at = self._stopping[0][0] if self._stopping else 0
+        if at:
+            self.timers.call_at(at, lambda: self._give_up_overdue(lane), lambda: lane)
+
+    def _give_up_overdue(self, lane: LoopLane) -> None:
+        now = self.now()
+        overdue: list[TaskRun | FlowRun] = []
+        with self._lock:
+            while self._stopping and (self._stopping[0][0] <= now or self._stopping[0][1].done):
+                overdue.append(self._stopping.popleft()[1])
+        for run in overdue:
+            if not run.done:
+                run.give_up(f"It did not stop within {self.grace_seconds:g} seconds of being cancelled.")
+        self._mind(lane)
 
     def keep(self, worker: asyncio.Task[Any] | Thread) -> None:
         """Hold on to what runs a flow in the background: a loop holds its tasks weakly."""
@@ -233,8 +277,10 @@ class Engine:
         flow_runs = self.flow_runs()
         return EngineStats(
             flow_runs=len(flow_runs),
-            task_runs=self.root.live
-            + sum(run.live - sum(child.is_flow for child in tuple(run.children.values())) for run in flow_runs),
+            task_runs=sum(
+                run.live - sum(child.is_flow for child in tuple(run.children.values()))
+                for run in (self.root, *flow_runs)
+            ),
             threads=self.offload.stats(),
         )
 
@@ -249,41 +295,67 @@ class Engine:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._token is not None:
-            _active.reset(self._token)
-            self._token = None
+        token, self._token = self._token, None
+        if token is not None:
+            try:
+                _active.reset(token)
+            except ValueError:  # left in another context than it was entered in, as some test fixtures are
+                _active.set(None)
         await self.aclose(cancel=error is not None)
 
     async def aclose(self, *, cancel: bool = False) -> None:
         """Accept nothing new, wait for what runs, and end the engine's threads.
 
         Args:
-            cancel: Cancel what runs instead of waiting for it to end by itself.
+            cancel: Cancel what runs instead of waiting for it to end by itself. What does not stop is given up in time.
 
-        Cancellation: cancels what runs, then goes on up.
+        Cancellation: cancels what runs, waits for its end, and goes on up.
         """
+        self.closed = True
+        interrupt: BaseException | None = None
+        with CancelScope(shield=True) if cancel else nullcontext():
+            if cancel:
+                self._cancel_all()
+            try:
+                await self._drain()
+            except BaseException as error:  # noqa: BLE001  # raised again when all has ended
+                interrupt = error
+        with CancelScope(shield=True):
+            while interrupt is not None:
+                self._cancel_all()
+                try:
+                    await self._drain()
+                    break
+                except asyncio.CancelledError as again:
+                    interrupt = again
+            await self._end_threads()
+        if interrupt is not None:
+            raise interrupt
+
+    def close(self, *, cancel: bool = False) -> None:
+        """The same as `aclose`, from sync code: blocks until what runs has ended.
+
+        Raises:
+            BlockingCallOnLoop: something runs, and this is the thread of a loop; use `await engine.aclose()` there.
+        """
+        if asyncio._get_running_loop() is not None and (self._flow_runs or self.root.live):
+            raise BlockingCallOnLoop("Engine.close()", "await engine.aclose()")
         self.closed = True
         try:
             if cancel:
                 self._cancel_all()
-            await self._drain()
-        except BaseException:
+            self._drain_blocking()
+        except BaseException:  # an interrupt of the wait
             self._cancel_all()
+            self._drain_blocking()
             raise
         finally:
-            self._close_threads()
-
-    def close(self, *, cancel: bool = False) -> None:
-        """The same as `aclose`, from sync code: blocks until what runs has ended."""
-        self.closed = True
-        if cancel:
-            self._cancel_all()
-        for run in (*self._flow_runs.values(), self.root):
-            if run is self.root:
-                run.join()
-            else:
-                FlowFuture[Any].of(run).wait()
-        self._close_threads()
+            self.offload.close()
+            own, self._own = self._own, []
+            for thread in own:
+                thread.stop()
+            for thread in own:
+                thread.join(self.grace_seconds + 1)
 
     def _cancel_all(self) -> None:
         for run in self.flow_runs():
@@ -291,15 +363,40 @@ class Engine:
         self.root.interrupt("The engine is closing.")
 
     async def _drain(self) -> None:
+        self._give_up_the_dead()
         for run in self.flow_runs():
             await FlowFuture[Any].of(run).wait_async()
         await self.root.join_async()
 
-    def _close_threads(self) -> None:
+    def _drain_blocking(self) -> None:
+        self._give_up_the_dead()
+        for run in self.flow_runs():
+            block_until_done(run, None)
+        self.root.join()
+
+    def _give_up_the_dead(self) -> None:
+        """End the runs of loops that were closed under them: nothing else will."""
+        for scope in (*self.flow_runs(), self.root):
+            for child in tuple(scope.children.values()):
+                lane = child.loop_lane if isinstance(child, FlowRun) else child.lane
+                if isinstance(lane, LoopLane) and lane.loop.is_closed():
+                    child.give_up("Its event loop was closed.")
+            if scope.loop_lane is not None and scope.loop_lane.loop.is_closed():
+                scope.give_up("Its event loop was closed.")
+
+    async def _end_threads(self) -> None:
         self.offload.close()
-        if self._own is not None:
-            self._own.close()
-            self._own = None
+        own, self._own = self._own, []
+        ended = LoopWaiter(self.lane_here(), len(own))
+        for thread in own:
+            thread.stop(ended.notify)
+        try:
+            async with asyncio.timeout(self.grace_seconds + 1):
+                await ended.wait()
+        except TimeoutError:
+            return  # a body that blocks its loop; the thread is a daemon
+        for thread in own:
+            thread.join(1)  # it has nothing to do any more
 
 
 _default: list[Engine] = []

@@ -13,14 +13,15 @@ import types
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextvars import Context, copy_context
 from threading import Thread
+from time import sleep
 from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, overload
 
 from anyio import CancelScope
 
 from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, FlowDefinitionError, UpstreamTaskError
-from millrace.actors.messages import Admit, Message, Returned, Spawned
+from millrace.actors.messages import Admit, Returned
 from millrace.actors.states import State, StateType
-from millrace.runtime.attempt import Interruptible, drive, stopped
+from millrace.runtime.attempt import Closed, Interruptible, drive, raised
 from millrace.runtime.context import CURRENT, TAGS
 from millrace.runtime.engine import Engine
 from millrace.runtime.flow_run import FlowRun
@@ -90,18 +91,14 @@ class BaseFlow(Generic[P, R]):
         """
         parameters = self.shape.by_name(args, kwargs)
         outer = CURRENT.get()
-        parent = None if outer is None else outer.scope
-        if parent is not None:
-            parent.check_open(f"start flow '{self.name}'")
+        parent = engine.root if outer is None else outer.scope
+        parent.check_open(f"start flow '{self.name}'")
+        runner = None if self.task_runner is None else self.task_runner.duplicate().__enter__()
         run = FlowRun(engine, self, parameters, blocks=not self.is_async)
+        run.runner = runner
         engine.enlist(run)
-        if parent is not None:
-            run.parent = parent
-            run.tags |= parent.tags
-            run.parent_task_run = None if outer is None or outer.is_flow else outer.id
-            parent.tell(Spawned(1, (run,)))
-        if self.task_runner is not None:
-            run.runner = self.task_runner.duplicate().__enter__()
+        if outer is not None:
+            run.belong_to(parent, None if outer.is_flow else outer.id)
         return run
 
     def __repr__(self) -> str:
@@ -148,12 +145,19 @@ class Flow(BaseFlow[P, R]):
         def body() -> None:
             try:
                 context.run(see_through, run, args, kwargs, None)
+            except BaseException:  # noqa: BLE001, S110  # it is in the run's state, and the thread has nobody to raise it to
+                pass
             finally:
                 engine.let_go(thread)
 
         thread = Thread(target=body, name=f"millrace-{self.name}", daemon=True)
         engine.keep(thread)
-        thread.start()
+        try:
+            thread.start()
+        except BaseException as error:
+            engine.let_go(thread)
+            _end(run, None, error)
+            raise
         return FlowFuture[R].of(run)  # type: ignore[return-value]
 
 
@@ -226,17 +230,28 @@ def _start_task(
     engine: Engine, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, context: Context
 ) -> None:
     """Run a flow in a task of its own, on the running loop."""
-    body = _to_the_end(see_through_async(run, args, kwargs, wait_for))
+    see_through_body = see_through_async(run, args, kwargs, wait_for)
+    body = _to_the_end(see_through_body)
     task = asyncio.get_running_loop().create_task(body, context=context)
     engine.keep(task)
-    task.add_done_callback(engine.let_go)
+
+    def over(_: asyncio.Task[None]) -> None:
+        engine.let_go(task)
+        if not run.done:  # somebody cancelled the task before its first step
+            body.close()
+            see_through_body.close()
+            _end(run, None, asyncio.CancelledError())
+
+    task.add_done_callback(over)
 
 
 async def _to_the_end(body: Coroutine[Any, Any, None]) -> None:
     """A background run's errors are in its state; its task has nobody to raise them to."""
     try:
         await body
-    except Exception:  # noqa: BLE001, S110  # recorded by the run before it was raised
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise  # they are meant for the task and the loop
+    except BaseException:  # noqa: BLE001, S110  # recorded by the run before it was raised
         pass
 
 
@@ -249,16 +264,13 @@ def see_through(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wai
     Raises:
         BaseException: what interrupted the body or the wait for its children, after it was recorded.
     """
-    run.outer_loop = asyncio._get_running_loop()
-    outer = None if run.parent is None else run.parent.loop_lane
-    if outer is not None and not outer.here:
-        run.loop_lane = outer  # the loop around it is free to run async tasks; the one it blocks is not
-    now = run.engine.now
-    run.ask(Admit(now()))
+    run.enter_on(asyncio._get_running_loop())
     value: Any = None
     error: BaseException | None = None
+    begun = False
     try:
-        inputs = _inputs(run, args, kwargs, wait_for)
+        begun = _admitted(run)
+        inputs = _inputs(run, args, kwargs, wait_for) if begun else None
         if inputs is not None:
             for upstream, _ in inputs.upstreams:
                 if not upstream.done:
@@ -266,22 +278,46 @@ def see_through(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wai
                     with upstream.lend():
                         block_until_done(upstream, None)
             args, kwargs = _resolved(inputs, args, kwargs)
-        value = copy_context().run(_call, run, args, kwargs)
+        if begun:
+            value = copy_context().run(_call, run, args, kwargs)
     except BaseException as raised:  # noqa: BLE001  # whatever a body raises is its run's outcome
         error = raised
-    try:
-        if _is_crash(error):
-            run.interrupt(_why(error))
-        run.join()
-        if error is None:
+    error = _leave(run, error)
+    if error is None and begun:
+        try:
             value = resolve_futures_to_states(value)
-    except BaseException as raised:  # noqa: BLE001  # an interrupt of the wait, mostly
-        error = raised
-        run.interrupt(_why(error))
-        run.join()
-    _end(run, value, error)
+        except BaseException as raised:  # noqa: BLE001  # futures of other runs are waited for here, too
+            error = raised
+    _end(run, value, error if begun else asyncio.CancelledError())
     if error is not None and _is_crash(error):
         raise error
+
+
+def _admitted(run: FlowRun) -> bool:
+    """Propose RUNNING; whether the body is to be run. Not where the run was cancelled before it began."""
+    run.ask(Admit(run.engine.now()))
+    while run.type is StateType.PENDING:  # another thread has the run's turn, for the length of a few function calls
+        sleep(0)
+    return run.type is StateType.RUNNING
+
+
+def _leave(run: FlowRun, error: BaseException | None) -> BaseException | None:
+    """Block until all that a sync flow started has ended; an interrupt cancels it, a second one gives it up.
+
+    Returns:
+        What the body came to, or the last interrupt of the wait.
+    """
+    while True:
+        try:
+            if _is_crash(error):
+                run.interrupt(_why(error))
+            run.join()
+        except BaseException as again:  # noqa: BLE001  # an interrupt of the wait, mostly
+            if _is_crash(error):
+                run.give_up_children(_why(again))
+            error = again
+        else:
+            return error
 
 
 async def see_through_async(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
@@ -291,44 +327,62 @@ async def see_through_async(run: FlowRun, args: tuple[Any, ...], kwargs: dict[st
         BaseException: what interrupted the body or the wait for its children, after it was recorded.
     """
     run.loop_lane = run.engine.lane_here()
-    run.ask(Admit(run.engine.now()))
     value: Any = None
     error: BaseException | None = None
-    body = run.handle = Interruptible()
+    body = run.handle = Interruptible()  # before admission: a cancellation that comes right after it finds the handle
+    begun = False
     try:
-        inputs = _inputs(run, args, kwargs, wait_for)
+        begun = _admitted(run)
+        inputs = _inputs(run, args, kwargs, wait_for) if begun else None
         if inputs is not None:
             for upstream, _ in inputs.upstreams:
                 await wait_until_done(upstream, run.loop_lane)
             args, kwargs = _resolved(inputs, args, kwargs)
-        value = await _call_async(copy_context(), run, args, kwargs)
+        if begun:
+            value = await _call_async(copy_context(), run, args, kwargs)
     except BaseException as raised:  # noqa: BLE001  # whatever a body raises is its run's outcome
         error = raised
     run.handle = None
     wanted_elsewhere = body.close()
     try:
-        if _is_crash(error):
-            run.interrupt(_why(error))
-        elif run.live:
-            await run.join_async()
-    except BaseException as raised:  # noqa: BLE001  # a cancellation of the wait
-        error, wanted_elsewhere = raised, True
+        if isinstance(error, Closed):
+            raise error
+        left = await _leave_async(run, error)
+        if left is error is None and begun:
+            try:
+                value = await _states(value, run)
+            except BaseException as raised:  # noqa: BLE001  # a cancellation of the wait for a future of another scope
+                left = raised
+    except GeneratorExit as closing:  # the coroutine was closed: nothing can be waited for any more
+        run.interrupt(_why(closing))
+        run.give_up_children(_why(closing))
+        _end(run, None, closing)
+        raise
+    wanted_elsewhere |= left is not error
+    cancelled_here = run.type is StateType.CANCELLING and not wanted_elsewhere
+    _end(run, value, left if begun else asyncio.CancelledError())
+    if left is not None and _is_crash(left) and not (cancelled_here and isinstance(left, asyncio.CancelledError)):
+        raise left
+
+
+async def _leave_async(run: FlowRun, error: BaseException | None) -> BaseException | None:
+    """Wait until all that an async flow started has ended; an interrupt cancels it.
+
+    Returns:
+        What the body came to, or the last interrupt of the wait.
+    """
+    if _is_crash(error):
         run.interrupt(_why(error))
     while run.live:
         try:
-            with CancelScope(shield=True):
+            with CancelScope(shield=_is_crash(error)):
                 await run.join_async()
-        except asyncio.CancelledError as again:
-            error, wanted_elsewhere = again, True
-    cancelled_here = run.type is StateType.CANCELLING and not wanted_elsewhere
-    if error is None:
-        try:
-            value = await _states(value, run)
-        except BaseException as raised:  # noqa: BLE001  # a cancellation of the wait for a future of another scope
-            error, wanted_elsewhere = raised, True
-    _end(run, value, error)
-    if error is not None and _is_crash(error) and not (cancelled_here and isinstance(error, asyncio.CancelledError)):
-        raise error
+        except GeneratorExit:
+            raise
+        except BaseException as again:  # noqa: BLE001  # a cancellation of the wait
+            error = again
+            run.interrupt(_why(again))
+    return error
 
 
 async def _states(value: Any, run: FlowRun) -> Any:
@@ -348,6 +402,16 @@ def _call(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return run.flow.fn(*args, **kwargs)
 
 
+class _AsItIs:
+    """A flow's body ends as it ends: what is to be made of that is decided when its children have ended too."""
+
+    def returned(self, value: Any) -> Any:
+        return value
+
+    def raised(self, error: BaseException) -> Any:
+        raise error
+
+
 @types.coroutine
 def _call_async(
     context: Context, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -357,7 +421,7 @@ def _call_async(
         waits_for = context.run(coroutine.send, None)
     except StopIteration as stop:
         return stop.value
-    return (yield from drive(context, coroutine, waits_for))
+    return (yield from drive(context, coroutine, waits_for, _AsItIs()))
 
 
 def _inputs(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> Inputs | None:
@@ -385,13 +449,14 @@ def _why(error: BaseException | None) -> str:
 
 
 def _end(run: FlowRun, value: Any, error: BaseException | None) -> None:
-    """Tell the supervisor what the body came to, and give back what the run held."""
-    now = run.engine.now()
-    message: Message = Returned(value, now) if error is None else stopped(error, now)
+    """Give back what the run held, and tell the supervisor what the body came to."""
     if run.runner is not None:
-        run.runner.__exit__(None, None, None)
-    run.tell(message)
-    run.engine.discharge(run)
+        try:
+            run.runner.__exit__(None, None, None)
+        except Exception as broken:  # noqa: BLE001  # what a runner does is the user's, and so is what goes wrong there
+            error = error or broken
+    now = run.engine.now()
+    run.tell(Returned(value, now) if error is None else raised(error, now))
 
 
 def outcome_of_flow(run: FlowRun, *, return_state: bool) -> Any:

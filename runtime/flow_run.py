@@ -7,7 +7,7 @@ scope is left only when its last child has ended.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import copy_context
 from threading import Lock
@@ -18,7 +18,7 @@ from uuid import UUID
 import attrs
 
 from millrace.actors.errors import EngineClosed
-from millrace.actors.instructions import IDLE, SETTLE, STOP_CHILDREN, Notify, Order
+from millrace.actors.instructions import IDLE, SETTLE, STOP_ATTEMPT, STOP_CHILDREN, Notify, Order
 from millrace.actors.messages import Cancel, ChildEnded, ChildSeen, Interrupt, Spawned, Stopped
 from millrace.actors.outcomes import exception_to_crashed_state
 from millrace.actors.states import StateType
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from millrace.runtime.runners import TaskRunner
     from millrace.runtime.task import Task
 
+_NOTHING: frozenset[asyncio.AbstractEventLoop] = frozenset()
 _FAILURES = (StateType.FAILED, StateType.CRASHED)
 
 
@@ -63,6 +64,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     parent_task_run: int | None
     tags: frozenset[str]
     outer_loop: asyncio.AbstractEventLoop | None  # ran on the thread of a sync body when that began
+    _held: frozenset[asyncio.AbstractEventLoop]  # held up by sync bodies, of this run and of those around it
     loop_lane: LoopLane | None  # where async tasks run; a sync scope gets one when it needs it
     runner: TaskRunner | None  # None: the engine's own lanes
     handle: Interruptible | None  # cancels the body, while it can be cancelled
@@ -87,6 +89,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         self.parent_task_run = None
         self.tags = TAGS.get()
         self.outer_loop = None
+        self._held = _NOTHING
         self.loop_lane = None
         self.runner = None
         self.handle = None
@@ -235,23 +238,49 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             if joiner is not None:
                 joiner.notify()
         elif order is STOP_CHILDREN:
-            self._stop_children()
+            scopes = [self]
+            while scopes:  # not one in another: subflows may be nested deeper than calls may
+                scopes += scopes.pop()._stop_children()
         elif order is SETTLE:
             self._settle_up()
         elif isinstance(order, Notify):
             order.watcher.notify(self)
 
-    def _stop_children(self) -> None:
+    def _stop_children(self) -> list[FlowRun]:
+        """Cancel the body and the children; the subflows among them whose own children are to be stopped yet."""
         if self.type is StateType.CANCELLING and self.handle is not None:
             self.handle.cancel_soon()
         for cursor in tuple(self._cursors.values()):
             cursor.cancel()
+        subflows: list[FlowRun] = []
+        cancel = Cancel(self.stopping, self.engine.now())
         for child in reversed(tuple(self.children.values())):
-            child.cancel(self.stopping)
+            order = child.ask(cancel)
+            if order is STOP_ATTEMPT and isinstance(child, TaskRun):
+                child.lane.stop(child)  # that it ends in time is expected of the whole scope, not of each child
+            elif order is STOP_CHILDREN and isinstance(child, FlowRun):
+                subflows.append(child)
+            elif order is not None:
+                child.perform(order)
         if self.joiner is not None:
             self.joiner.notify()  # it waits with patience only as long as nothing is being stopped
+        if self.type is StateType.CANCELLING:
+            self.engine.expect_end(self, self)
+        return subflows
+
+    def give_up_children(self, reason: str) -> None:
+        """End all that was started here although it goes on; the innermost first."""
+        inside: list[FlowRun] = [self]
+        for scope in inside:  # grows while it is walked
+            inside += [child for child in tuple(scope.children.values()) if isinstance(child, FlowRun)]
+        for scope in reversed(inside):
+            for cursor in tuple(scope._cursors.values()):
+                cursor.cancel()
+            for child in tuple(scope.children.values()):
+                child.tell(Stopped(exception_to_crashed_state(RuntimeError(reason)), self.engine.now()))
 
     def _settle_up(self) -> None:
+        self.engine.discharge(self)
         watchers, self.watchers = self.watchers, None
         self._sites, self._cursors = {}, {}
         self.tracker = Tracker()
@@ -276,14 +305,17 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     def _lane_that_turns(self, run: TaskRun) -> LoopLane:
         """A lane whose loop is not blocked by the very call that waits for the time."""
         lane = self.lane_for_async()
-        return self.engine.own_lane() if lane.here and isinstance(run.lane, ThreadHere) else lane
+        if lane.here and isinstance(run.lane, ThreadHere):
+            return self.engine.own_lane({*self.held_loops(), lane.loop})
+        return lane
 
     def cancel(self, reason: str = "It was cancelled.") -> None:
         """Cancel the run: its children, then its body; it ends CANCELLED. From any thread; returns at once."""
         self.tell(Cancel(reason, self.engine.now()))
 
     def give_up(self, reason: str) -> None:
-        """End the run although its body goes on."""
+        """End the run, and all that it started, although their bodies go on."""
+        self.give_up_children(reason)
         self.tell(Stopped(exception_to_crashed_state(RuntimeError(reason)), self.engine.now()))
 
     def interrupt(self, reason: str) -> None:
@@ -359,13 +391,47 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         """What to block in."""
         return lend()
 
+    def held_loops(self) -> frozenset[asyncio.AbstractEventLoop]:
+        """The loops that are held up until this scope is left: sync flows, this or around it, were called on their threads."""
+        return self._held
+
+    def needs_one_of(self, loops: Collection[asyncio.AbstractEventLoop]) -> bool:
+        """Whether runs of this scope may not end as long as these loops are held up."""
+        return bool(loops) and self.loop_lane is not None and self.loop_lane.loop in loops
+
+    def belong_to(self, parent: FlowRun, task_run: int | None) -> None:
+        """Become a child of another scope.
+
+        Args:
+            parent: The scope.
+            task_run: The id of the task run in it that started this one, if one did.
+        """
+        self.parent = parent
+        self.parent_task_run = task_run
+        self.tags |= parent.tags
+        self._held = parent.held_loops()
+        parent.tell(Spawned(1, (self,)))
+
+    def enter_on(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """The body, a sync one, begins on this thread.
+
+        Args:
+            loop: Runs on this thread, and is held up until the scope is left.
+        """
+        self.outer_loop = loop
+        if loop is not None:
+            self._held |= {loop}
+        around = None if self.parent is None else self.parent.loop_lane
+        if around is not None and around.loop not in self._held:
+            self.loop_lane = around  # it is free to run async tasks
+
     def lane_for_async(self) -> LoopLane:
         """Where async tasks of this scope run: the loop of the flow, else the caller's, else the engine's own."""
         lane = self.loop_lane
         if lane is None:
             if self.flow is None and asyncio._get_running_loop() is not None:
                 return self.engine.lane_here()  # outside of any flow the caller's loop is the one, whichever it is
-            lane = self.engine.own_lane()
+            lane = self.engine.own_lane(self.held_loops())
             if self.flow is not None:
                 self.loop_lane = lane
         return lane

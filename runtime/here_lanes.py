@@ -6,6 +6,7 @@ attempts, and wakes when the run's actor, or a timer, puts the run in line again
 
 from __future__ import annotations
 
+import asyncio
 from threading import Lock
 from typing import TYPE_CHECKING, ClassVar
 
@@ -57,7 +58,11 @@ class _Here:
 class ThreadHere(_Here):
     """Sees a direct call of a sync task through, on the calling thread."""
 
-    __slots__ = ()
+    __slots__ = ("loop",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio._get_running_loop()  # that the call holds up; None on other threads than a loop's
 
     def stop(self, _run: TaskRun) -> None:
         """The function cannot be stopped; the run ends when it returns."""

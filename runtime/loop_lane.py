@@ -64,7 +64,10 @@ class LoopLane:
 
     def stop(self, run: TaskRun) -> None:
         """Cancel the body of a run at its await."""
-        self.post(lambda: run.stop_body())
+        if self.here:
+            run.stop_body()
+        else:
+            self.post(run.stop_body)
 
     def post(self, call: Callable[[], None]) -> None:
         """Call something on the loop, soon; many calls cost one wake-up."""
@@ -153,7 +156,11 @@ class LoopLane:
                     if isinstance(begun, Suspended):
                         self._start_successor()
                         awake = False
-                        await execute_async(run, begun)
+                        order = await begun
+                        if order is EXECUTE:
+                            await execute_async(run, order)
+                        elif order is not None:
+                            run.perform(order)
                         return
                     order = begun
                 if order is not None:

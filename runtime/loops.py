@@ -71,9 +71,9 @@ class LoopThread:
         self._stopping = True
         self._loop.stop()
 
-    def join(self) -> None:
-        """Wait for the end of the thread. A body that blocks its loop, or will not be cancelled, is left behind."""
-        self._thread.join(self._grace_seconds + 1)
+    def join(self, seconds: float) -> None:
+        """Wait for the end of the thread, so long at most: a body that blocks its loop is left behind."""
+        self._thread.join(seconds)
 
 
 def finish_loop(loop: asyncio.AbstractEventLoop, grace_seconds: float) -> None:

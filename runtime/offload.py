@@ -155,8 +155,8 @@ class Offload:
                 return
             self._made += 1
             thread = Thread(target=self._run, name=f"{self._name}-{self._made}", daemon=True)
+            thread.start()  # in the lock: whoever closes the offload may join every thread that it finds
             self._threads.add(thread)
-        thread.start()
 
     # On a worker thread.
 

@@ -6,6 +6,7 @@ engine. A runner is a description; each flow run starts a duplicate of its own a
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -286,4 +287,5 @@ class ThreadPoolTaskRunner(LaneTaskRunner):
         super().__exit__(kind, error, trace)
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool.close()
+            # On a loop's thread nothing is waited for: the threads end by themselves.
+            pool.close(wait=asyncio._get_running_loop() is None)

@@ -7,6 +7,8 @@ as soon as it has ended, so that what is left of it is its record and its result
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Context
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
+from millrace.actors.errors import BlockingCallOnLoop
 from millrace.actors.instructions import EXECUTE, READY, SETTLE, STOP_ATTEMPT, Notify, Order, WakeAt
 from millrace.actors.messages import Cancel, ChildEnded, ChildSeen, Stopped, UpstreamEnded, Watch
 from millrace.actors.outcomes import exception_to_crashed_state, exception_to_failed_state
@@ -104,6 +107,7 @@ class TaskRun(TaskRunActor[TaskSite]):
         self.run_count = 0
         self.run_time = 0
         self.watchers = None
+        self.cancellation = None
         self.looked_at = False
         self.node = site
         self.key = key
@@ -160,6 +164,8 @@ class TaskRun(TaskRunActor[TaskSite]):
             self.node.scope.wake_at(order.at, self)
         elif order is STOP_ATTEMPT:
             self.lane.stop(self)
+            if not self.ended:
+                self.node.scope.engine.expect_end(self, self.node.scope)
         elif isinstance(order, Notify):
             order.watcher.notify(self)
 
@@ -180,7 +186,13 @@ class TaskRun(TaskRunActor[TaskSite]):
         """Be told of the end of each run that this one waits for. Once, when it is made."""
         inputs = self.inputs
         if inputs is not None:
+            held = self.node.scope.held_loops()
             for upstream, failure_allowed in inputs.upstreams:
+                scope: FlowRun | None = getattr(upstream, "scope", None)
+                if held and scope is not None and not upstream.done and scope.needs_one_of(held):
+                    call = f"{self.name} of a sync flow, which depends on {upstream.name},"
+                    self.fail_unstarted(BlockingCallOnLoop(call, "await the future before the sync flow is called"))
+                    return
                 upstream.tell(Watch(UpstreamLink(self, failure_allowed=failure_allowed)))
 
     def fail_unstarted(self, error: Exception) -> None:
@@ -278,9 +290,11 @@ def blocks_here(scope: FlowRun) -> bool:
     even that may wait for a run that needs the very loop.
     """
     loop = asyncio._get_running_loop()
+    current = CURRENT.get()
+    if current is not None and scope.needs_one_of(current.scope.held_loops()):
+        return True  # the loop is held up by a sync flow that this code belongs to, and so does its end
     if loop is None:
         return False
-    current = CURRENT.get()
     if current is None or not current.scope.blocks:
         return True
     return scope.loop_lane is not None and scope.loop_lane.loop is loop
@@ -303,4 +317,26 @@ class UpstreamLink:
         run = self._downstream
         state: State[Any] = upstream.state
         good = state.type is StateType.COMPLETED or good_enough(state, failure_allowed=self._failure_allowed)
-        run.tell(UpstreamEnded(good, upstream.name, state, run.node.now()))
+        ended = UpstreamEnded(good, upstream.name, state, run.node.now())
+        if good:
+            run.tell(ended)
+        else:
+            _fall(run, ended)
+
+
+_falling = threading.local()  # .waiting: runs to be told of a bad end, while this thread tells others
+
+
+def _fall(run: TaskRun, ended: UpstreamEnded) -> None:
+    """Tell a run that it never starts; which ends it, and those that depend on it, and so on: in a row, not one in another."""
+    waiting: deque[tuple[TaskRun, UpstreamEnded]] | None = getattr(_falling, "waiting", None)
+    if waiting is not None:
+        waiting.append((run, ended))
+        return
+    _falling.waiting = waiting = deque([(run, ended)])
+    try:
+        while waiting:
+            run, ended = waiting.popleft()
+            run.tell(ended)
+    finally:
+        del _falling.waiting

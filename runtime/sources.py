@@ -18,6 +18,7 @@ from millrace.actors.outcomes import exception_to_crashed_state, exception_to_fa
 from millrace.actors.states import Cancelled, Pending, State, StateType
 from millrace.runtime.lending import lend
 from millrace.runtime.loop_lane import LoopLane
+from millrace.runtime.ports import system_clock
 from millrace.runtime.tracking import TaskRunInput, TaskRunResult
 
 
@@ -115,7 +116,9 @@ class PromiseSource:
         if not self._promise.done():
             return Pending()
         if self._state is None:
-            self._state = _state_of(self._promise)
+            # As a state of the run, with its id: so it is known for one, and what uses it can say on what it depends.
+            made = _state_of(self._promise)
+            self._state = made.adopt(system_clock(), None, self.uuid.int, 1) if made.hand_made else made
         return self._state
 
     @property

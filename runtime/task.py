@@ -291,7 +291,8 @@ def call_blocks(name: str) -> bool:
     if loop is None or loop is run.scope.outer_loop:
         return True
     lane = run.scope.loop_lane
-    if lane is not None and lane.loop is loop:
+    called_in = None if run.is_flow else getattr(run.lane, "loop", None)
+    if called_in is loop or (lane is not None and lane.loop is loop):
         raise BlockingCallOnLoop(f"{name}(...) in a sync body", "submit the sync task instead of calling it")
     return False  # the body runs a loop of its own, and the call is made in that
 

@@ -46,7 +46,7 @@ def task_group_repeated(n: int) -> dict[str, float]:
     async def main() -> dict[str, float]:
         for _ in range(3):
             await _fan_out(WARM)
-        repeats = 0
+        repeats = total = 0
         with Timed() as timed:
             while repeats == 0 or timed.so_far() < AT_LEAST_S:
                 total = await _fan_out(n)

@@ -80,7 +80,7 @@ def from_sync_flow(n: int) -> dict[str, float]:
 async def _repeat(n: int) -> dict[str, float]:
     for _ in range(3):
         expect(sum(await anoop.map(range(WARM))), sum(range(WARM)))
-    repeats = 0
+    repeats = total = 0
     with Timed() as timed:
         while repeats == 0 or timed.so_far() < AT_LEAST_S:
             total = sum(await anoop.map(range(n)))

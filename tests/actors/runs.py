@@ -5,6 +5,7 @@ Nothing here acts: an instruction is only noted. What the upper floor would do n
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
@@ -161,9 +162,9 @@ def propose(run: RunActor, state: State[Any], seconds: float = 5.0, *, force: bo
     return verdict
 
 
-def bring_task_run_to(kind: StateType, sink: Callable[[Event], None] | None = None) -> TaskRun:
+def bring_task_run_to(kind: StateType, sink: Callable[[Event], None] | None = None, *, number: int = 1) -> TaskRun:
     """A task run in a state of a type, brought there by ordinary messages in seconds 1 to 2, its instructions forgotten."""
-    run = task_run(sink=sink)
+    run = task_run(number=number, sink=sink)
     if kind is StateType.SCHEDULED:
         propose(run, make(kind), 1)
     elif kind is StateType.CANCELLED:
@@ -214,6 +215,23 @@ def everything_about(run: RunActor) -> dict[str, Any]:
         "attempts": run.run_count,
         "dead letters": run.dead_letters,
     }
+
+
+def check_chain(run: RunActor, events: list[Event]) -> None:
+    """Check what has to be true of any run and all of its events."""
+    assert [event.sequence for event in events] == list(range(run.sequence + 1)), "sequence numbers are dense"
+    assert events[0].previous is None
+    assert events[0].follows is None
+    for before, event in itertools.pairwise(events):
+        assert event.follows == before.id, f"{event} does not know the event before it"
+        assert event.previous == before.state
+    assert [event.state for event in events] == run.history(), "a run's state is the fold of its events"
+    assert events[-1].state == run.state
+    assert run.state.type is run.type
+    assert len({event.id for event in events}) == len(events)
+    assert all(event.cause and event.run_name == run.name for event in events)
+    times = [event.state.nanoseconds for event in events]
+    assert times == sorted(times), "timestamps never go backwards"
 
 
 # Mailboxes.

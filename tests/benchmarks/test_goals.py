@@ -1,0 +1,81 @@
+"""The goals fit together with what they run; and how a work is run. Nothing here is timed."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+import pytest
+
+from benchmarks.cli import main
+from benchmarks.goals import GOALS
+from benchmarks.model import Goal, Work
+from benchmarks.rounds import WorkFailed, clean_environment, run_round, run_work
+
+BOTH = [
+    pytest.param(make(quick), id=f"{number}-{'quick' if quick else 'full'}")
+    for number, make in GOALS.items()
+    for quick in (True, False)
+]
+
+
+def test_goals_are_known_by_their_own_number() -> None:
+    assert [make(True).number for make in GOALS.values()] == list(GOALS) == [1, 2, 3, 4, 6, 10, 12]
+
+
+@pytest.mark.parametrize("goal", BOTH)
+def test_every_work_can_be_called_as_asked(goal: Goal) -> None:
+    for work in goal.works.values():
+        module, _, name = work.function.partition(".")
+        function = getattr(importlib.import_module(f"benchmarks.works.{module}"), name)
+        inspect.signature(function).bind(**work.arguments)
+
+
+@pytest.mark.parametrize("goal", BOTH)
+def test_every_figure_comes_from_a_work_of_its_goal_and_every_work_has_a_row(goal: Goal) -> None:
+    used = {figure.partition(".")[0] for row in goal.rows for figure in row.figures}
+
+    assert used == set(goal.works)
+    assert set(goal.profiled) <= set(goal.works)
+
+
+def test_a_work_runs_in_a_process_of_its_own_and_gives_its_figures() -> None:
+    assert set(run_work(Work("floors.calls", {"n": 10}))["figures"]) == {"us"}
+
+
+def test_an_instrument_reports_what_it_saw() -> None:
+    document = run_work(Work("floors.calls", {"n": 10}), "calls")
+
+    assert "function calls" in document["report"]
+
+
+def test_a_work_that_raises_leaves_its_reason_and_the_others_their_figures() -> None:
+    works = {"bad": Work("probes.expect", {"found": 1, "expected": 2}), "good": Work("floors.calls", {"n": 10})}
+
+    found = run_round(Goal(number=1, title="", works=works, rows=()), reverse=True)
+
+    assert set(found.figures) == {"good.us"}
+    assert found.failures == {"bad": "RuntimeError: expected 2, got 1"}
+
+
+def test_a_work_that_does_not_exist_fails() -> None:
+    with pytest.raises(WorkFailed, match="nowhere"):
+        run_work(Work("nowhere.nothing"))
+
+
+def test_what_slows_python_or_sets_up_millrace_stays_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_THREADS", "1")
+    monkeypatch.setenv("PYTHONDEVMODE", "1")
+    monkeypatch.setenv("OTHER", "1")
+
+    found = clean_environment()
+
+    assert "OTHER" in found
+    assert not {"MILLRACE_THREADS", "PYTHONDEVMODE"} & set(found)
+
+
+@pytest.mark.parametrize("asked", [["--goals", "5"], ["--goals", ""], ["--rounds", "0"], ["--profile", "x"]])
+def test_what_is_not_there_cannot_be_asked_for(asked: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(asked)
+    assert asked[0] in capsys.readouterr().err

@@ -1,0 +1,53 @@
+"""The examples run, by themselves and from the command line, and print what they say they print."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.e2e.programs import ROOT, python
+
+EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+
+
+def test_every_example_is_tested() -> None:
+    assert EXAMPLES == ["in_a_service.py", "stdlib_census.py", "ten_lines.py"]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_begins_with_its_story(name: str) -> None:
+    assert (ROOT / "examples" / name).read_text(encoding="utf-8").startswith('"""')
+
+
+def test_ten_lines_counts_the_links() -> None:
+    assert python(ROOT / "examples" / "ten_lines.py") == (0, "5\n", "")
+
+
+def test_ten_lines_runs_from_the_command_line_too() -> None:
+    done = python("-m", "millrace", "run", "examples/ten_lines.py", "-p", 'urls=["/", "/about"]', "--json")
+
+    assert (done.code, done.out) == (0, "3\n")
+
+
+def test_the_census_runs_from_the_command_line_too() -> None:
+    done = python("-m", "millrace", "run", "examples/stdlib_census.py:census", "-p", "limit=2", "--json", "-q")
+
+    assert (done.code, done.err) == (0, "")
+    assert json.loads(done.out)["task_runs"] == {"completed": 5}
+
+
+def test_the_service_starts_a_flow_looks_after_it_and_cancels_one() -> None:
+    done = python(ROOT / "examples" / "in_a_service.py")
+
+    assert (done.code, done.err) == (0, "")
+    told = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", done.out)
+    told = re.sub(r"/runs/[0-9a-f]{8}", "/runs/ID", re.sub(r"'name': '[a-z-]+'", "'name': NAME", told))
+    assert [re.sub(r" +", " ", line) for line in told.splitlines()] == [
+        "POST /count/3 {'id': 'ID'}",
+        "GET /runs/ID {'name': NAME, 'state': 'Completed()'}",
+        "POST /count/1000000 {'id': 'ID'}",
+        "DELETE /runs/ID {'name': NAME, 'state': 'Cancelled()'}",
+        "The engine is closed: 0 flows are left.",
+    ]

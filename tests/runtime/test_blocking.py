@@ -1,0 +1,329 @@
+"""A blocking wait on the thread of a loop is an error that says what to write instead; it never hangs, wherever it stands."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from millrace import (
+    BlockingCallOnLoop,
+    Engine,
+    Future,
+    as_completed,
+    flow,
+    quote,
+    run,
+    task,
+    wait,
+)
+
+WAIT = 10.0
+
+
+@task
+async def slow(gate: asyncio.Event) -> int:
+    await gate.wait()
+    return 1
+
+
+@task
+async def plus_one(x: int) -> int:
+    await asyncio.sleep(0)
+    return x + 1
+
+
+@task
+def sync_plus_one(x: int) -> int:
+    return x + 1
+
+
+@flow
+async def async_flow(x: int) -> int:
+    return await plus_one(x)
+
+
+BLOCKING: dict[str, tuple[Callable[[Future[Any]], Any], str]] = {
+    "result": (lambda future: future.result(), "await future"),
+    "result with a timeout": (lambda future: future.result(WAIT), "await future"),
+    "wait": (lambda future: future.wait(), "await future.wait_async()"),
+    "wait for several": (lambda future: wait([future]), "await each future.wait_async()"),
+    "as_completed": (lambda future: list(as_completed([future])), "async for ... in as_completed()"),
+    "a sync task over a future": (lambda future: sync_plus_one(future), "await the future first"),  # type: ignore[arg-type]
+    "a map over a future": (lambda future: plus_one.map(future), "await future"),
+    "submit that returns a state": (
+        lambda future: plus_one.submit(future, return_state=True),  # type: ignore[call-overload]
+        "await future.wait_async()",
+    ),
+    "a sync flow over a future": (lambda future: sync_flow(future), "await the future first"),
+}
+
+
+@flow
+def sync_flow(x: Any) -> Any:
+    return x
+
+
+async def tries(call: Callable[[Future[Any]], Any], instead: str) -> None:
+    """Block for a run of this loop, expect to be told off, and see the run through."""
+    gate = asyncio.Event()
+    future = slow.submit(gate)
+    with pytest.raises(BlockingCallOnLoop, match=r"on its own thread\. Use `.*` instead\.$") as caught:
+        call(future)
+    assert caught.value.instead == instead
+    gate.set()
+    assert await future == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", [key for key in BLOCKING if key != "a sync flow over a future"])
+async def test_blocking_is_refused_on_a_loop_outside_of_any_flow(how: str) -> None:
+    await asyncio.wait_for(tries(*BLOCKING[how]), WAIT)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", BLOCKING)
+async def test_blocking_is_refused_in_the_body_of_an_async_flow(how: str) -> None:
+    @flow
+    async def body() -> bool:
+        await tries(*BLOCKING[how])
+        return True
+
+    assert await asyncio.wait_for(body(), WAIT)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", BLOCKING)
+async def test_blocking_is_refused_in_an_async_task(how: str) -> None:
+    @task
+    async def body() -> bool:
+        await tries(*BLOCKING[how])
+        return True
+
+    @flow
+    async def outer() -> list[bool]:
+        return [await body(), await body.submit()]
+
+    assert await asyncio.wait_for(outer(), WAIT) == [True, True]
+
+
+@pytest.mark.parametrize("how", [key for key in BLOCKING if key != "a sync flow over a future"])
+def test_blocking_is_refused_in_an_async_task_of_a_sync_flow(how: str) -> None:
+    @task
+    async def body() -> bool:
+        await tries(*BLOCKING[how])
+        return True
+
+    @flow
+    def outer() -> bool:
+        return body.submit().result(WAIT)
+
+    assert outer()
+
+
+@pytest.mark.anyio
+async def test_blocking_is_refused_in_a_sync_task_that_an_async_flow_calls() -> None:
+    @task
+    def body(future: Any) -> int:
+        return future.unwrap().result() if isinstance(future, quote) else future.result()  # type: ignore[no-any-return]
+
+    @flow
+    async def outer() -> int:
+        gate = asyncio.Event()
+        future = slow.submit(gate)
+        with pytest.raises(BlockingCallOnLoop):
+            body(quote(future))
+        gate.set()
+        return await future
+
+    assert await asyncio.wait_for(outer(), WAIT) == 1
+
+
+@pytest.mark.anyio
+async def test_an_async_task_cannot_be_called_in_a_sync_task_that_an_async_flow_calls() -> None:
+    @task
+    def body() -> int:
+        return plus_one(1)  # type: ignore[return-value]
+
+    @flow
+    async def outer() -> bool:
+        with pytest.raises(BlockingCallOnLoop, match=r"^plus_one\(\.\.\.\) in a sync body"):
+            body()
+        return True
+
+    assert await asyncio.wait_for(outer(), WAIT)
+
+
+@pytest.mark.anyio
+async def test_an_async_task_cannot_be_called_in_a_sync_task_that_is_called_on_a_loop_outside_of_any_flow() -> None:
+    @task
+    def calls_a_task() -> int:
+        return plus_one(1)  # type: ignore[return-value]
+
+    @task
+    def calls_a_flow() -> int:
+        return async_flow(1)  # type: ignore[return-value]
+
+    for body in (calls_a_task, calls_a_flow):
+        with pytest.raises(BlockingCallOnLoop, match="in a sync body"):
+            body()
+
+
+@pytest.mark.anyio
+async def test_a_sync_body_may_run_a_loop_of_its_own_in_its_thread_and_await_there() -> None:
+    async def main() -> int:
+        return await plus_one(1) + await plus_one.submit(1) + await async_flow(1)
+
+    @task
+    def body() -> int:
+        return asyncio.run(main())
+
+    assert await body.submit() == 6
+
+
+@pytest.mark.anyio
+async def test_run_is_refused_on_a_running_loop() -> None:
+    with pytest.raises(BlockingCallOnLoop, match=r"await async_flow\(\.\.\.\)"):
+        run(async_flow, 1)
+
+
+@pytest.mark.anyio
+async def test_closing_an_engine_is_refused_on_a_running_loop_while_something_runs() -> None:
+    async with Engine() as engine:
+        gate = asyncio.Event()
+        future = slow.submit(gate)
+        with pytest.raises(BlockingCallOnLoop, match=r"await engine\.aclose\(\)"):
+            engine.close()
+        gate.set()
+        assert await future == 1
+
+
+# A sync flow that is called on a loop holds that loop up: nothing in it may need the loop.
+
+
+@pytest.mark.anyio
+async def test_a_sync_flow_on_a_loop_may_wait_for_what_it_started_itself() -> None:
+    @flow
+    def inner() -> list[int]:
+        return [plus_one.submit(1).result(), sync_plus_one.submit(1).result(), plus_one(1)]  # type: ignore[list-item]
+
+    @flow
+    async def outer() -> list[int]:
+        return inner()
+
+    assert await outer() == [2, 2, 2]
+    assert inner() == [2, 2, 2]
+
+
+def hold(how: Callable[[Future[int]], Any]) -> Any:
+    """Call a sync flow on a loop, and in it something with a future that needs the loop."""
+
+    @flow
+    def inner(quoted: Any) -> Any:
+        return how(quoted[0])
+
+    @flow
+    async def outer() -> Any:
+        gate = asyncio.Event()
+        future = slow.submit(gate)
+        try:
+            return inner(quote([future]))
+        finally:
+            gate.set()
+            await future
+
+    return outer()
+
+
+@task
+def waits_in_a_thread(quoted: list[Future[int]]) -> int:
+    return quoted[0].result()
+
+
+@task
+async def waits_on_another_loop(quoted: list[Future[int]]) -> int:
+    return quoted[0].result()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda future: future.result(),
+        lambda future: plus_one.submit(future).result(),
+        lambda future: sync_plus_one.submit(future).result(),
+        lambda future: sync_plus_one(future),
+        lambda future: plus_one.map([future, 1]).result(),
+        lambda future: plus_one.submit(plus_one.submit(future)).result(),
+        lambda future: plus_one.submit(1, wait_for=[future]).result(),
+        lambda future: waits_in_a_thread.submit(quote([future])).result(),
+        lambda future: waits_on_another_loop.submit(quote([future])).result(),
+        lambda future: sync_flow(future),
+    ],
+    ids=["result", "upstream of an async task", "upstream of a sync task", "upstream of a call", "upstream of a map",
+         "upstream of an upstream", "wait_for", "in a thread", "on another loop", "of a subflow"],
+)  # fmt: skip
+async def test_a_sync_flow_on_a_loop_cannot_wait_for_what_needs_that_loop(how: Callable[[Future[int]], Any]) -> None:
+    with pytest.raises(Exception, match="would block the event loop on its own thread|did not reach COMPLETED|NotReady"):
+        await asyncio.wait_for(hold(how), WAIT)
+
+
+@pytest.mark.anyio
+async def test_a_loop_that_is_held_up_for_a_moment_goes_on_afterwards() -> None:
+    turns = 0
+
+    async def ticks() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    ticker = asyncio.create_task(ticks())
+    assert sync_flow(1) == 1
+    before = turns
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert turns > before
+    ticker.cancel()
+
+
+# Threads may block.
+
+
+def test_blocking_is_fine_without_a_loop() -> None:
+    @flow
+    def body() -> list[int]:
+        first, second = plus_one.submit(1), sync_plus_one.submit(2)
+        done, not_done = wait([first, second], timeout=WAIT)
+        assert not not_done
+        assert {each.result() for each in done} == {2, 3}
+        return sorted(each.result() for each in as_completed([first, second]))
+
+    assert body() == [2, 3]
+
+
+@pytest.mark.anyio
+async def test_blocking_is_fine_in_a_thread_beside_the_loop() -> None:
+    future = plus_one.submit(1)
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(future.result(WAIT)))
+    thread.start()
+    while thread.is_alive():
+        await asyncio.sleep(0)
+    assert found == [2]
+
+
+@pytest.mark.anyio
+async def test_a_sync_task_in_a_thread_may_wait_for_async_tasks_of_the_loop() -> None:
+    @task
+    def body() -> int:
+        return plus_one(1) + plus_one.submit(1).result(WAIT)  # type: ignore[operator, no-any-return]
+
+    @flow
+    async def outer() -> int:
+        return await body.submit()
+
+    assert await outer() == 4
