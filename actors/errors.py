@@ -178,8 +178,8 @@ class FlowNotFound(UsageError, LookupError):
         self.exists = exists
         if not exists:
             super().__init__(
-                f"There is no '{source}' to take a flow from. Name a file, as in flows.py:crawl, or a module that can be"
-                " imported, as in package.flows:crawl."
+                f"There is no '{source}' to take a flow from. Name a file, as in flows.py:crawl, or a module that can"
+                " be imported, as in package.flows:crawl."
             )
             return
         there = f"Flows there: {_names(self.available)}."

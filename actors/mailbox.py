@@ -1,15 +1,15 @@
 """The mailbox: who may speak to an actor, in which order, and how many may wait.
 
-Delivery runs to completion on the delivering thread. Whoever finds the actor idle takes its *turn* (a try-lock), handles
-the message as a plain function call and goes on; whoever finds it busy leaves the message and goes on, and the holder of
-the turn handles it before leaving. So a message costs a function call and not a trip through an event loop, and actors
-belong to no thread.
+Delivery runs to completion on the delivering thread. Whoever finds the actor idle takes its *turn* (a try-lock),
+handles the message as a plain function call and goes on; whoever finds it busy leaves the message and goes on, and the
+holder of the turn handles it before leaving. So a message costs a function call and not a trip through an event loop,
+and actors belong to no thread.
 
-What this module alone decides: one message at a time; first in, first out per sender; control ahead of data; how many data
-messages may wait; what happens when they are too many. What it does not know: what any message means.
+What this module alone decides: one message at a time; first in, first out per sender; control ahead of data; how many
+data messages may wait; what happens when they are too many. What it does not know: what any message means.
 
-Handling is pure and short, and what follows from it is done outside the turn. So a thread that holds a turn never waits for
-anything, and whoever has to wait for one (because the mailbox is full) waits for the end of a few function calls.
+Handling is pure and short, and what follows from it is done outside the turn. So a thread that holds a turn never waits
+for anything, and whoever has to wait for one (because the mailbox is full) waits for the end of a few function calls.
 
 The turn is the one thing the lower floor takes from `threading`.
 """
@@ -30,7 +30,7 @@ BOUND: Final = 1024
 """Data messages that may wait for one actor; a sender that finds more helps to handle them before it goes on."""
 
 PATIENCE_SECONDS: Final = 30.0
-"""How long a sender waits for the turn of an actor whose mailbox is full. Only an actor that never comes back takes so long."""
+"""How long a sender waits for the turn of a full mailbox's actor. Only one that never comes back takes so long."""
 
 _rarely = Lock()  # guards what is seldom done and not in any turn: giving an actor its first queue, counting a refusal
 
@@ -64,20 +64,20 @@ class _Queue:
         return None
 
 
-# The actors are attrs classes all the way down, because attrs makes one flat __init__ of a whole line of ancestors, where
-# a chain of super().__init__() calls would cost more than everything else about making a run.
+# The actors are attrs classes all the way down, because attrs makes one flat __init__ of a whole line of ancestors,
+# where a chain of super().__init__() calls would cost more than everything else about making a run.
 
 
 @attrs.define(eq=False, weakref_slot=False)
 class Mailbox(ABC):
     """An actor's mailbox; actors derive from it.
 
-    Invariant, at any instant: told = handled + waiting + refused + (1 while a message is in hand). Dead letters are messages
-    that were handled and found no use any more.
+    Invariant, at any instant: told = handled + waiting + refused + (1 while a message is in hand). Dead letters are
+    messages that were handled and found no use any more.
     """
 
     handlers: ClassVar[Mapping[type, Callable[[Any, Any], Any]]]
-    """By class of the message: handles it, in the actor's turn; returns the instruction for the upper floor, or None."""
+    """By class of the message: handles it in the actor's turn, and returns the instruction that follows, or None."""
 
     _turn: Lock = attrs.field(init=False, factory=Lock)
     _queue: _Queue | None = attrs.field(init=False, default=None)  # made by the first contention, kept from then on
@@ -102,15 +102,15 @@ class Mailbox(ABC):
         """Deliver a message; hand the teller the instruction it leads to, if it was handled at once.
 
         Returns:
-            The instruction, which the caller then owes to `perform`; None when there is none, or when the actor is busy:
-            then the thread that has the turn handles the message and performs its instruction.
+            The instruction, which the caller then owes to `perform`; None when there is none, or when the actor is
+            busy: then the thread that has the turn handles the message and performs its instruction.
 
         Raises:
             MailboxFull: too many data messages wait, and the actor does not come back. The message was not taken.
         """
         queue = self._queue
         # Nobody waits, and nobody has the turn. (Positional, because by keyword acquire takes twice as long.)
-        if (queue is None or not (queue.data or queue.control)) and self._turn.acquire(False):  # noqa: FBT003
+        if (queue is None or not (queue.data or queue.control)) and self._turn.acquire(False):
             try:
                 instruction = self.handlers[message.__class__](self, message)
             finally:
@@ -171,8 +171,8 @@ class Mailbox(ABC):
         """Handle what waits, in the turn, which is given back; then see to what follows.
 
         Returns:
-            What was raised. An error is to be raised when nothing waits any more: it belongs to one message or instruction,
-            and the others must not be lost with it.
+            What was raised. An error is to be raised when nothing waits any more: it belongs to one message or
+            instruction, and the others must not be lost with it.
         """
         instructions: list[Any] = []
         errors: list[BaseException] = []

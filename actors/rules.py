@@ -1,9 +1,9 @@
 """The rules: what a proposal meets on its way to becoming a run's state.
 
-An ordered list of small functions, each with the pairs of states it is about. The first that has an answer gives it; where
-none has, the proposal is accepted. `transitions` says what is possible at all; the rules say what is allowed now. They read
-a run and never change it, know no clock (the time of the proposal comes with it), and are picked by pair ahead of time, so
-that an ordinary transition runs only the rules that can have an answer.
+An ordered list of small functions, each with the pairs of states it is about. The first that has an answer gives it;
+where none has, the proposal is accepted. `transitions` says what is possible at all; the rules say what is allowed now.
+They read a run and never change it, know no clock (the time of the proposal comes with it), and are picked by pair
+ahead of time, so that an ordinary transition runs only the rules that can have an answer.
 """
 
 from __future__ import annotations

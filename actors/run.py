@@ -1,15 +1,16 @@
 """What every run is: an actor that holds a state, judges proposals by the rules, and remembers its way.
 
-Decides: whether a proposal is accepted, what the run's state is, its sequence numbers, its times. Does not know what a body
-is, nor who waits; `task_run` and `supervisor` say what each message means to a run of their kind.
+Decides: whether a proposal is accepted, what the run's state is, its sequence numbers, its times. Does not know what a
+body is, nor who waits; `task_run` and `supervisor` say what each message means to a run of their kind.
 
-Memory: a run that goes the ordinary way (created, admitted, returned data) holds no `State` at all. The plain PENDING it
-began with, the plain first RUNNING and the plain COMPLETED say nothing but their time and the data, which the run knows
-anyway; `state` and `history` make them when somebody looks, always with the same ids.
+Memory: a run that goes the ordinary way (created, admitted, returned data) holds no `State` at all. The plain PENDING
+it began with, the plain first RUNNING and the plain COMPLETED say nothing but their time and the data, which the run
+knows anyway; `state` and `history` make them when somebody looks, always with the same ids.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import attrs
@@ -17,8 +18,7 @@ import attrs
 from millrace.actors.events import Event, Journal
 from millrace.actors.instructions import Notify, Order
 from millrace.actors.mailbox import Mailbox
-from millrace.actors.messages import Cancel
-from millrace.actors.messages import Unwatch, Watch
+from millrace.actors.messages import Cancel, Unwatch, Watch
 from millrace.actors.rules import TRANSITION_CAP, Picked, answer_a_repeated_proposal_as_before
 from millrace.actors.states import DEFAULT_NAMES, TERMINAL, State, StateType, make_state
 from millrace.actors.verdicts import Answer, Verdict, abort, accept
@@ -49,7 +49,6 @@ class RunActor(Mailbox):
     started: int = attrs.field(init=False, default=0)  # ns of the first RUNNING; 0 before
     ended: int = attrs.field(init=False, default=0)  # ns of the end; 0 before. Set once: what was told stays true
     run_count: int = attrs.field(init=False, default=0)  # attempts admitted
-    run_time: int = attrs.field(init=False, default=0)  # ns in RUNNING, attempts that are over only
     watchers: list[Any] | None = attrs.field(init=False, default=None)  # who is to be told of the end; None after it
     cancellation: Cancel | None = attrs.field(init=False, default=None)  # that was asked for while the body ran
     looked_at: bool = attrs.field(init=False, default=False)  # somebody took result, exception or final state
@@ -90,6 +89,12 @@ class RunActor(Mailbox):
         past = self._past or []
         plain = (_PENDING, _RUNNING, _CANCELLING)[: self.sequence - len(past)]
         return [*(self._plain(kind, number) for number, kind in enumerate(plain)), *past, self.state]
+
+    @property
+    def run_time(self) -> int:
+        """Nanoseconds in RUNNING, over all attempts that have ended."""
+        spans = pairwise(self.history())
+        return sum(max(0, after.nanoseconds - state.nanoseconds) for state, after in spans if state.type is _RUNNING)
 
     def trail(self) -> str:
         """The last steps as text, for errors."""
@@ -144,7 +149,7 @@ class RunActor(Mailbox):
         sequence = self.sequence + 1
         flow, task = self.ids()
         entered = state.adopt(at, flow, task, sequence)
-        self._leave_state(at)
+        self._leave_state()
         self.type = entered.type
         self._state = entered
         self.sequence = sequence
@@ -168,8 +173,9 @@ class RunActor(Mailbox):
             self._count_attempt(at)
 
     def end_plainly(self, kind: StateType, data: Any, at: int, cause: str) -> None:
-        """Enter COMPLETED or CANCELLED for good, with nothing to say but the data and the time, which is the run's end."""
-        self._leave_state(at)
+        """Enter COMPLETED or CANCELLED for good, with nothing to say but the data and the time, the run's end."""
+        if self._state is not None:
+            self._leave_state()
         self.type = kind
         self._state = None
         self._data = data
@@ -180,9 +186,9 @@ class RunActor(Mailbox):
 
     def cancel_plainly(self, cancellation: Cancel) -> None:
         """Enter CANCELLING, with nothing to say but what was asked for."""
-        self.cancellation = cancellation
         if self.sequence == 1 and self._state is None:
-            self._leave_state(cancellation.at)
+            self.cancellation = cancellation
+            self._leave_state()
             self.type = _CANCELLING
             self.sequence = 2
             if self.journal.sink is not None:
@@ -191,11 +197,11 @@ class RunActor(Mailbox):
             self.become(_CANCELLING, cancellation.reason, None, cancellation.at, "cancel")
 
     def become(self, kind: StateType, message: str | None, data: Any, at: int, cause: str) -> None:
-        """Enter a state of the run's own making, whose name is the type's and which has no details but the run's ids."""
+        """Enter a state of the run's own making, with the type's name and no details but the run's ids."""
         sequence = self.sequence + 1
         flow, task = self.ids()
         state = make_state(kind, DEFAULT_NAMES[kind], message, data, at, flow, task, sequence)
-        self._leave_state(at)
+        self._leave_state()
         self.type = kind
         self._state = state
         self.sequence = sequence
@@ -207,12 +213,10 @@ class RunActor(Mailbox):
         if self.started == 0:
             self.started = at
 
-    def _leave_state(self, at: int) -> None:
-        """Remember the present state as one that was."""
+    def _leave_state(self) -> None:
+        """Remember the present state as one that was; a plain one is made again when it is asked for."""
         state = self._state
-        if self.type is _RUNNING:
-            self.run_time += at - (self.started if state is None else state.nanoseconds)
-        elif self.ended:
+        if self.ended:
             state = self.state  # by force only; the plain one is made now, as it cannot be told from the run any more
         if state is not None:
             if self._past is None:
@@ -241,6 +245,8 @@ class RunActor(Mailbox):
         if self.watchers is not None and not self.ended:
             self.watchers = [each for each in self.watchers if each is not message.watcher] or None
         return None
+
+    handlers: ClassVar = {Watch: _watch, Unwatch: _unwatch}
 
 
 def is_final(state: State[Any]) -> bool:

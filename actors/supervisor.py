@@ -1,9 +1,10 @@
 """The supervisor: the flow run's own actor, which owns everything the flow starts.
 
-Decides whether children may start, keeps account of them, spreads cancellation, and judges the flow's final state. A flow
-ends only when its last child has ended, and a child never outlives it. Does not know bodies, loops or threads.
+Decides whether children may start, keeps account of them, spreads cancellation, and judges the flow's final state. A
+flow ends only when its last child has ended, and a child never outlives it. Does not know bodies, loops or threads.
 
-An engine has one supervisor without a flow, for the tasks that run outside of any; it always admits and never ends by itself.
+An engine has one supervisor without a flow, for the tasks that run outside of any; it always admits and never ends by
+itself.
 """
 
 from __future__ import annotations
@@ -27,8 +28,6 @@ from millrace.actors.messages import (
     Returned,
     Spawned,
     Stopped,
-    Unwatch,
-    Watch,
 )
 from millrace.actors.outcomes import exception_to_crashed_state, exception_to_failed_state, return_value_to_state
 from millrace.actors.rules import FLOW_RULES, pick
@@ -40,6 +39,8 @@ _FAILURES = (StateType.FAILED, StateType.CRASHED)
 _COMPLETED = StateType.COMPLETED
 _RUNNING = StateType.RUNNING
 _CANCELLING = StateType.CANCELLING
+_NO_REASON = "no reason was given"
+_LONGEST_LINE = 200  # of what a final state's message quotes
 
 C = TypeVar("C", bound=RunActor)
 
@@ -56,12 +57,13 @@ class Supervisor(RunActor, Generic[C]):
     stopping: str = attrs.field(init=False, default="")  # why the children are being stopped; empty while they are not
     spawned: int = attrs.field(init=False, default=0)  # children ever started
     live: int = attrs.field(init=False, default=0)  # children started and not ended, made or not; 0 after the end
-    children: dict[int, C] = attrs.field(init=False, factory=dict)  # by id: made and not ended; len <= live
-    tally: dict[StateType, int] = attrs.field(init=False, factory=dict)  # children ended, by type of their last state
-    unseen: dict[int, C] = attrs.field(init=False, factory=dict)  # by id: failed and not looked at; in order of ending
+    children: dict[int, C] = attrs.field(init=False, factory=dict[int, C])  # by id: made and not ended; len <= live
+    tally: dict[StateType, int] = attrs.field(init=False, factory=dict[StateType, int])  # ended, by type of last state
+    unseen: dict[int, C] = attrs.field(init=False, factory=dict[int, C])  # by id: failed, not looked at; as they ended
 
     @property
     def name(self) -> str:
+        """The display name."""
         return self._name
 
     @property
@@ -80,9 +82,11 @@ class Supervisor(RunActor, Generic[C]):
         return f"being stopped: {self.stopping}" if self.stopping else str(self.type)
 
     def ids(self) -> tuple[int | None, int | None]:
+        """The flow run's id, and none of a task run."""
         return self.id, None
 
     def enter(self, state: State[Any], at: int, cause: str) -> State[Any]:
+        """Make a state the run's state; children are admitted while that is RUNNING."""
         entered = super().enter(state, at, cause)
         self.admits = entered.type is _RUNNING and not self.stopping
         return entered
@@ -193,14 +197,14 @@ class Supervisor(RunActor, Generic[C]):
             return None
         if self.type in TERMINAL:
             return self._interrupt(message)  # forced there before its body has ended
-        self.stopping = message.reason
+        self.stopping = message.reason or _NO_REASON
         self.enter(Cancelling(message=message.reason), message.at, "cancel")
         return STOP_CHILDREN
 
     def _interrupt(self, message: Interrupt | Cancel) -> Order | None:
         if self.ended:
             return None
-        self.stopping = self.stopping or message.reason
+        self.stopping = self.stopping or message.reason or _NO_REASON
         self.admits = False
         return STOP_CHILDREN
 
@@ -213,9 +217,25 @@ class Supervisor(RunActor, Generic[C]):
         if message.reply is not None:
             message.reply(verdict)
         if verdict.answer is not Answer.ABORT and self.type is _CANCELLING and not self.stopping:
-            self.stopping = state.message or "cancelled by proposal"
+            self.stopping = state.message or _NO_REASON
             return STOP_CHILDREN
         return None
+
+    handlers: ClassVar = {
+        **RunActor.handlers,
+        Admit: _admit,
+        Returned: _returned,
+        Raised: _raised,
+        Stopped: _stopped,
+        Propose: _propose,
+        Spawned: _spawned,
+        Born: _born,
+        ChildEnded: _child_ended,
+        ChildrenDropped: _children_dropped,
+        ChildSeen: _child_seen,
+        Cancel: _cancel,
+        Interrupt: _interrupt,
+    }
 
     def counts(self) -> dict[str, int]:
         """Children by state: `pending` (started, not made yet, or not admitted), `running` and so on, without zeros."""
@@ -240,22 +260,4 @@ def _brief(state: State[Any]) -> str:
     """What a failed state says, on one line."""
     text = f"{type(state.data).__name__}: {state.data}" if isinstance(state.data, BaseException) else str(state)
     first_line = text.splitlines()[0] if text else state.name
-    return first_line if len(first_line) <= 200 else first_line[:199] + "…"
-
-
-Supervisor.handlers = {
-    Admit: Supervisor._admit,
-    Returned: Supervisor._returned,
-    Raised: Supervisor._raised,
-    Stopped: Supervisor._stopped,
-    Propose: Supervisor._propose,
-    Spawned: Supervisor._spawned,
-    Born: Supervisor._born,
-    ChildEnded: Supervisor._child_ended,
-    ChildrenDropped: Supervisor._children_dropped,
-    ChildSeen: Supervisor._child_seen,
-    Cancel: Supervisor._cancel,
-    Interrupt: Supervisor._interrupt,
-    Watch: Supervisor._watch,
-    Unwatch: Supervisor._unwatch,
-}
+    return first_line if len(first_line) <= _LONGEST_LINE else first_line[: _LONGEST_LINE - 1] + "…"

@@ -1,11 +1,12 @@
 """The task-run actor: one run of a task, from PENDING to its end.
 
-Decides when the run may start (its upstream runs have ended well, the rules admit it), what its attempt's outcome makes of
-it, and what a cancellation does at each point. Does not know bodies, threads, loops, futures: it answers with instructions.
+Decides when the run may start (its upstream runs have ended well, the rules admit it), what its attempt's outcome makes
+of it, and what a cancellation does at each point. Does not know bodies, threads, loops, futures: it answers with
+instructions.
 
-Conflicts: a cancellation that arrives while the body runs makes the run CANCELLING, and whatever the body then comes to, the
-run ends CANCELLED; a result that comes after the end is a dead letter. Meaning is never read from a state's display name:
-that a run is over is `ended`, that it waits for others is `unready`.
+Conflicts: a cancellation that arrives while the body runs makes the run CANCELLING, and whatever the body then comes
+to, the run ends CANCELLED; a result that comes after the end is a dead letter. Meaning is never read from a state's
+display name: that a run is over is `ended`, that it waits for others is `unready`.
 """
 
 from __future__ import annotations
@@ -30,9 +31,7 @@ from millrace.actors.messages import (
     Raised,
     Returned,
     Stopped,
-    Unwatch,
     UpstreamEnded,
-    Watch,
 )
 from millrace.actors.outcomes import (
     exception_to_crashed_state,
@@ -71,7 +70,7 @@ class TaskNode:
         self.supervisor = supervisor
         self.retry = retry
         self.flow_id = supervisor.flow_id
-        self.setbacks: dict[StateType, int] = {}  # runs that ended otherwise than COMPLETED, by the type of their last state
+        self.setbacks: dict[StateType, int] = {}  # runs that ended otherwise than COMPLETED, by type of last state
 
 
 N = TypeVar("N", bound=TaskNode)
@@ -91,6 +90,7 @@ class TaskRunActor(RunActor, Generic[N]):
 
     @property
     def name(self) -> str:
+        """The display name: the task's, and the end of the id."""
         return f"{self.node.name}-{self.id & 0xFFF:03x}"
 
     @property
@@ -99,9 +99,11 @@ class TaskRunActor(RunActor, Generic[N]):
         return UUID(int=self.id)
 
     def ids(self) -> tuple[int | None, int | None]:
+        """The flow run's id and its own."""
         return self.node.flow_id, self.id
 
     def count_setback(self) -> None:
+        """Count it where its task keeps account. In its supervisor's turn."""
         setbacks = self.node.setbacks
         setbacks[self.type] = setbacks.get(self.type, 0) + 1
 
@@ -208,7 +210,7 @@ class TaskRunActor(RunActor, Generic[N]):
         if message.good:
             self.unready -= 1
             return None if self.unready else READY
-        # Of an upstream run that never ran only the name: messages that quote each other double with every run in a row.
+        # Of an upstream run that never ran only the name: messages that quote each other double with every run.
         state = str(message.state) if message.state.is_final() else message.state.name
         pending = State[Any](
             type=StateType.PENDING,
@@ -263,20 +265,18 @@ class TaskRunActor(RunActor, Generic[N]):
             return self.history()[-2].type is _RUNNING
         return self.type is _RUNNING or self.type is _CANCELLING
 
+    handlers: ClassVar = {
+        **RunActor.handlers,
+        Admit: _admit,
+        Returned: _returned,
+        Raised: _raised,
+        Stopped: _stopped,
+        UpstreamEnded: _upstream_ended,
+        Cancel: _cancel,
+        Propose: _propose,
+    }
+
 
 def holds_states(value: Any) -> bool:
     """Whether a returned value is a state, or a collection of nothing but states, and so decides by itself."""
     return isinstance(value, State) or is_state_iterable(value)
-
-
-TaskRunActor.handlers = {
-    Admit: TaskRunActor._admit,
-    Returned: TaskRunActor._returned,
-    Raised: TaskRunActor._raised,
-    Stopped: TaskRunActor._stopped,
-    UpstreamEnded: TaskRunActor._upstream_ended,
-    Cancel: TaskRunActor._cancel,
-    Propose: TaskRunActor._propose,
-    Watch: TaskRunActor._watch,
-    Unwatch: TaskRunActor._unwatch,
-}

@@ -1,4 +1,4 @@
-"""Times: the engine counts whole nanoseconds since the epoch; users read aware datetimes. The one place that converts."""
+"""Times: the engine counts whole nanoseconds since the epoch, users read aware datetimes. The one place to convert."""
 
 from __future__ import annotations
 

@@ -86,28 +86,35 @@ def _peers(document: Document) -> str:
         if each["beside"] != each["work"]:
             work += f" (millrace: {WORKS[each['beside']]})"
         compared.append(
-            (work, each["peer"], _us(each["us_per_task"]), _us(each["millrace_us_per_task"]), _times(each["ratio"]))
+            (
+                work,
+                each["peer"],
+                _duration(each["us_per_task"]),
+                _duration(each["millrace_us_per_task"]),
+                report.figure(each["ratio"], "×"),
+            )
         )
     versions: list[Cells] = [("peer", "version", "import", "memory")]
     for name, peer in document["peers"].items():
-        imported = _scaled(peer["import_s"], 1e3, "ms")
+        imported = _duration(peer["import_s"], 1e6)
         versions.append((name, peer["version"] or report.NOTHING, imported, report.figure(peer["rss_mb"], "MB")))
     rounds = f"{document['rounds']} round{'s' if document['rounds'] > 1 else ''}, {document['started'][:10]}"
     parts = ["### Beside other engines", f"{where}. {rounds}.", report.markdown(compared), report.markdown(versions)]
     return "\n\n".join(parts)
 
 
-def _us(found: Document | str | None) -> str:
-    """A time per task; or, as text, why there is none."""
-    return found if isinstance(found, str) else report.figure(found, "µs")
+def _duration(found: Document | str | None, factor: float = 1) -> str:
+    """A time, in the unit that suits it.
 
-
-def _times(spread: Document | None) -> str:
-    return report.figure(spread, "×")
-
-
-def _scaled(spread: Document | None, factor: float, unit: str) -> str:
-    if spread is None:
+    Args:
+        found: The time; None where there is none, and text where it failed, which says why.
+        factor: Makes microseconds of it.
+    """
+    if found is None:
         return report.NOTHING
-    scaled = {key: spread[key] * factor for key in ("median", "min", "max")}
-    return report.figure({**scaled, "values": spread["values"]}, unit)
+    if isinstance(found, str):
+        return "failed"
+    us = found["median"] * factor
+    scale, unit = (1, "µs") if us < 1e4 else (1e-3, "ms") if us < 1e6 else (1e-6, "s")
+    scaled: Document = {key: found[key] * factor * scale for key in ("median", "min", "max")}
+    return report.figure({**scaled, "values": found["values"]}, unit)

@@ -123,5 +123,6 @@ def _document(code: int, printed: str, complaints: str) -> Document:
     except ValueError:
         document = {}
     if code != 0 or not document:
-        raise WorkFailed(last_line(complaints) or f"exit code {code}")
+        reason = last_line(complaints) or f"exit code {code}"
+        raise WorkFailed(reason.replace(str(ROOT), "."))  # what is published names no place on this machine
     return document

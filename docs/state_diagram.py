@@ -2,8 +2,8 @@
 
     python docs/state_diagram.py        writes it anew
 
-The states that a run can be cancelled in have most of their successors in common; drawn one by one these would hide the rest,
-so they are drawn once, from the group.
+The states that a run can be cancelled in have most of their successors in common; drawn one by one these would hide
+the rest, so they are drawn once, from the group.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def diagram(table: Mapping[StateType, frozenset[StateType]] = TRANSITIONS) -> st
 
 def _lines(table: Mapping[StateType, frozenset[StateType]]) -> Iterator[str]:
     live = [state for state, successors in table.items() if StateType.CANCELLING in successors]
-    shared = frozenset.intersection(*(table[state] for state in live))
+    shared = frozenset(state for state in StateType if all(state in table[each] for each in live))
     yield "stateDiagram-v2"
     yield "    [*] --> live"
     yield "    state live {"

@@ -1,7 +1,8 @@
 """Counts what is in Python's standard library: every module is read, parsed, and counted.
 
-Two maps and a reduction, with no barrier in between: a file is parsed as soon as it has been read. Among the library's own
-tests are files that are wrong on purpose. Their runs fail, the others go on, and the table names them at the end.
+Two maps and a reduction, with no barrier in between: a file is parsed as soon as it has been read. Among the
+library's own tests are files that are wrong on purpose. Their runs fail, the others go on, and the table names them
+at the end.
 
     python examples/stdlib_census.py --limit 200
     millrace run examples/stdlib_census.py:census -p limit=200 --json
@@ -17,7 +18,7 @@ import time
 import warnings
 from pathlib import Path
 
-from millrace import FlowRun, FlowRunContext, allow_failure, flow, run, task
+from millrace import FlowRun, FlowRunContext, flow, run, task
 
 LIBRARY = Path(sysconfig.get_path("stdlib"))
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -41,7 +42,7 @@ class Counts:
 class Census:
     packages: dict[str, Counts]
     failed: dict[str, str]
-    task_runs: dict[str, int] = dataclasses.field(default_factory=dict)
+    task_runs: dict[str, int] = dataclasses.field(default_factory=dict[str, int])
 
 
 @task
@@ -64,10 +65,10 @@ def count(source: bytes) -> Counts:
 
 
 @task
-def add_up(names: list[str], counted: list[Counts | Exception]) -> Census:
+def add_up(names: list[str], counted: list[Counts | BaseException]) -> Census:
     census = Census(packages={}, failed={})
     for name, counts in zip(names, counted, strict=True):
-        if isinstance(counts, Exception):
+        if isinstance(counts, BaseException):
             reason = f"{counts.msg}, line {counts.lineno}" if isinstance(counts, SyntaxError) else str(counts)
             census.failed[name] = f"{type(counts).__name__}: {reason}"
         else:
@@ -80,7 +81,8 @@ async def census(limit: int | None = None) -> Census:
     paths = modules()[:limit]
     counted = count.map(read.map(paths))
     names = [path.relative_to(LIBRARY).as_posix() for path in paths]
-    result = await add_up.submit(names, allow_failure(counted))
+    states = [await each.wait_async() for each in counted]  # takes the failed ones too, and raises nothing
+    result = await add_up.submit(names, [each.result(raise_on_failure=False) for each in states])
     result.task_runs = this_run().counts()
     return result
 

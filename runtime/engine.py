@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from contextvars import ContextVar, Token
 from threading import Lock, Thread
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 import attrs
@@ -36,9 +36,10 @@ from millrace.runtime.timers import LoopTimers, Timers
 from millrace.runtime.waiting import LoopWaiter, block_until_done
 
 if TYPE_CHECKING:
-    from millrace.runtime.flow import Flow
+    from millrace.runtime.flow import AsyncFlow, Flow
     from millrace.runtime.runs import TaskRun
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 _active: ContextVar[Engine | None] = ContextVar("millrace_engine", default=None)
@@ -148,7 +149,7 @@ class Engine:
 
     # Flow runs.
 
-    def start(self, flow: Flow[..., Any], *args: Any, **kwargs: Any) -> FlowFuture[Any]:
+    def start(self, flow: Flow[P, R] | AsyncFlow[P, R], *args: P.args, **kwargs: P.kwargs) -> FlowFuture[R]:
         """Start a flow in the background: on the running loop, else on the engine's own; a sync flow in a thread.
 
         Args:
@@ -377,12 +378,7 @@ class Engine:
     def _give_up_the_dead(self) -> None:
         """End the runs of loops that were closed under them: nothing else will."""
         for scope in (*self.flow_runs(), self.root):
-            for child in tuple(scope.children.values()):
-                lane = child.loop_lane if isinstance(child, FlowRun) else child.lane
-                if isinstance(lane, LoopLane) and lane.loop.is_closed():
-                    child.give_up("Its event loop was closed.")
-            if scope.loop_lane is not None and scope.loop_lane.loop.is_closed():
-                scope.give_up("Its event loop was closed.")
+            scope.give_up_the_dead()
 
     async def _end_threads(self) -> None:
         self.offload.close()

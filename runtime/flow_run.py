@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from millrace.runtime.task import Task
 
 _NOTHING: frozenset[asyncio.AbstractEventLoop] = frozenset()
+_CLOSED = "Its event loop was closed."
 _FAILURES = (StateType.FAILED, StateType.CRASHED)
 
 
@@ -164,7 +165,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             EngineClosed: this run has ended, or its engine is closing.
             InputResolutionError: an argument could not be looked into.
         """
-        self.check_open(f"start task '{task.name}'")
+        if self.ended or self.flow is None:
+            self.check_open(f"start task '{task.name}'")
         site = self.site(task)
         inputs = scan(task.shape.name_of, args, kwargs, wait_for, self)
         run_id, key = self.number(site)
@@ -278,6 +280,17 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
                 cursor.cancel()
             for child in tuple(scope.children.values()):
                 child.tell(Stopped(exception_to_crashed_state(RuntimeError(reason)), self.engine.now()))
+
+    def give_up_the_dead(self) -> None:
+        """End what was to run on loops that have been closed: nothing else will."""
+        if self.loop_lane is not None and self.loop_lane.loop.is_closed():
+            self.give_up(_CLOSED)
+        for cursor in tuple(self._cursors.values()):
+            if _is_dead(cursor.lane):
+                cursor.cancel()
+        for child in tuple(self.children.values()):
+            if isinstance(child, TaskRun) and _is_dead(child.lane):
+                child.give_up(_CLOSED)
 
     def _settle_up(self) -> None:
         self.engine.discharge(self)
@@ -435,6 +448,11 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             if self.flow is not None:
                 self.loop_lane = lane
         return lane
+
+
+def _is_dead(lane: Lane) -> bool:
+    loop: asyncio.AbstractEventLoop | None = getattr(lane, "loop", None)
+    return loop is not None and loop.is_closed()
 
 
 class _Patience:

@@ -10,12 +10,13 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, cast, overload
 
 from millrace.actors.states import StateType
-from millrace.runtime.futures import Future
+from millrace.runtime.futures import Future, take_all
 from millrace.runtime.gathering import AsCompleted, block_for_all
 from millrace.runtime.waiting import wait_until_done
 
 if TYPE_CHECKING:
     from millrace.runtime.mapping import Cursor, MadeRuns
+    from millrace.runtime.runs import TaskRun
 
 R = TypeVar("R")
 
@@ -105,12 +106,16 @@ class FutureList(list[Future[R]]):
         """The results, or what the first failed run in the list raised. Cancellation: only the wait ends."""
         # From the last one backwards: when that has ended most others have, and one wake-up does for all of them.
         for index in reversed(range(len(self))):
-            source = self._source_at(index)
+            source: Any = None if self._runs is None else self._runs[index]
+            if source is None:
+                source = self._source_at(index)
             if not source.ended:
                 yield from wait_until_done(source, source.waiting_lane()).__await__()
         return self._take(raise_on_failure=True)
 
     def _take(self, *, raise_on_failure: bool) -> list[R]:
+        if self._runs is not None and None not in self._runs:
+            return take_all(cast("list[TaskRun]", self._runs), raise_on_failure=raise_on_failure)
         sources = list(self.sources())
         for source in sources:  # the list's result is taken: each failure in it counts as looked at
             if source.type is not StateType.COMPLETED:

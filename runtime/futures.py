@@ -11,14 +11,17 @@ import asyncio
 import concurrent.futures
 import logging
 from collections.abc import Callable, Generator
-from typing import Any, Generic, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 from uuid import UUID
 
 from millrace.actors.errors import BlockingCallOnLoop, WaitTimeout
 from millrace.actors.messages import Watch
-from millrace.actors.states import State
+from millrace.actors.states import State, StateType
 from millrace.runtime.sources import PromiseSource, Source
 from millrace.runtime.waiting import CallbackWatcher, block_until_done, wait_until_done
+
+if TYPE_CHECKING:
+    from millrace.runtime.runs import TaskRun
 
 R = TypeVar("R")
 
@@ -38,6 +41,22 @@ def take(source: Source, *, raise_on_failure: bool) -> Any:
     finally:
         # The frame of an exception raised here must not hold the run that holds the exception.
         del source
+
+
+def take_all(runs: list[TaskRun], *, raise_on_failure: bool) -> list[Any]:
+    """The outcomes of runs that have ended, in their order. All of them count as looked at, whatever the first raises."""
+    completed = StateType.COMPLETED
+    for run in runs:
+        if run.type is not completed:
+            run.see()
+    values = [
+        # The ordinary end, without making the state, or else the long way.
+        run._data if run._state is None and run.type is completed else run.take(raise_on_failure=raise_on_failure)
+        for run in runs
+    ]
+    if runs:
+        runs[0].remember_all(runs, values)
+    return values
 
 
 def refuse_to_block(source: Source, call: str, instead: str) -> None:

@@ -17,7 +17,8 @@ from contextvars import Context
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from millrace.actors.instructions import EXECUTE, Order
+from millrace.actors.instructions import EXECUTE, SETTLE, Order
+from millrace.actors.messages import Admit
 from millrace.runtime.attempt import Suspended, admit, start
 
 if TYPE_CHECKING:
@@ -150,7 +151,9 @@ class LoopLane:
         awake = True  # this is the worker that takes runs
         try:
             while (run := self._next()) is not None:
-                order = admit(run)
+                order = run.ask(Admit(run.node.now()))
+                if order is None and run.granted:
+                    order = admit(run)
                 while order is EXECUTE:
                     begun = start(run)
                     if isinstance(begun, Suspended):
@@ -163,7 +166,9 @@ class LoopLane:
                             run.perform(order)
                         return
                     order = begun
-                if order is not None:
+                if order is SETTLE:
+                    run.settle_up()
+                elif order is not None:
                     run.perform(order)
                 taken += 1
                 if taken % CHUNK == 0 and perf_counter() > until:

@@ -161,7 +161,7 @@ class Cursor:
 
     __slots__ = (
         "_context", "_counter", "_dropped_from", "_early", "_first_id", "_first_key", "_lookers", "_misfits", "_next",
-        "_one_plain_column", "_plan", "_runs", "_site", "_tags", "_wait_for", "lane", "parent", "size",
+        "_items", "_plan", "_runs", "_site", "_tags", "_wait_for", "lane", "parent", "size",
     )  # fmt: skip
 
     def __init__(
@@ -194,8 +194,9 @@ class Cursor:
         self._lookers = Lock()  # one looker at a time
         self._runs: weakref.ref[MadeRuns] | None = None
         self._misfits: dict[int, Exception] = {}  # by id of the run: made, and to be failed, because not looked into
-        # The usual map: one argument, spread, and nothing else.
-        self._one_plain_column = len(plan.args) == 1 and not plan.kwargs and wait_for is None
+        # The items of the usual map: of one argument, spread, and nothing else. None for other maps.
+        only = plan.args[0] if len(plan.args) == 1 and not plan.kwargs and wait_for is None else None
+        self._items = only.items if isinstance(only, Column) and not only.annotations else None
 
     def bind(self) -> MadeRuns:
         """The list that the runs are put in as they are made; for whoever looks at them.
@@ -307,10 +308,22 @@ class Cursor:
 
     def _make(self, index: int) -> TaskRun:
         site = self._site
-        if self._one_plain_column and not site.scope.tracker:
-            item = self._plan.args[0].at(index)
-            if item.__class__ in LEAVES:
-                return self._run_of(index, (item,), _NO_KWARGS, None)
+        items = self._items
+        if items is not None:
+            item = items[index]
+            if item.__class__ in LEAVES and id(item) not in site.scope.tracker.known():
+                return TaskRun(
+                    site,
+                    self._first_id + index,
+                    self._first_key + index,
+                    self.parent,
+                    (item,),
+                    _NO_KWARGS,
+                    self._context,
+                    self._tags,
+                    self.lane,
+                    None,
+                )
         args, kwargs = self._plan.call(index)
         try:
             inputs = scan(site.task.shape.name_of, args, kwargs, self._wait_for, site.scope)

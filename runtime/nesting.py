@@ -81,7 +81,8 @@ def _fill(clone: Any, value: Any, items: list[Any]) -> None:
     elif isinstance(clone, set):
         clone.update(items)
     elif isinstance(clone, dict):
-        clone.update(zip(items[::2], items[1::2], strict=True))
+        for key, item in zip(items[::2], items[1::2], strict=True):
+            clone[key] = item  # not by update(), which counts in a Counter
     else:
         for field, item in zip(fields_of(value) or (), items, strict=True):
             if item is not _UNSET:

@@ -21,12 +21,12 @@ from millrace.runtime.future_list import FutureList
 from millrace.runtime.futures import Future
 from millrace.runtime.mapping import Plan, plan_map
 from millrace.runtime.offload import Offload, thread_limit
+from millrace.runtime.runs import TaskRun
 
 if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.lanes import Lane
     from millrace.runtime.mapping import Cursor
-    from millrace.runtime.runs import TaskRun
     from millrace.runtime.task import BaseTask
 
 
@@ -190,9 +190,9 @@ class SequentialLane:
 
     def __init__(self, own_lane: Callable[[TaskRun], Lane]) -> None:
         self._own_lane = own_lane
-        self._lock = Lock()
-        self._waiting: dict[int | None, deque[TaskRun | Cursor]] = {}  # by parent task run: in order of submission
-        self._current: dict[int | None, TaskRun] = {}  # by parent task run: the one that has begun and not ended
+        self._lock = Lock()  # never held while runs are told something: what follows from that may come back here
+        self._waiting: dict[int | None, deque[TaskRun | Cursor]] = {}  # by parent task run: in order; none is empty
+        self._current: dict[int | None, TaskRun | None] = {}  # by parent: has begun and not ended; None: being chosen
 
     def dispatch(self, run: TaskRun) -> None:
         """Put a run in line; one that has begun goes on at once."""
@@ -228,14 +228,16 @@ class SequentialLane:
                 line = self._waiting.get(parent)
                 if parent in self._current or not line:
                     return
-                source = line.popleft()
-                run = source if not hasattr(source, "take") else None
-                if run is None:
-                    taken = source.take(1)
-                    if source.more:
-                        line.appendleft(source)
-                    run = taken[0] if taken else None
+                self._current[parent] = None
+                source = line[0]
+            run = source if isinstance(source, TaskRun) else next(iter(source.take(1)), None)
+            with self._lock:
+                if isinstance(source, TaskRun) or not source.more:
+                    line.popleft()
+                    if not line:
+                        del self._waiting[parent]
                 if run is None or run.done:
+                    del self._current[parent]
                     continue
                 self._current[parent] = run
             run.tell(Watch(self))

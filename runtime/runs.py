@@ -105,7 +105,6 @@ class TaskRun(TaskRunActor[TaskSite]):
         self.started = 0
         self.ended = 0
         self.run_count = 0
-        self.run_time = 0
         self.watchers = None
         self.cancellation = None
         self.looked_at = False
@@ -154,7 +153,7 @@ class TaskRun(TaskRunActor[TaskSite]):
 
     def perform(self, order: Order) -> None:
         if order is SETTLE:
-            self._settle_up()
+            self.settle_up()
         elif order is READY:
             self.lane.dispatch(self)
         elif order is EXECUTE:
@@ -169,7 +168,8 @@ class TaskRun(TaskRunActor[TaskSite]):
         elif isinstance(order, Notify):
             order.watcher.notify(self)
 
-    def _settle_up(self) -> None:
+    def settle_up(self) -> None:
+        """The run has ended: let go of what its attempts needed, tell the watchers and the supervisor."""
         self.args, self.kwargs, self.context = (), _NO_KWARGS, _EMPTY
         if self.inputs is not None:
             self.inputs = self.inputs.let_go()

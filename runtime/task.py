@@ -24,7 +24,7 @@ from millrace.runtime.futures import Future, take
 from millrace.runtime.here_lanes import LoopHere, ThreadHere
 from millrace.runtime.lanes import Lane
 from millrace.runtime.loop_lane import execute_async
-from millrace.runtime.mapping import plan_map
+from millrace.runtime.mapping import Plan, plan_map
 from millrace.runtime.runners import LaneTaskRunner
 from millrace.runtime.runs import TaskRun, blocks_here
 from millrace.runtime.shape import Shape
@@ -135,7 +135,11 @@ class BaseTask(Generic[P, R]):
             return future.state
         return future
 
-    def map(self, *args: Any, **kwargs: Any) -> FutureList[R]:
+    @overload
+    def map(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> list[State[R]]: ...
+    @overload
+    def map(self, *args: Any, **kwargs: Any) -> FutureList[R]: ...
+    def map(self, *args: Any, **kwargs: Any) -> FutureList[R] | list[State[R]]:
         """Start a run for each item.
 
         Every iterable argument is spread (text, bytes and open files are none; of a dict the keys are taken), the others go
@@ -144,7 +148,8 @@ class BaseTask(Generic[P, R]):
 
         Args:
             *args: Arguments of the task.
-            **kwargs: Arguments of the task; and `wait_for`, what every run waits for.
+            **kwargs: Arguments of the task; and `wait_for`, what every run waits for; and `return_state`, to block until the
+                end and get the final states instead of futures.
 
         Returns:
             The futures, in the order of the items.
@@ -156,9 +161,15 @@ class BaseTask(Generic[P, R]):
             BlockingCallOnLoop: a future of an iterable that is not done was given on a loop's thread; await it first.
             EngineClosed: the flow run has ended, or the engine is closing.
         """
-        wait_for = kwargs.pop("wait_for", None)
+        wait_for, return_state = kwargs.pop("wait_for", None), kwargs.pop("return_state", False)
         self.shape.check(args, kwargs)
-        plan = plan_map(self.shape, args, kwargs)
+        futures = self._map(plan_map(self.shape, args, kwargs), wait_for)
+        if return_state:
+            futures.wait()
+            return [each.state for each in futures]
+        return futures
+
+    def _map(self, plan: Plan, wait_for: Any) -> FutureList[R]:
         scope = current_scope()
         runner = scope.runner
         if runner is None:
@@ -210,7 +221,7 @@ class Task(BaseTask[P, R]):
         run = scope.start_run(self, args, kwargs, wait_for, lane, in_line=False)
         if not run.unready:
             execute(run)
-        elif blocks_here(scope):
+        elif not run.ended and blocks_here(scope):
             error = BlockingCallOnLoop(f"{self.name}(...) with a future that is not done", "await the future first")
             run.fail_unstarted(error)
             run.see()

@@ -1,9 +1,10 @@
 """The command line: `millrace`, which is also `python -m millrace`.
 
-Decides which commands and options there are. What a command needs is imported when it is run, so that `--help` is quick.
+Decides which commands and options there are. What a command needs is imported when it is run, so that `--help` is
+quick.
 
-Exit codes: 0 the flow completed; 1 it failed, crashed or was cancelled, or its file raised; 2 the command was wrong; 130 it
-was interrupted with Ctrl-C.
+Exit codes: 0 the flow completed; 1 it failed, crashed or was cancelled, or its file raised; 2 the command was wrong;
+130 it was interrupted with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -99,7 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--params", metavar="JSON", help="parameters as one JSON object; those of -p come on top")
     run.add_argument("--json", action="store_true", help="print the result as one JSON document")
     run.add_argument("-v", "--verbose", action="count", default=0, help="log more; twice for everything")
-    run.add_argument("-q", "--quiet", action="count", default=0, help="no progress, warnings only; twice for errors only")
+    run.add_argument(
+        "-q", "--quiet", action="count", default=0, help="no progress, warnings only; twice for errors only"
+    )
     return parser
 
 

@@ -1,11 +1,11 @@
 """Ctrl-C while a flow runs: the first cancels the run and waits for its end, the second ends the process at once.
 
-Decides what a signal does. The handler itself only leaves a note: it may have stopped the main thread anywhere, even while
-that holds a lock of the engine's, so the cancelling is done by a thread that waits for the note.
+Decides what a signal does. The handler itself only leaves a note: it may have stopped the main thread anywhere, even
+while that holds a lock of the engine's, so the cancelling is done by a thread that waits for the note.
 
-A sync flow's body runs on the main thread and may be busy with anything. Once the run is CANCELLING, and only then, the
-body is interrupted with an exception that is both a `KeyboardInterrupt`, for the user's code, and a cancellation, so that
-the run ends CANCELLED. An async flow's body is cancelled at its await.
+A sync flow's body runs on the main thread and may be busy with anything. Once the run is CANCELLING, and only then,
+the body is interrupted with an exception that is both a `KeyboardInterrupt`, for the user's code, and a cancellation,
+so that the run ends CANCELLED. An async flow's body is cancelled at its await.
 """
 
 from __future__ import annotations

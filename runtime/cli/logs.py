@@ -1,6 +1,7 @@
 """Logging, as the command line sets it up; the library itself adds no handler that writes.
 
-Decides levels and the shape of a line. A handler that the user's own file has put on the root logger is left to do the work.
+Decides levels and the shape of a line. A handler that the user's own file has put on the root logger is left to do
+the work.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from millrace.actors.errors import ConfigurationError
 
@@ -45,7 +45,7 @@ def _read_document(text: str) -> dict[str, Any]:
         raise ConfigurationError("--params", text, f"a JSON object ({error})") from None
     if not isinstance(document, dict):
         raise ConfigurationError("--params", text, "a JSON object, as in '{\"depth\": 3}'")
-    return document
+    return cast("dict[str, Any]", document)
 
 
 def _refuse(constant: str) -> None:

@@ -1,8 +1,8 @@
 """Progress: what a flow run is busy with, counted by task, and how that is told.
 
-Decides what is counted and what the line says. Reads the counters that the run's supervisor keeps and looks at the runs that
-are alive; nothing is counted for its sake while runs end. A subflow's tasks are counted with those of its parent, and stay
-counted when it has ended.
+Decides what is counted and what the line says. Reads the counters that the run's supervisor keeps and looks at the
+runs that are alive; nothing is counted for its sake while runs end. A subflow's tasks are counted with those of its
+parent, and stay counted when it has ended.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ from millrace.actors.states import StateType
 from millrace.runtime.cli.logs import cli_logger
 from millrace.runtime.cli.screen import Screen
 from millrace.runtime.flow_run import FlowRun
+from millrace.runtime.runs import TaskRun
 
 REDRAW_SECONDS: Final = 0.25
 LOG_SECONDS: Final = 5.0
 
 RATE_SECONDS: Final = 3.0
 """The rate shown is that of the last so many seconds."""
+
+FEW: Final = 10
+"""A rate below this has a decimal."""
 
 LOOKING_SHARE: Final = 0.05
 """Looking takes at most this share of the time: with very many runs alive it happens less often."""
@@ -110,7 +114,7 @@ class Ledger:
                 self._look_at(child, alive)
 
 
-def _count(run: FlowRun, children: Iterable[object]) -> list[Counts]:
+def _count(run: FlowRun, children: Iterable[TaskRun | FlowRun]) -> list[Counts]:
     sites = run.sites()
     made = dict.fromkeys(sites, 0)
     running = dict.fromkeys(sites, 0)
@@ -118,12 +122,11 @@ def _count(run: FlowRun, children: Iterable[object]) -> list[Counts]:
     for child in children:
         if isinstance(child, FlowRun):
             continue
-        site = child.node  # type: ignore[attr-defined]
+        site = child.node
         made[site] = made.get(site, 0) + 1
-        kind = child.type  # type: ignore[attr-defined]
-        if kind is StateType.RUNNING:
+        if child.type is StateType.RUNNING:
             running[site] = running.get(site, 0) + 1
-        elif kind is StateType.SCHEDULED:
+        elif child.type is StateType.SCHEDULED:
             retrying[site] = retrying.get(site, 0) + 1
     return [
         Counts(
@@ -161,7 +164,7 @@ class Picture:
         return "   ".join([f"{self.title}  {self.state}", *map(_told, self.counts), _rate(self.rate)])
 
     def fitted(self, width: int, *, colour: bool) -> str:
-        """What fits into a line: how many are running gives way first, then tasks that are done, then those on the right."""
+        """What fits into a line: numbers of the running give way first, then tasks that are done, then the last."""
         head, tail = f"{self.title}  {self.state}", _rate(self.rate)
         room = width - len(head) - len(tail) - 3  # for the tasks, and the gap after them
         for told in self._shorter_and_shorter():
@@ -187,7 +190,7 @@ def _told(counts: Counts, without: str = "") -> str:
 
 
 def _rate(rate: float) -> str:
-    return f"{rate:,.0f} runs/s" if rate >= 10 or rate == 0 else f"{rate:.1f} runs/s"
+    return f"{rate:.1f} runs/s" if 0 < rate < FEW else f"{rate:,.0f} runs/s"
 
 
 def _paint(text: str) -> str:

@@ -1,7 +1,7 @@
 """Reports: how an exception is shown to the person at the terminal.
 
-Decides which frames of a traceback are shown: those of the user's code and of the libraries it calls, not the engine's and
-not those of the import system.
+Decides which frames of a traceback are shown: those of the user's code and of the libraries it calls, not the
+engine's and not those of the import system.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Results as JSON documents.
 
-Decides what becomes of values that JSON does not have: what has an obvious form in JSON gets that, all else is the string
-that `repr` gives. So a result is always printed, and never in a form that depends on chance.
+Decides what becomes of values that JSON does not have: what has an obvious form in JSON gets that, all else is the
+string that `repr` gives. So a result is always printed, and never in a form that depends on chance.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -19,9 +19,6 @@ from typing import Any
 from uuid import UUID
 
 import attrs
-
-_AS_TEXT = (PurePath, UUID, Decimal)
-_IN_TIME = (datetime, date, time)
 
 
 def as_json(value: Any) -> str:
@@ -38,27 +35,21 @@ def as_json(value: Any) -> str:
 
 def _simple(value: Any) -> Any:
     """The value in terms of what JSON has."""
-    if isinstance(value, Enum):
-        return _simple(value.value)
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else repr(value)
-    if isinstance(value, Mapping):
-        return {_key(key): _simple(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_simple(each) for each in value]
-    if isinstance(value, AbstractSet):
-        return sorted((_simple(each) for each in value), key=lambda each: (str(type(each)), str(each)))
-    if isinstance(value, _IN_TIME):
-        return value.isoformat()
-    if isinstance(value, _AS_TEXT):
-        return str(value)
-    if not isinstance(value, type) and dataclasses.is_dataclass(value):
-        return {field.name: _simple(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if attrs.has(type(value)):
-        return {field.name: _simple(getattr(value, field.name)) for field in attrs.fields(type(value))}
-    return repr(value)
+    for kinds, convert in _CONVERSIONS:
+        if isinstance(value, kinds):
+            return convert(value)
+    names = _field_names(value)
+    return repr(value) if names is None else {name: _simple(getattr(value, name)) for name in names}
+
+
+def _field_names(value: object) -> list[str] | None:
+    """The fields of an object of a dataclass or of attrs; None for all others."""
+    kind = type(value)
+    if dataclasses.is_dataclass(kind):
+        return [field.name for field in dataclasses.fields(kind)]
+    if attrs.has(kind):
+        return [field.name for field in attrs.fields(kind)]
+    return None
 
 
 def _key(key: Any) -> str:
@@ -66,3 +57,24 @@ def _key(key: Any) -> str:
     if isinstance(simple, str):
         return simple
     return json.dumps(simple) if simple is None or isinstance(simple, (bool, int, float)) else repr(key)
+
+
+def _in_order(values: AbstractSet[Any]) -> list[Any]:
+    """A set as a list, in an order that is the same every time."""
+    simple = list(map(_simple, values))
+    try:
+        return sorted(simple)
+    except TypeError:  # of several kinds
+        return sorted(simple, key=json.dumps)
+
+
+_CONVERSIONS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (  # the first that fits
+    (Enum, lambda value: _simple(value.value)),
+    ((type(None), bool, int, str), lambda value: value),
+    (float, lambda value: value if math.isfinite(value) else repr(value)),
+    (Mapping, lambda value: {_key(key): _simple(each) for key, each in value.items()}),
+    ((list, tuple), lambda value: list(map(_simple, value))),
+    (AbstractSet, _in_order),
+    ((datetime, date, time), lambda value: value.isoformat()),
+    ((PurePath, UUID, Decimal), str),
+)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from time import perf_counter
 from types import ModuleType
@@ -38,7 +38,7 @@ ENOUGH_FOR_A_RATE: Final = 100
 
 
 @attrs.frozen
-class _Stop(Exception):  # noqa: N818  # an exit, not an error
+class _Stop(Exception):  # an exit, not an error
     """The command ends here.
 
     Args:
@@ -57,7 +57,7 @@ def run_command(options: argparse.Namespace) -> int:
             run, interrupted = _run(options)
         return INTERRUPTED if interrupted else _print_outcome(run, as_document=options.json)
     except _Stop as stop:
-        print(stop.text, file=sys.stderr)
+        _tell(stop.text)
         return stop.code
     except KeyboardInterrupt:  # before the flow began
         return INTERRUPTED
@@ -113,7 +113,7 @@ def _load(target: Target) -> ModuleType:
         return target.load()
     except (FlowNotFound, KeyboardInterrupt):
         raise
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  # whatever a file raises is its author's affair
         raise _Stop(
             FAILED, f"{traceback_of(error)}millrace: '{target.source}' raised on import: {last_line_of(error)}"
         ) from None
@@ -146,16 +146,19 @@ def _summary(run: FlowRun, title: str, seconds: float) -> str:
 def _duration(seconds: float) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{int(seconds // 60)} min {seconds % 60:.0f} s"
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)} min {rest:.0f} s" if minutes > 1 else f"{seconds:.1f} s"
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
 
 
 def _print_outcome(run: FlowRun, *, as_document: bool) -> int:
     state: State[Any] = run.state
     if state.type is not StateType.COMPLETED:
         name = "" if run.flow is None else run.flow.name
-        print(f"{trouble_of(state)}{name}/{run.name}: {state}", file=sys.stderr)
+        _tell(f"{trouble_of(state)}{name}/{run.name}: {state}")
         return FAILED
     value = state.result()
     if value is None and not as_document:
@@ -163,17 +166,18 @@ def _print_outcome(run: FlowRun, *, as_document: bool) -> int:
     try:
         text = as_json(value) if as_document else repr(value)
     except ValueError as error:
-        print(f"millrace: {error}", file=sys.stderr)
+        _tell(f"millrace: {error}")
         return FAILED
     try:
-        print(text, flush=True)
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return COMPLETED
 
 
 @contextmanager
-def _stdout_to_stderr() -> Iterator[None]:
+def _stdout_to_stderr() -> Generator[None, None, None]:
     """Let everything that is written to stdout in the block go to stderr, by this process and by those it starts."""
     sys.stdout.flush()
     kept = os.dup(1)

@@ -1,7 +1,7 @@
 """The screen: one line that is redrawn at the bottom of a terminal, below whatever else is written to it.
 
-Decides when the line may be drawn: never in the middle of somebody's line. What goes to stdout and stderr meanwhile passes
-through here, so that it stands above the line and not in it.
+Decides when the line may be drawn: never in the middle of somebody's line. What goes to stdout and stderr meanwhile
+passes through here, so that it stands above the line and not in it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from threading import RLock
 from typing import Any, TextIO, cast
@@ -23,7 +23,10 @@ def is_live(stream: TextIO) -> bool:
 
 
 def has_colour(stream: TextIO) -> bool:
-    """Whether colours are wanted there. Source: https://no-color.org"""
+    """Whether colours are wanted there.
+
+    Source: the convention of https://no-color.org.
+    """
     return is_live(stream) and not os.environ.get("NO_COLOR")
 
 
@@ -73,7 +76,7 @@ class Screen:
             return written
 
     @contextmanager
-    def taking_over(self) -> Iterator[None]:
+    def taking_over(self) -> Generator[None, None, None]:
         """Let what is printed in the block stand above the line."""
         former = sys.stdout, sys.stderr
         if sys.stdout.isatty():

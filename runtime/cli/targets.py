@@ -1,7 +1,7 @@
 """Targets: what `FILE.py:FLOW` and `package.module:FLOW` name.
 
-Decides how the words are taken apart, how a file becomes a module, and which flow is meant. A module that raises when it is
-imported is its author's affair: the exception goes up as it is.
+Decides how the words are taken apart, how a file becomes a module, and which flow is meant. A module that raises when
+it is imported is its author's affair: the exception goes up as it is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 import attrs
 
@@ -97,8 +97,8 @@ class Target:
             if len(flows) == 1:
                 return next(iter(flows.values()))
             raise FlowNotFound(None, self.source, flows)
-        meant = getattr(module, self.flow, None)
-        if isinstance(meant, BaseFlow):
+        meant: object = getattr(module, self.flow, None)
+        if _is_flow(meant):
             return meant
         for each in flows.values():
             if each.name == self.flow:
@@ -110,10 +110,14 @@ def _flows_of(module: ModuleType) -> dict[str, BaseFlow[Any, Any]]:
     """The flows of a module by variable, each once; those it imported count only where it has none of its own."""
     found: dict[str, BaseFlow[Any, Any]] = {}
     for name, value in vars(module).items():
-        if isinstance(value, BaseFlow) and not any(value is other for other in found.values()):
+        if _is_flow(value) and not any(value is other for other in found.values()):
             found[name] = value
     own = {name: each for name, each in found.items() if getattr(each.fn, "__module__", None) == module.__name__}
     return own or found
+
+
+def _is_flow(value: object) -> TypeGuard[BaseFlow[Any, Any]]:
+    return isinstance(value, BaseFlow)
 
 
 def _put_first(folder: Path) -> None:

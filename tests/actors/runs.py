@@ -58,7 +58,7 @@ def moment(seconds: float) -> datetime:
 class Flow(Supervisor[RunActor]):
     """A flow run that notes its instructions."""
 
-    orders: list[Order] = attrs.field(init=False, factory=list)
+    orders: list[Order] = attrs.field(init=False, factory=list[Order])
 
     def perform(self, instruction: Order) -> None:
         self.orders.append(instruction)
@@ -76,7 +76,7 @@ class Outside(Flow):
 class TaskRun(TaskRunActor[TaskNode]):
     """A task run that notes its instructions."""
 
-    orders: list[Order] = attrs.field(init=False, factory=list)
+    orders: list[Order] = attrs.field(init=False, factory=list[Order])
 
     def perform(self, instruction: Order) -> None:
         self.orders.append(instruction)
@@ -84,7 +84,7 @@ class TaskRun(TaskRunActor[TaskNode]):
 
 def pending_flow(name: str = "brook", *, sink: Callable[[Event], None] | None = None, kind: type[Flow] = Flow) -> Flow:
     """A flow run that has not been admitted; made at second 0."""
-    flow = kind(id=FLOW_ID, created=at(0), journal=Journal(sink), name=name)
+    flow = kind(FLOW_ID, at(0), Journal(sink), name)
     if sink is not None:
         flow.record("created")
     return flow
@@ -163,7 +163,7 @@ def propose(run: RunActor, state: State[Any], seconds: float = 5.0, *, force: bo
 
 
 def bring_task_run_to(kind: StateType, sink: Callable[[Event], None] | None = None, *, number: int = 1) -> TaskRun:
-    """A task run in a state of a type, brought there by ordinary messages in seconds 1 to 2, its instructions forgotten."""
+    """A task run in a state of a type, brought there by ordinary messages in seconds 1 and 2; nothing is noted yet."""
     run = task_run(number=number, sink=sink)
     if kind is StateType.SCHEDULED:
         propose(run, make(kind), 1)
@@ -261,7 +261,7 @@ class Doer(Mailbox):
 
     handlers: ClassVar = {Call: _do, UrgentCall: _do}
 
-    performed: list[Any] = attrs.field(init=False, factory=list)
+    performed: list[Any] = attrs.field(init=False, factory=list[Any])
 
     def perform(self, instruction: Any) -> None:
         if callable(instruction):

@@ -151,7 +151,11 @@ def test_an_event_of_a_task_run_outside_of_flows_has_no_flow_run() -> None:
 def test_events_arrive_in_the_turn_of_the_run() -> None:
     locked: list[bool] = []
     run = task_run()
-    run.journal.sink = lambda _event: locked.append(run._turn.locked())
+
+    def look(_event: Event) -> None:
+        locked.append(run._turn.locked())
+
+    run.journal.sink = look
 
     run.ask(Admit(at(1)))
     run.ask(Returned("plank", at(2)))

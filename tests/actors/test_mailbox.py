@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -41,7 +41,7 @@ class Threads:
         except BaseException as error:  # noqa: BLE001  # raised again by `join`
             self._errors.append(error)
 
-    def __enter__(self) -> Threads:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
@@ -75,7 +75,7 @@ class Held:
     def let_go(self) -> None:
         self._go.set()
 
-    def __enter__(self) -> Held:
+    def __enter__(self) -> Self:
         self._threads.__enter__()
         assert self._taken.wait(PATIENCE)
         return self
@@ -202,7 +202,7 @@ def test_a_message_whose_handling_raises_gives_the_turn_back() -> None:
     def fail() -> None:
         raise ValueError("knot")
 
-    with pytest.raises(ValueError, match="^knot$"):
+    with pytest.raises(ValueError, match=r"^knot$"):
         actor.ask(Call(fail))
 
     assert actor.ask(Call(lambda: "saw")) == "saw"
@@ -217,7 +217,7 @@ def test_messages_left_while_the_handling_of_another_raises_are_handled() -> Non
         actor.tell(Call(say(log, "left")))
         raise ValueError("knot")
 
-    with pytest.raises(ValueError, match="^knot$"):
+    with pytest.raises(ValueError, match=r"^knot$"):
         actor.tell(Call(fail))
 
     assert log == ["left"]
@@ -237,7 +237,7 @@ def test_an_error_takes_neither_the_messages_nor_the_instructions_around_it_alon
         actor.tell(Call(lambda: fail))  # raises when it is performed
         actor.tell(Call(lambda: "last"))
 
-    with pytest.raises(ValueError, match="^knot$"):
+    with pytest.raises(ValueError, match=r"^knot$"):
         actor.tell(Call(outer))
 
     assert actor.performed == ["first", "last"]
@@ -297,6 +297,55 @@ def test_a_message_left_just_before_the_turn_is_given_back_a_second_time_is_hand
 
     assert log == ["left 1", "left 2", "left 3", "left 4", "left 5"]
     assert (actor.handled, actor.waiting) == (6, 0)
+
+
+def test_a_message_overtakes_none_that_was_left_before_it_although_the_turn_is_free() -> None:
+    """The moment after the release, when whoever had the turn has not looked at the queue yet."""
+    actor, log = Doer(), list[str]()
+    turn = actor._turn
+
+    class FreeWithAMessageWaiting:
+        released = False
+
+        def acquire(self, *args: Any, **kwargs: Any) -> bool:
+            return turn.acquire(*args, **kwargs)
+
+        def release(self) -> None:
+            first, self.released = not self.released, True
+            if first:
+                actor.tell(Call(say(log, "first")))
+            turn.release()
+            if first:
+                actor.tell(Call(say(log, "second")))
+
+    actor._turn = FreeWithAMessageWaiting()  # type: ignore[assignment]
+
+    actor.tell(Call(lambda: None))
+
+    assert log == ["first", "second"]
+
+
+def test_two_senders_that_find_no_queue_leave_their_messages_in_the_same_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    actor, log = Doer(), list[str]()
+
+    class TooLate:
+        """What guards the making of a queue; another sender makes one while the first waits for it."""
+
+        entered = False
+
+        def __enter__(self) -> None:
+            if not self.entered:
+                self.entered = True
+                actor.tell(Call(say(log, "the other's")))
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(mailbox, "_rarely", TooLate())
+
+    actor.tell(Call(lambda: actor.tell(Call(say(log, "the first's")))))
+
+    assert log == ["the other's", "the first's"]
 
 
 @pytest.mark.usefixtures("restless")

@@ -326,11 +326,11 @@ def test_a_rejected_proposal_that_is_repeated_gives_the_state_it_was_rejected_wi
     """Found by the invariant: a FAILED sent twice was recorded as FAILED while a retry was left."""
     run = task_run(retries=2, delays=delays)
     run.tell(Admit(at(1)))
-    failed = {"message": "split", "state_details": {"transition_id": TRANSITION}}
-    first = propose(run, Failed(**failed), 2)
+    details = {"transition_id": TRANSITION}
+    first = propose(run, Failed(state_details=details), 2)
     before = everything_about(run)
 
-    second = propose(run, Failed(**failed), 3)
+    second = propose(run, Failed(state_details=details), 3)
 
     assert first.answer is Answer.REJECT
     assert second.state == first.state == run.state

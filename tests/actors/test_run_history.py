@@ -101,7 +101,8 @@ def test_history_makes_the_states_with_the_ids_that_their_events_had(bring: Brin
 @RUNS
 def test_history_is_the_same_whether_somebody_listens_or_not(bring: Callable[..., RunActor]) -> None:
     for kind in StateType:
-        silent, heard = bring(kind), bring(kind, lambda _event: None)
+        events: list[Event] = []
+        silent, heard = bring(kind), bring(kind, events.append)
 
         assert [(state.id, str(state)) for state in silent.history()] == [
             (state.id, str(state)) for state in heard.history()
@@ -152,6 +153,23 @@ def test_the_history_of_a_run_that_was_forced_out_of_a_cancellation_has_that_end
 
     assert [state.name for state in run.history()][2:] == ["Cancelling", "Cancelled", "Scheduled"]
     assert run.history()[3].nanoseconds == run.ended == at(3)
+
+
+def test_the_history_of_a_run_that_was_cancelled_twice_tells_of_both() -> None:
+    """Found by reading: the first cancellation was made from the facts of the second."""
+    run = task_run()
+    run.ask(Admit(at(1)))
+    run.ask(Cancel("enough", at(2)))
+    propose(run, make(StateType.RUNNING), 3, force=True)
+    run.ask(Cancel("really", at(4)))
+
+    assert [(str(state), state.nanoseconds) for state in run.history()] == [
+        ("Pending()", at(0)),
+        ("Running()", at(1)),
+        ("Cancelling('enough')", at(2)),
+        ("Running()", at(3)),
+        ("Cancelling('really')", at(4)),
+    ]
 
 
 def test_a_run_that_never_ran_has_no_running_state_in_its_history() -> None:

@@ -237,6 +237,19 @@ def test_children_are_shown_by_state_without_zeros() -> None:
     assert sum(flow.counts().values()) == flow.spawned
 
 
+def test_the_account_of_a_task_counts_what_did_not_complete() -> None:
+    flow = running_flow()
+    children = [child_of(flow, number) for number in range(1, 6)]
+    for child in children[1:]:
+        child.node = children[0].node
+    for child, state in zip(children, [None, Failed(), Failed(), Crashed()], strict=False):
+        end_child(flow, child, state)
+    children[4].tell(Cancel("enough", at(1)))
+    flow.tell(ChildEnded(children[4]))
+
+    assert children[0].node.setbacks == {StateType.FAILED: 2, StateType.CRASHED: 1, StateType.CANCELLED: 1}
+
+
 def test_a_flow_run_without_children_shows_none() -> None:
     assert running_flow().counts() == {}
 
@@ -253,10 +266,8 @@ def test_a_flow_that_returns_nothing_fails_if_a_child_failed_and_nobody_looked_a
     flow.tell(Returned(None, at(3)))
 
     assert flow.type is StateType.FAILED
-    assert flow.state.message == (
-        "1 of 2 runs failed and nobody looked at it; the first: carve-001, ValueError: knot"
-    )
-    with pytest.raises(ValueError, match="^knot$") as caught:
+    assert flow.state.message == ("1 of 2 runs failed and nobody looked at it; the first: carve-001, ValueError: knot")
+    with pytest.raises(ValueError, match=r"^knot$") as caught:
         flow.state.result()
     assert caught.value is error
 
@@ -554,7 +565,18 @@ def test_a_cancelling_state_without_a_message_gives_the_children_a_reason_too() 
 
     propose(flow, Cancelling())
 
-    assert flow.stopping == "cancelled by proposal"
+    assert flow.stopping == "no reason was given"
+
+
+@pytest.mark.parametrize("message", [Cancel("", at(1)), Interrupt("", at(1))], ids=["cancel", "interrupt"])
+def test_a_run_that_is_stopped_for_no_reason_is_stopped_all_the_same(message: Any) -> None:
+    """Found by reading: the reason is also the fact, and children that started later were not stopped."""
+    flow = running_flow()
+
+    flow.tell(message)
+
+    assert flow.stopping == "no reason was given"
+    assert flow.ask(Spawned(1)) is STOP_CHILDREN
 
 
 def test_a_run_that_was_forced_to_its_end_is_stopped_without_leaving_that_state() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from millrace.actors.instructions import EXECUTE, READY, SETTLE, STOP_ATTEMPT, Notify, WakeAt
-from millrace.actors.messages import Admit, Cancel, Raised, Returned, Stopped, Unwatch, UpstreamEnded, Watch
+from millrace.actors.messages import Admit, Cancel, Propose, Raised, Returned, Stopped, Unwatch, UpstreamEnded, Watch
 from millrace.actors.outcomes import aggregate
 from millrace.actors.states import (
     TERMINAL,
@@ -23,7 +23,8 @@ from millrace.actors.states import (
     State,
     StateType,
 )
-from tests.actors.runs import SECOND, Call, at, bring_task_run_to, moment, propose, running_flow, task_run
+from millrace.actors.verdicts import Answer, Verdict
+from tests.actors.runs import SECOND, TaskRun, at, bring_task_run_to, moment, propose, running_flow, task_run
 
 pytestmark = pytest.mark.usefixtures("surroundings")
 
@@ -38,6 +39,16 @@ def bad(state: State[Any], name: str = "fell-001", seconds: float = 2) -> Upstre
 
 def steps(run: Any) -> list[str]:
     return [str(state) for state in run.history()]
+
+
+def while_busy(run: TaskRun, act: Callable[[], None]) -> None:
+    """Do something while the run has another message in hand: the answer to a proposal that is refused."""
+
+    def reply(verdict: Verdict) -> None:
+        assert verdict.answer is Answer.ABORT
+        act()
+
+    run.tell(Propose(Pending(), at(2), reply=reply))
 
 
 # The ordinary way.
@@ -394,9 +405,9 @@ def test_the_failure_of_an_upstream_is_passed_where_it_is_allowed() -> None:
 
 
 def test_the_message_of_a_run_far_down_a_line_stays_short() -> None:
-    """Found with fifty runs in a row: each quoted the message of the one before, and quotes in quotes double in length."""
+    """Found with fifty runs in a row: each quoted the message of the one before, and quotes in quotes double."""
     run = task_run(unready=1)
-    run.ask(bad(Failed(message="it's a \"knot\"")))
+    run.ask(bad(Failed(message='it\'s a "knot"')))
     for number in range(2, 60):
         upstream, run = run, task_run(number=number, unready=1)
         run.ask(bad(upstream.state, upstream.name))
@@ -535,18 +546,15 @@ def test_an_exit_out_of_a_body_that_is_cancelled_is_a_crash() -> None:
     assert run.type is StateType.CRASHED
 
 
-def test_a_cancellation_that_is_left_while_the_result_is_handled_comes_too_late() -> None:
+def test_of_two_results_that_are_left_the_second_is_a_dead_letter() -> None:
     run = task_run()
     run.ask(Admit(at(1)))
-    with pytest.MonkeyPatch.context() as patch:
-        handlers = {**run.handlers, Call: lambda _run, call: call.act()}
-        patch.setattr(type(run), "handlers", handlers)
 
-        def both() -> None:
-            run.tell(Returned("plank", at(2)))
-            run.tell(Returned("chip", at(2)))
+    def both() -> None:
+        run.tell(Returned("plank", at(2)))
+        run.tell(Returned("chip", at(2)))
 
-        run.tell(Call(both))
+    while_busy(run, both)
 
     assert run.orders == [SETTLE]
     assert (run.state.result(), run.dead_letters) == ("plank", 1)
@@ -556,15 +564,12 @@ def test_a_cancellation_is_handled_before_a_result_that_waits() -> None:
     """Control goes ahead of data: the two come while the run is busy."""
     run = task_run()
     run.ask(Admit(at(1)))
-    with pytest.MonkeyPatch.context() as patch:
-        handlers = {**run.handlers, Call: lambda _run, call: call.act()}
-        patch.setattr(type(run), "handlers", handlers)
 
-        def both() -> None:
-            run.tell(Returned("plank", at(2)))
-            run.tell(Cancel("enough", at(2)))
+    def both() -> None:
+        run.tell(Returned("plank", at(2)))
+        run.tell(Cancel("enough", at(2)))
 
-        run.tell(Call(both))
+    while_busy(run, both)
 
     assert run.orders == [STOP_ATTEMPT, SETTLE]
     assert run.type is StateType.CANCELLED
@@ -648,7 +653,7 @@ def test_where_nobody_watches_there_is_nobody_to_take_back() -> None:
 
 
 def test_from_the_end_on_nobody_takes_a_watcher_back_from_those_who_are_being_told() -> None:
-    """Found by reading: a watcher taken from the list while others were told from it made one of them be passed over."""
+    """Found by reading: one taken from the list while others were told from it made one of them be passed over."""
     run = task_run()
     goes, stays = object(), object()
     run.ask(Watch(goes))

@@ -1,7 +1,7 @@
 """Any sequence of messages to a task run, against a model of what it should answer.
 
-The model has four facts where the actor has twenty, and no rules, table or mailbox: if the two agree over some thousands of
-steps, both are right, or wrong in the same way.
+The model has a few facts where the actor has twenty, and no rules, table or mailbox: if the two agree over some
+thousands of steps, both are right, or wrong in the same way.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from typing import Any
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from millrace.actors.events import Event
 from millrace.actors.instructions import EXECUTE, READY, SETTLE, STOP_ATTEMPT, Instruction, Notify, Order, WakeAt
@@ -184,7 +191,8 @@ class TaskRunMachine(RuleBasedStateMachine):
         self.tell(Propose(state, at(self.now), reply=verdicts.append), expected)
         assert [verdict.answer for verdict in verdicts] == [answer], f"{kind}: {verdicts}"
 
-    def judged(self, kind: StateType, due: int) -> tuple[Answer, Order | None]:
+    def judged(self, kind: StateType, due: int) -> tuple[Answer, Order | None]:  # noqa: C901, PLR0911  # case by case
+        """What the run should answer to a proposal, and what should follow; the model is changed accordingly."""
         if self.ended or kind is S.PAUSED:
             return Answer.ABORT, None
         if self.type is S.CANCELLING and kind not in {S.CANCELLED, S.CRASHED}:
@@ -192,9 +200,8 @@ class TaskRunMachine(RuleBasedStateMachine):
         if self.type is S.RUNNING and kind is S.PENDING:
             return Answer.ABORT, None
         if kind in TERMINAL:
-            running, self.body = self.body, False
-            order = self.end(kind)
-            self.body = running  # it goes on, and what it comes to is a dead letter
+            body, order = self.body, self.end(kind)
+            self.body = body  # it goes on, and what it comes to is a dead letter
             return Answer.ACCEPT, order
         if kind is S.CANCELLING:
             if not self.body:

@@ -16,8 +16,8 @@ from tests.actors.runs import at, bring_flow_to, bring_task_run_to, everything_a
 
 pytestmark = pytest.mark.usefixtures("surroundings")
 
-# From the state on the left to the one above: + may follow, | may follow but for the rule that only what runs can be paused,
-# . does not follow.
+# From the state on the left to the one above: + may follow; . does not follow; | is in the table, but a rule stands in
+# the way: only what runs can be paused.
 DRAWING = """
              SCHEDULED PENDING RUNNING PAUSED CANCELLING COMPLETED FAILED CANCELLED CRASHED
 SCHEDULED    +         +       +       |      +          +         +      +         +

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +28,7 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 @contextmanager
-def started(*arguments: str | Path, cwd: Path = ROOT) -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: str | Path, cwd: Path = ROOT) -> Generator[subprocess.Popen[str], None, None]:
     """Start Python with some arguments; what is left of it at the end of the block is killed."""
     programme = subprocess.Popen(
         [sys.executable, *map(str, arguments)],

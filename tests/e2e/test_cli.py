@@ -13,14 +13,16 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import pytest
 
+from millrace.runtime.cli import main
 from tests.e2e.programs import Done, environment, python, started
 
-FLOWS = '''
+FLOWS = """
 import asyncio
 import dataclasses
 import enum
@@ -121,9 +123,9 @@ def returns_cancelled() -> object:
 @flow
 def leaving() -> None:
     sys.exit(3)
-'''
+"""
 
-INTERRUPTED = '''
+INTERRUPTED = """
 import asyncio
 import sys
 import threading
@@ -156,7 +158,7 @@ async def in_a_loop():
 
 @flow
 def busy_in_its_body():
-    """Blocks where no cancellation of the engine's reaches: in the main thread, in a call of its own."""
+    # Blocks where no cancellation of the engine's reaches: in the main thread, in a call of its own.
     futures = wait_for_ever.map(range(3))
     try:
         threading.Event().wait()
@@ -182,7 +184,7 @@ async def hold_on():
 @flow
 async def stubborn():
     await hold_on()
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +192,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("flows")
     (folder / "flows.py").write_text(FLOWS, encoding="utf-8")
     (folder / "only.py").write_text(
-        "from flows import double\nfrom flows import doubles\nfrom millrace import flow\n\n@flow\ndef one() -> int:\n    return 1\n",
+        "from flows import doubles\nfrom millrace import flow\n\n@flow\ndef one() -> int:\n    return 1\n",
         encoding="utf-8",
     )
     (folder / "none.py").write_text("x = 1\n", encoding="utf-8")
@@ -481,7 +483,9 @@ def test_an_interrupt_cancels_children_and_body_and_waits_for_both(flow: str, fo
 
     assert done.code == 130
     assert {"child 0 cancelled", "child 1 cancelled", "child 2 cancelled", "the body ended"} <= set(done.said)
-    assert re.search(rf"WARNING Cancelling {flow}/[a-z-]+; press Ctrl-C again to stop at once\.$", "\n".join(done.said), re.M)
+    assert any(
+        re.search(rf"Cancelling {flow}/[a-z-]+; press Ctrl-C again to stop at once\.$", line) for line in done.said
+    )
     assert re.search(r" cancelled in .*: 3 runs \(3 cancelled\)$", done.said[-1])
 
 
@@ -516,7 +520,7 @@ def test_an_interrupt_before_the_flow_begins_ends_the_command(tmp_path: Path) ->
 
 LINE = r"\r[^\r\n]*runs/s\x1b\[K"
 
-ON_A_TERMINAL = '''
+ON_A_TERMINAL = """
 import asyncio
 import sys
 from pathlib import Path
@@ -537,7 +541,7 @@ async def fetch(x):
 
 @task
 async def wait_for_the_line():
-    """Ends when the reader of the terminal has seen enough, and says so on stdin."""
+    # Ends when the reader of the terminal has seen enough, and says so on stdin.
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     print("in between")
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
@@ -549,7 +553,7 @@ async def crawl():
     fetched = fetch.map(range(2000))
     await wait_for_the_line()
     return sum([state.is_completed() for state in [await each.wait_async() for each in fetched]])
-'''
+"""
 
 
 # A terminal sends its signals to the session that it controls.
@@ -564,7 +568,7 @@ sys.exit(main(["run", "crawl.py"]))
 class Terminal:
     """The flow on a terminal of its own."""
 
-    def __init__(self, folder: Path, columns: int = 140, **settings: str) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str], columns: int = 140) -> None:
         self.seen = ""
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
@@ -619,7 +623,7 @@ def terminal_folder(tmp_path: Path) -> Path:
 
 
 def test_on_a_terminal_a_line_of_counts_is_redrawn_and_cleared_at_the_end(terminal_folder: Path) -> None:
-    with Terminal(terminal_folder, NO_COLOR="1") as terminal:
+    with Terminal(terminal_folder, {"NO_COLOR": "1"}) as terminal:
         line = terminal.read_until(LINE)
         terminal.type("\n")
         terminal.read_until(r"\r\x1b\[Kin between\r\n")
@@ -633,12 +637,12 @@ def test_on_a_terminal_a_line_of_counts_is_redrawn_and_cleared_at_the_end(termin
         line,
     )
     assert len(line) - len("\r\x1b[K") == 139
-    assert re.search(r"\r\x1b\[K\d\d:\d\d:\d\d INFO    crawl/.* 2,001 runs \(2,000 completed, 1 failed\)", terminal.seen)
+    assert re.search(r"\r\x1b\[K\S+ INFO    crawl/.* 2,001 runs \(2,000 completed, 1 failed\)", terminal.seen)
     assert terminal.seen.endswith("\r\n1999\r\n")
 
 
 def test_colours_are_used_where_they_are_wanted(terminal_folder: Path) -> None:
-    with Terminal(terminal_folder) as terminal:
+    with Terminal(terminal_folder, {}) as terminal:
         line = terminal.read_until(LINE)
         terminal.type("\n\n")
         assert terminal.end() == 0
@@ -647,7 +651,7 @@ def test_colours_are_used_where_they_are_wanted(terminal_folder: Path) -> None:
 
 
 def test_a_narrow_terminal_gets_what_fits(terminal_folder: Path) -> None:
-    with Terminal(terminal_folder, columns=80, NO_COLOR="1") as terminal:
+    with Terminal(terminal_folder, {"NO_COLOR": "1"}, columns=80) as terminal:
         line = terminal.read_until(LINE)
         terminal.type("\n\n")
         assert terminal.end() == 0
@@ -658,7 +662,7 @@ def test_a_narrow_terminal_gets_what_fits(terminal_folder: Path) -> None:
 
 @pytest.mark.parametrize("settings", [{"TERM": "dumb"}, {"TERM": ""}])
 def test_nothing_is_redrawn_on_a_dumb_terminal(settings: dict[str, str], terminal_folder: Path) -> None:
-    with Terminal(terminal_folder, **settings) as terminal:
+    with Terminal(terminal_folder, settings) as terminal:
         terminal.type("\n\n")
         assert terminal.end() == 0
 
@@ -666,7 +670,7 @@ def test_nothing_is_redrawn_on_a_dumb_terminal(settings: dict[str, str], termina
 
 
 def test_ctrl_c_on_a_terminal_cancels_the_flow(terminal_folder: Path) -> None:
-    with Terminal(terminal_folder, NO_COLOR="1") as terminal:
+    with Terminal(terminal_folder, {"NO_COLOR": "1"}) as terminal:
         terminal.read_until(LINE)
         terminal.type("\x03")
         terminal.read_until("WARNING Cancelling crawl/")
@@ -699,7 +703,9 @@ def test_a_wrong_command_is_told_on_stderr(arguments: list[str], millrace: Millr
 
 
 def test_help_loads_nothing_that_only_a_run_needs(folder: Path) -> None:
-    program = "import sys; from millrace.runtime.cli import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
+    program = (
+        "import sys\nfrom millrace.runtime.cli import main\nmain(['--help'])\nprint(*sys.modules, file=sys.stderr)"
+    )
 
     loaded = set(python("-c", program, cwd=folder).err.split())
 
@@ -726,7 +732,5 @@ def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
 
 
 def test_the_command_can_be_called_from_python(capsys: pytest.CaptureFixture[str]) -> None:
-    from millrace.runtime.cli import main
-
     assert main(["version"]) == 0
     assert capsys.readouterr().out.startswith("millrace ")

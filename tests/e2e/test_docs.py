@@ -1,7 +1,7 @@
 """The documents are true: their code runs, prints what they say, and their links lead somewhere.
 
-A block of Python is a whole programme. A block of text right after it is what it prints. In a block for the console a line
-that begins with `$ millrace` is a command, and the lines after it are what that prints to stdout.
+A block of Python is a whole programme. A block of text right after it is what it prints. In a block for the console a
+line that begins with `$ millrace` is a command, and the lines after it are what that prints to stdout.
 """
 
 from __future__ import annotations

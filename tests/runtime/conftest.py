@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,13 @@ from tests.runtime.worlds import WORLDS, World
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """The event loops that the engine has to be right on."""
     return request.param
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_collections() -> None:
+    """Leave out of every later collection what was there before the first test: most of the time of a small test."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

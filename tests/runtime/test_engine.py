@@ -1,0 +1,699 @@
+"""The engine itself: which one a call belongs to, what it holds, how it is closed, and whom it tells."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from millrace import (
+    CancelledRun,
+    ConfigurationError,
+    Engine,
+    EngineClosed,
+    Event,
+    FlowRunContext,
+    ForeignFuture,
+    RunNotFound,
+    StateType,
+    flow,
+    task,
+)
+from millrace.runtime.engine import default_engine
+
+WAIT = 10.0
+
+
+@task
+async def echo(x: int) -> int:
+    await asyncio.sleep(0)
+    return x
+
+
+@task
+def sync_echo(x: int) -> int:
+    return x
+
+
+@flow
+async def echoes(n: int) -> list[int]:
+    return await echo.map(range(n))
+
+
+@flow
+def sync_echoes(n: int) -> list[int]:
+    return sync_echo.map(range(n)).result(WAIT)
+
+
+@task
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+@flow
+async def never_ends() -> None:
+    await forever()
+
+
+def own_threads() -> set[str]:
+    return {each.name for each in threading.enumerate() if each.name.startswith("millrace")}
+
+
+async def turns(n: int = 5) -> None:
+    for _ in range(n):
+        await asyncio.sleep(0)
+
+
+# Which engine.
+
+
+@pytest.mark.anyio
+async def test_the_engine_of_a_block_is_that_of_the_calls_in_it() -> None:
+    async with Engine() as outer:
+        assert Engine.current() is outer
+        async with Engine() as inner:
+            assert Engine.current() is inner
+        assert Engine.current() is outer
+    assert Engine.current() is default_engine()
+
+
+@pytest.mark.anyio
+async def test_a_call_inside_a_run_belongs_to_the_engine_of_that_run() -> None:
+    @flow
+    async def body() -> Engine:
+        async with Engine() as other:
+            assert Engine.current() is not other
+        return Engine.current()
+
+    async with Engine() as engine:
+        assert await body() is engine
+
+
+@pytest.mark.anyio
+async def test_a_block_may_be_left_in_another_context_than_it_was_entered_in() -> None:
+    engine = Engine()
+    await asyncio.create_task(engine.__aenter__(), context=contextvars.copy_context())
+    await asyncio.create_task(engine.__aexit__(None, None, None), context=contextvars.copy_context())
+    assert engine.closed
+
+
+def test_without_a_block_a_default_engine_is_made_once() -> None:
+    first = default_engine()
+    assert sync_echo(1) == 1
+    assert default_engine() is first
+    assert Engine.current() is first
+
+
+def test_a_default_engine_that_was_closed_is_replaced() -> None:
+    first = default_engine()
+    first.close()
+    assert sync_echo(1) == 1
+    assert default_engine() is not first
+
+
+@pytest.mark.anyio
+async def test_a_closed_engine_cannot_be_entered_again() -> None:
+    async with Engine() as engine:
+        pass
+    with pytest.raises(EngineClosed, match="enter it again"):
+        await engine.__aenter__()
+
+
+@pytest.mark.parametrize("threads", [0, -1, "many"])
+def test_an_option_that_is_out_of_range_is_named(threads: Any) -> None:
+    with pytest.raises(ConfigurationError, match="threads"):
+        Engine(threads=threads)
+
+
+# Nothing before something asks for it.
+
+
+@pytest.mark.anyio
+async def test_an_engine_starts_no_thread_before_something_asks_for_one() -> None:
+    before = own_threads()
+    async with Engine() as engine:
+        assert await echoes(100) == list(range(100))
+        assert sync_echo(1) == 1
+        assert engine.stats().threads.threads == 0
+        assert own_threads() == before
+        assert await sync_echo.submit(1) == 1
+        assert own_threads() != before
+    assert own_threads() == before
+
+
+def test_a_sync_flow_of_sync_calls_starts_no_thread() -> None:
+    @flow
+    def body() -> int:
+        return sync_echo(1)
+
+    before = own_threads()
+    assert body() == 1
+    assert own_threads() == before
+
+
+def test_importing_the_package_starts_nothing() -> None:
+    code = (
+        "import threading, sys, millrace\n"
+        "from millrace.runtime import engine\n"
+        "assert not engine._default\n"
+        "assert threading.active_count() == 1\n"
+        "assert 'uvloop' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30, env=os.environ | {"PYTHONPATH": "src"})
+
+
+# Several at once.
+
+
+def test_two_engines_on_two_loops_in_two_threads_do_not_meet() -> None:
+    meet = threading.Barrier(2, timeout=WAIT)
+    seen: dict[int, list[Any]] = {}
+
+    @task
+    async def step(x: int) -> tuple[int, int]:
+        await asyncio.sleep(0)
+        return x, threading.get_ident()
+
+    @flow
+    async def body(me: int) -> list[Any]:
+        results = []
+        for x in range(50):
+            results.append(await step.submit(x))
+            results.append((await sync_echo.submit(x), threading.get_ident()))
+        return results
+
+    async def main(me: int) -> None:
+        async with Engine(threads=1) as engine:
+            meet.wait()
+            seen[me] = [engine, await body(me)]
+
+    threads = [threading.Thread(target=lambda me=me: asyncio.run(main(me))) for me in range(2)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(WAIT)
+    assert seen[0][0] is not seen[1][0]
+    expected = [x for x in range(50) for _ in range(2)]
+    for me in range(2):
+        values, places = zip(*seen[me][1], strict=True)
+        assert list(values) == expected
+        assert set(places) == {threads[me].ident}
+
+
+def test_one_engine_serves_several_loops_one_after_another_and_at_once() -> None:
+    engine = default_engine()
+    assert [asyncio.run(echoes(3)) for _ in range(3)] == [[0, 1, 2]] * 3
+    meet = threading.Barrier(3, timeout=WAIT)
+    found: list[list[int]] = []
+
+    def main() -> None:
+        meet.wait()
+        found.append(asyncio.run(echoes(20)))
+
+    threads = [threading.Thread(target=main) for _ in range(3)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(WAIT)
+    assert found == [list(range(20))] * 3
+    assert default_engine() is engine
+
+
+@pytest.mark.anyio
+async def test_a_future_of_another_engine_is_refused_by_name() -> None:
+    async with Engine():
+        theirs = echo.submit(1)
+        async with Engine():
+            with pytest.raises(ForeignFuture):
+                echo.submit(theirs)
+            assert await theirs == 1
+
+
+# Flows in the background.
+
+
+@pytest.mark.anyio
+async def test_a_flow_that_is_started_runs_on_the_running_loop() -> None:
+    @flow
+    async def body() -> int:
+        return id(asyncio.get_running_loop())
+
+    async with Engine() as engine:
+        future = engine.start(body)
+        assert not future.done()
+        assert await future == id(asyncio.get_running_loop())
+        assert future.flow_run_id == future.source.uuid
+
+
+@pytest.mark.anyio
+async def test_a_sync_flow_that_is_started_runs_in_a_thread() -> None:
+    @flow
+    def body(x: int) -> tuple[int, int]:
+        return threading.get_ident(), sync_echo.submit(x).result(WAIT)
+
+    async with Engine() as engine:
+        thread, value = await engine.start(body, x=2)
+    assert thread != threading.get_ident()
+    assert value == 2
+
+
+def test_a_flow_may_be_started_from_sync_code() -> None:
+    engine = default_engine()
+    assert engine.start(echoes, 3).result(WAIT) == [0, 1, 2]
+    assert engine.start(sync_echoes, 3).result(WAIT) == [0, 1, 2]
+
+
+@pytest.mark.anyio
+async def test_what_a_flow_in_the_background_raises_is_in_its_future_only() -> None:
+    class Odd(BaseException):
+        pass
+
+    @flow
+    async def wrong(kind: type[BaseException]) -> None:
+        await asyncio.sleep(0)
+        raise kind
+
+    @flow
+    def sync_wrong(kind: type[BaseException]) -> None:
+        raise kind
+
+    async with Engine() as engine:
+        for kind in (ValueError, SystemExit, Odd, GeneratorExit):
+            for body in (wrong, sync_wrong):
+                future = engine.start(body, kind)
+                state = await future.wait_async(WAIT)
+                assert state.is_failed() == (kind is ValueError)
+                assert state.is_crashed() == (kind is not ValueError)
+                assert isinstance(state.data, kind)
+
+
+@pytest.mark.anyio
+async def test_a_flow_in_the_background_whose_task_is_cancelled_before_its_first_step_is_crashed() -> None:
+    async with Engine() as engine:
+        others = asyncio.all_tasks()
+        future = engine.start(echoes, 3)
+        for each in asyncio.all_tasks() - others:
+            each.cancel()
+        assert (await future.wait_async(WAIT)).is_crashed()
+
+
+def test_a_flow_that_is_left_behind_by_its_loop_is_crashed() -> None:
+    async def main() -> Any:
+        return default_engine().start(echoes, 3)
+
+    assert asyncio.run(main()).state.is_crashed()
+
+
+@pytest.mark.anyio
+async def test_a_wrong_call_is_told_where_it_is_made() -> None:
+    async with Engine() as engine:
+        with pytest.raises(TypeError, match="echoes"):
+            engine.start(echoes, 1, 2, 3)
+        assert engine.stats().flow_runs == 0
+
+
+@pytest.mark.anyio
+async def test_cancelling_gives_the_state_that_the_flow_ended_in() -> None:
+    async with Engine() as engine:
+        future = engine.start(never_ends)
+        await turns()
+        state = await engine.cancel(future.flow_run_id)
+        assert state.is_cancelled()
+        with pytest.raises(CancelledRun):
+            await future
+
+
+@pytest.mark.anyio
+async def test_a_flow_run_that_is_not_running_is_not_found() -> None:
+    async with Engine() as engine:
+        with pytest.raises(RunNotFound):
+            await engine.cancel(uuid4())
+        future = engine.start(echoes, 1)
+        assert engine.find_flow_run(future.flow_run_id) is future.source
+        await future
+        with pytest.raises(RunNotFound):
+            engine.find_flow_run(future.flow_run_id)
+
+
+# Closing.
+
+
+@pytest.mark.anyio
+async def test_closing_waits_for_what_runs() -> None:
+    gate = asyncio.Event()
+
+    @task
+    async def waits() -> str:
+        await gate.wait()
+        return "done"
+
+    @flow
+    async def body() -> str:
+        return await waits.submit()
+
+    async with Engine() as engine:
+        of_flow = engine.start(body)
+        of_task = waits.submit()
+        in_thread = sync_echo.submit(1)
+        asyncio.get_running_loop().call_later(0, gate.set)
+    assert of_flow.done()
+    assert of_task.done()
+    assert await of_flow == await of_task == "done"
+    assert await in_thread == 1
+
+
+@pytest.mark.anyio
+async def test_an_exception_that_leaves_the_block_cancels_what_runs() -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with Engine() as engine:
+            of_flow = engine.start(never_ends)
+            of_task = forever.submit()
+            await turns()
+            raise ZeroDivisionError
+    assert of_flow.state.is_cancelled()
+    assert of_task.state.is_cancelled()
+
+
+@pytest.mark.anyio
+async def test_a_cancellation_of_closing_cancels_what_runs_and_goes_on_up() -> None:
+    futures: list[Any] = []
+
+    async def main() -> None:
+        async with Engine() as engine:
+            futures.append(engine.start(never_ends))
+            futures.append(forever.submit())
+            await turns()
+
+    closing = asyncio.create_task(main())
+    await turns(10)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(closing, WAIT)
+    assert all(each.state.is_cancelled() for each in futures)
+
+
+@pytest.mark.anyio
+async def test_nothing_new_begins_in_an_engine_that_is_closing_but_what_runs_may_finish_its_work() -> None:
+    gate = asyncio.Event()
+
+    @flow
+    async def inner() -> int:
+        return await echo.submit(2)
+
+    @flow
+    async def body() -> int:
+        await gate.wait()
+        return await echo.submit(1) + await inner()
+
+    async with Engine() as engine:
+        running = engine.start(body)
+        await turns()
+        closing = asyncio.create_task(engine.aclose())
+        await turns()
+        for start in (lambda: echo.submit(1), lambda: echo.map([1]), lambda: sync_echo(1), lambda: engine.start(body)):
+            with pytest.raises(EngineClosed, match="closing|closed"):
+                start()
+        with pytest.raises(EngineClosed):
+            await echo(1)
+        with pytest.raises(EngineClosed):
+            await echoes(1)
+        gate.set()
+        await closing
+        assert await running == 3
+
+
+def test_closing_from_sync_code_waits_for_what_runs() -> None:
+    engine = default_engine()
+    gate = threading.Event()
+
+    @task
+    def waits() -> int:
+        assert gate.wait(WAIT)
+        return 1
+
+    @flow
+    def body() -> int:
+        return waits.submit().result(WAIT)
+
+    of_flow, of_task = engine.start(body), waits.submit()
+    threading.Timer(0, gate.set).start()
+    engine.close()
+    assert of_flow.result() == of_task.result() == 1
+
+
+def test_closing_from_sync_code_may_cancel_what_runs() -> None:
+    engine = default_engine()
+    of_flow, of_task = engine.start(never_ends), forever.submit()
+    engine.close(cancel=True)
+    assert of_flow.state.is_cancelled()
+    assert of_task.state.is_cancelled()
+
+
+def test_runs_whose_loop_is_gone_do_not_keep_an_engine_from_closing() -> None:
+    async def main() -> Any:
+        return echo.submit(1), echo.map([1, 2])[0]
+
+    left = asyncio.run(main())
+    default_engine().close()
+    assert left[0].state.is_crashed()
+    assert left[1].state.is_final()
+
+
+@pytest.mark.anyio
+async def test_closing_ends_the_engines_threads() -> None:
+    before = own_threads()
+
+    @flow
+    def body() -> int:
+        return echo.submit(1).result(WAIT)
+
+    async with Engine() as engine:
+        assert await engine.start(body) == 1
+        assert await sync_echo.submit(1) == 1
+        assert "millrace-loop-1" in own_threads()
+    assert own_threads() == before
+
+
+@pytest.mark.anyio
+async def test_closing_does_not_wait_for_ever_for_a_body_that_will_not_be_cancelled() -> None:
+    give_up = asyncio.Event()
+
+    @flow
+    async def stubborn() -> None:
+        while not give_up.is_set():
+            try:
+                await give_up.wait()
+            except asyncio.CancelledError:
+                continue
+
+    engine = Engine(grace_seconds=0.01)
+    future = engine.start(stubborn)
+    await turns()
+    async with asyncio.timeout(WAIT):
+        await engine.aclose(cancel=True)
+    assert future.state.is_crashed()
+    assert "did not stop within 0.01 seconds" in (future.state.message or "")
+    give_up.set()
+    await turns()
+
+
+# Fork.
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+def test_a_fork_makes_a_default_engine_of_its_own() -> None:
+    code = """
+import os, sys
+from millrace import flow, task
+from millrace.runtime.engine import default_engine
+
+@task
+async def echo(x): return x
+@task
+def sync_echo(x): return x
+@flow
+def body(): return echo.submit(1).result(5) + sync_echo.submit(2).result(5)
+
+mine = default_engine()
+assert body() == 3
+pid = os.fork()
+if pid == 0:
+    assert default_engine() is not mine
+    assert body() == 3
+    os._exit(7)
+_, status = os.waitpid(pid, 0)
+assert os.waitstatus_to_exitcode(status) == 7
+assert default_engine() is mine
+assert body() == 3
+mine.close()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30, env=os.environ | {"PYTHONPATH": "src"})
+
+
+# Who is told.
+
+
+@pytest.mark.anyio
+async def test_subscribers_are_told_every_transition_of_every_run_chained_and_in_order() -> None:
+    events: list[Event] = []
+
+    @task(retries=1)
+    async def flaky(x: int) -> int:
+        if x not in tried:
+            tried.add(x)
+            raise ValueError(x)
+        return x
+
+    tried: set[int] = set()
+
+    @flow
+    async def body() -> int:
+        return sum(await flaky.map(range(20))) + await sync_echo.submit(1) + sync_echo(2)
+
+    async with Engine() as engine:
+        engine.subscribe(events.append)
+        assert await body() == sum(range(20)) + 3
+    by_run: dict[UUID | None, list[Event]] = defaultdict(list)
+    for event in events:
+        by_run[event.task_run_id or event.flow_run_id].append(event)
+    assert len(by_run) == 23
+    for chain in by_run.values():
+        assert [each.sequence for each in chain] == list(range(len(chain)))
+        assert [each.follows for each in chain] == [None, *[each.id for each in chain[:-1]]]
+        assert chain[0].state.is_pending()
+        assert chain[-1].state.is_final()
+        assert [each.state.is_final() for each in chain[:-1]] == [False] * (len(chain) - 1)
+        times = [each.state.timestamp for each in chain]
+        assert times == sorted(times)
+    names = sorted(tuple(each.state.name for each in chain) for chain in by_run.values())
+    retried = ("Pending", "Running", "Retrying", "Completed")
+    assert names == sorted([("Pending", "Running", "Completed")] * 3 + [retried] * 20)
+    assert events[-1].task_run_id is None  # the flow ends after all that it started
+
+
+@pytest.mark.anyio
+async def test_without_a_subscriber_no_event_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    from millrace.actors import run as run_module  # noqa: PLC0415  # only to count what it makes
+
+    made = 0
+
+    class Counted(Event):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            nonlocal made
+            made += 1
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(run_module, "Event", Counted)
+    async with Engine() as engine:
+        await echoes(3)
+        assert made == 0
+        stop = engine.subscribe(lambda _event: None)
+        await echoes(3)
+        assert made == 12
+        stop()
+        await echoes(3)
+        assert made == 12
+
+
+@pytest.mark.anyio
+async def test_several_subscribers_are_told_the_same_until_they_leave() -> None:
+    first: list[Event] = []
+    second: list[Event] = []
+    async with Engine() as engine:
+        leave = engine.subscribe(first.append)
+        engine.subscribe(second.append)
+        await echo(1)
+        leave()
+        leave()
+        await echo(1)
+    assert first == second[: len(first)]
+    assert len(second) == 2 * len(first) > 0
+
+
+# What it holds.
+
+
+@pytest.mark.anyio
+async def test_stats_count_what_has_not_ended() -> None:
+    gate = asyncio.Event()
+    hold = threading.Event()
+
+    @task
+    async def waits() -> None:
+        await gate.wait()
+
+    @task
+    def blocks() -> None:
+        assert hold.wait(WAIT)
+
+    @flow
+    async def inner() -> None:
+        waits.submit()
+
+    @flow
+    async def body() -> None:
+        for _ in range(3):
+            waits.submit()
+        blocks.submit()
+        await inner()
+
+    async with Engine(threads=2) as engine:
+        future = engine.start(body)
+        outside = waits.submit()
+        await turns(10)
+        while engine.stats().threads.busy < 1:
+            await asyncio.sleep(0)
+        stats = engine.stats()
+        assert stats.flow_runs == 2 == len(engine.flow_runs())
+        assert stats.task_runs == 3 + 1 + 1 + 1
+        assert (stats.threads.threads, stats.threads.busy, stats.threads.limit) == (1, 1, 2)
+        assert (stats.threads.lent, stats.threads.abandoned) == (0, 0)
+        hold.set()
+        gate.set()
+        await future
+        await outside
+        while engine.stats().threads.busy:
+            await asyncio.sleep(0)
+        assert (engine.stats().flow_runs, engine.stats().task_runs) == (0, 0)
+
+
+@pytest.mark.anyio
+async def test_stats_count_a_flow_inside_a_task_outside_of_any_flow_once() -> None:
+    @task
+    async def outer() -> tuple[int, int]:
+        @flow
+        async def inner() -> tuple[int, int]:
+            stats = Engine.current().stats()
+            return stats.flow_runs, stats.task_runs
+
+        return await inner()
+
+    assert await outer() == (1, 1)
+
+
+@pytest.mark.anyio
+async def test_counts_of_a_flow_run_add_up() -> None:
+    @flow
+    async def body() -> dict[str, int]:
+        context = FlowRunContext.get()
+        assert context is not None
+        futures = [forever.submit() for _ in range(2)]
+        await echo.submit(1)
+        futures[0].cancel()
+        await futures[0].wait_async()
+        counts = context.flow_run.counts()
+        futures[1].cancel()
+        return counts
+
+    counts = await body()
+    assert counts[StateType.COMPLETED.lower()] == 1
+    assert counts[StateType.CANCELLED.lower()] == 1
+    assert counts[StateType.RUNNING.lower()] == 1
