@@ -329,6 +329,7 @@ async def see_through_async(run: FlowRun, args: tuple[Any, ...], kwargs: dict[st
     run.loop_lane = run.engine.lane_here()
     value: Any = None
     error: BaseException | None = None
+    end = _AsItIs()
     body = run.handle = Interruptible()  # before admission: a cancellation that comes right after it finds the handle
     begun = False
     try:
@@ -339,13 +340,13 @@ async def see_through_async(run: FlowRun, args: tuple[Any, ...], kwargs: dict[st
                 await wait_until_done(upstream, run.loop_lane)
             args, kwargs = _resolved(inputs, args, kwargs)
         if begun:
-            value = await _call_async(copy_context(), run, args, kwargs)
+            value = await _call_async(copy_context(), run, args, kwargs, end)
     except BaseException as raised:  # noqa: BLE001  # whatever a body raises is its run's outcome
         error = raised
     run.handle = None
     wanted_elsewhere = body.close()
     try:
-        if isinstance(error, Closed):
+        if end.closed and error is not None:
             raise error
         left = await _leave_async(run, error)
         if left is error is None and begun:
@@ -405,23 +406,29 @@ def _call(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 class _AsItIs:
     """A flow's body ends as it ends: what is to be made of that is decided when its children have ended too."""
 
+    __slots__ = ("closed",)
+
+    def __init__(self) -> None:
+        self.closed = False  # the coroutine was closed around it
+
     def returned(self, value: Any) -> Any:
         return value
 
     def raised(self, error: BaseException) -> Any:
+        self.closed = isinstance(error, Closed)
         raise error
 
 
 @types.coroutine
 def _call_async(
-    context: Context, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any]
+    context: Context, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], end: _AsItIs
 ) -> Generator[Any, Any, Any]:
     coroutine: Coroutine[Any, Any, Any] = context.run(_call, run, args, kwargs)
     try:
         waits_for = context.run(coroutine.send, None)
     except StopIteration as stop:
         return stop.value
-    return (yield from drive(context, coroutine, waits_for, _AsItIs()))
+    return (yield from drive(context, coroutine, waits_for, end))
 
 
 def _inputs(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> Inputs | None:

@@ -184,6 +184,27 @@ async def hold_on():
 @flow
 async def stubborn():
     await hold_on()
+
+
+@flow
+def stubborn_too():
+    say("ready")
+    while True:
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            say("not now")
+
+
+@task
+def block():
+    say("ready")
+    threading.Event().wait()
+
+
+@flow
+def blocked_in_a_thread():
+    block.submit().result()
 """
 
 
@@ -496,8 +517,16 @@ def test_an_interrupt_ends_a_sync_flow_that_waits_for_its_children(folder: Path)
     assert {"child 0 cancelled", "child 1 cancelled", "child 2 cancelled"} <= set(done.said)
 
 
-def test_a_second_interrupt_ends_the_process_at_once(folder: Path) -> None:
-    done = interrupt(folder, "stubborn", again_after="not now")
+def test_an_interrupt_does_not_wait_for_a_thread_that_cannot_be_stopped(folder: Path) -> None:
+    done = interrupt(folder, "blocked_in_a_thread")
+
+    assert done.code == 130
+    assert re.search(r" cancelled in .*: 1 run \(1 c\w+\)$", done.said[-1])
+
+
+@pytest.mark.parametrize("flow", ["stubborn", "stubborn_too"])
+def test_a_second_interrupt_ends_the_process_at_once(flow: str, folder: Path) -> None:
+    done = interrupt(folder, flow, again_after="not now")
 
     assert done.code == 130
     assert done.said[-1] == "not now"
