@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import attrs
 
-
-@attrs.frozen(eq=False)
 class Instruction:
     """An instruction without arguments; compared by identity.
 
@@ -18,7 +15,10 @@ class Instruction:
         name: What is to be done, for reading.
     """
 
-    name: str
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 EXECUTE: Final = Instruction("execute")
@@ -40,7 +40,6 @@ IDLE: Final = Instruction("idle")
 """The last child has ended: wake whoever waits for that."""
 
 
-@attrs.frozen(eq=False)
 class WakeAt:
     """Put the run in line for admission at a time.
 
@@ -48,10 +47,12 @@ class WakeAt:
         at: Nanoseconds since the epoch.
     """
 
-    at: int
+    __slots__ = ("at",)
+
+    def __init__(self, at: int) -> None:
+        self.at = at
 
 
-@attrs.frozen(eq=False)
 class Notify:
     """Tell one watcher that came after the end.
 
@@ -59,7 +60,10 @@ class Notify:
         watcher: What the `Watch` message carried.
     """
 
-    watcher: Any
+    __slots__ = ("watcher",)
+
+    def __init__(self, watcher: Any) -> None:
+        self.watcher = watcher
 
 
 Order = Instruction | WakeAt | Notify

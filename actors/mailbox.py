@@ -22,8 +22,6 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Any, ClassVar, Final
 
-import attrs
-
 from millrace.actors.errors import MailboxFull
 
 BOUND: Final = 1024
@@ -68,7 +66,6 @@ class _Queue:
 # where a chain of super().__init__() calls would cost more than everything else about making a run.
 
 
-@attrs.define(eq=False, weakref_slot=False)
 class Mailbox(ABC):
     """An actor's mailbox; actors derive from it.
 
@@ -79,10 +76,13 @@ class Mailbox(ABC):
     handlers: ClassVar[Mapping[type, Callable[[Any, Any], Any]]]
     """By class of the message: handles it in the actor's turn, and returns the instruction that follows, or None."""
 
-    _turn: Lock = attrs.field(init=False, factory=Lock)
-    _queue: _Queue | None = attrs.field(init=False, default=None)  # made by the first contention, kept from then on
-    handled: int = attrs.field(init=False, default=0)  # changed by the holder of the turn only
-    dead_letters: int = attrs.field(init=False, default=0)
+    __slots__ = ("_queue", "_turn", "dead_letters", "handled")
+
+    def __init__(self) -> None:
+        self._turn = Lock()
+        self._queue: _Queue | None = None  # made by the first contention, kept from then on
+        self.handled = 0  # changed by the holder of the turn only
+        self.dead_letters = 0
 
     @abstractmethod
     def perform(self, instruction: Any) -> None:

@@ -8,16 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attrs
-
 from millrace.actors.mailbox import Message
 from millrace.actors.states import State
 from millrace.actors.verdicts import Verdict
 
-# `define`, not `frozen`: two messages are made for every task run, and freezing triples what making one costs.
+# Plain classes: three messages are told for every task run, and a class that attrs makes costs the import a third of a
+# millisecond.
 
 
-@attrs.define(eq=False)
 class Admit(Message):
     """Propose RUNNING for an attempt that is about to start.
 
@@ -25,10 +23,12 @@ class Admit(Message):
         at: Nanoseconds since the epoch, as everywhere here.
     """
 
-    at: int
+    __slots__ = ("at",)
+
+    def __init__(self, at: int) -> None:
+        self.at = at
 
 
-@attrs.define(eq=False)
 class Returned(Message):
     """The body returned.
 
@@ -36,11 +36,13 @@ class Returned(Message):
         value: What it returned.
     """
 
-    value: Any
-    at: int
+    __slots__ = ("at", "value")
+
+    def __init__(self, value: Any, at: int) -> None:
+        self.value = value
+        self.at = at
 
 
-@attrs.define(eq=False)
 class Raised(Message):
     """The body raised, or was interrupted.
 
@@ -49,12 +51,14 @@ class Raised(Message):
         cancelled: That is the cancellation of an event loop.
     """
 
-    error: BaseException
-    at: int
-    cancelled: bool = False
+    __slots__ = ("at", "cancelled", "error")
+
+    def __init__(self, error: BaseException, at: int, cancelled: bool = False) -> None:
+        self.error = error
+        self.at = at
+        self.cancelled = cancelled
 
 
-@attrs.define(eq=False)
 class Stopped(Message):
     """The run is ended from outside of its body: it cannot start, or it is given up.
 
@@ -63,12 +67,14 @@ class Stopped(Message):
         interrupted: Where a cancellation was asked for, the run is CANCELLED.
     """
 
-    state: State[Any]
-    at: int
-    interrupted: bool = False
+    __slots__ = ("at", "interrupted", "state")
+
+    def __init__(self, state: State[Any], at: int, interrupted: bool = False) -> None:
+        self.state = state
+        self.at = at
+        self.interrupted = interrupted
 
 
-@attrs.define(eq=False)
 class Propose(Message):
     """Propose any state from outside.
 
@@ -77,13 +83,15 @@ class Propose(Message):
         reply: Gets the verdict, in the actor's turn.
     """
 
-    state: State[Any]
-    at: int
-    force: bool = False
-    reply: Callable[[Verdict], None] | None = None
+    __slots__ = ("at", "force", "reply", "state")
+
+    def __init__(self, state: State[Any], at: int, force: bool = False, reply: Callable[[Verdict], None] | None = None) -> None:
+        self.state = state
+        self.at = at
+        self.force = force
+        self.reply = reply
 
 
-@attrs.define(eq=False)
 class Cancel(Message):
     """End the run: at once where it does not run yet, else as soon as its body has stopped.
 
@@ -91,13 +99,15 @@ class Cancel(Message):
         reason: Goes into the state's message.
     """
 
-    reason: str
-    at: int
+    __slots__ = ("at", "reason")
+
+    def __init__(self, reason: str, at: int) -> None:
+        self.reason = reason
+        self.at = at
 
     control = True
 
 
-@attrs.define(eq=False)
 class Interrupt(Message):
     """The flow's body was interrupted from outside: cancel the children, so that the run can end.
 
@@ -105,13 +115,15 @@ class Interrupt(Message):
         reason: Why; the children's states say it.
     """
 
-    reason: str
-    at: int
+    __slots__ = ("at", "reason")
+
+    def __init__(self, reason: str, at: int) -> None:
+        self.reason = reason
+        self.at = at
 
     control = True
 
 
-@attrs.define(eq=False)
 class UpstreamEnded(Message):
     """One of the runs that this one waits for has ended.
 
@@ -121,13 +133,15 @@ class UpstreamEnded(Message):
         state: The state it ended in.
     """
 
-    good: bool
-    name: str
-    state: State[Any]
-    at: int
+    __slots__ = ("at", "good", "name", "state")
+
+    def __init__(self, good: bool, name: str, state: State[Any], at: int) -> None:
+        self.good = good
+        self.name = name
+        self.state = state
+        self.at = at
 
 
-@attrs.define(eq=False)
 class Watch(Message):
     """Ask to be told of the end; told at once when it is past.
 
@@ -135,10 +149,12 @@ class Watch(Message):
         watcher: An object of the upper floor; opaque here.
     """
 
-    watcher: Any
+    __slots__ = ("watcher",)
+
+    def __init__(self, watcher: Any) -> None:
+        self.watcher = watcher
 
 
-@attrs.define(eq=False)
 class Unwatch(Message):
     """Take a watcher back.
 
@@ -146,10 +162,12 @@ class Unwatch(Message):
         watcher: What `Watch` carried.
     """
 
-    watcher: Any
+    __slots__ = ("watcher",)
+
+    def __init__(self, watcher: Any) -> None:
+        self.watcher = watcher
 
 
-@attrs.define(eq=False)
 class Spawned(Message):
     """Children were started: one, or a whole map at once.
 
@@ -158,11 +176,13 @@ class Spawned(Message):
         children: Those that exist already, by id; a map makes its children as they come up.
     """
 
-    count: int
-    children: tuple[Any, ...] = ()
+    __slots__ = ("children", "count")
+
+    def __init__(self, count: int, children: tuple[Any, ...] = ()) -> None:
+        self.count = count
+        self.children = children
 
 
-@attrs.define(eq=False)
 class Born(Message):
     """Children that were counted before have been made.
 
@@ -170,10 +190,12 @@ class Born(Message):
         children: The runs.
     """
 
-    children: tuple[Any, ...]
+    __slots__ = ("children",)
+
+    def __init__(self, children: tuple[Any, ...]) -> None:
+        self.children = children
 
 
-@attrs.define(eq=False)
 class ChildEnded(Message):
     """A child has its final state.
 
@@ -181,10 +203,12 @@ class ChildEnded(Message):
         child: The run.
     """
 
-    child: Any
+    __slots__ = ("child",)
+
+    def __init__(self, child: Any) -> None:
+        self.child = child
 
 
-@attrs.define(eq=False)
 class ChildrenDropped(Message):
     """Children that were counted but never made will not be: their map was cancelled.
 
@@ -192,10 +216,12 @@ class ChildrenDropped(Message):
         count: How many.
     """
 
-    count: int
+    __slots__ = ("count",)
+
+    def __init__(self, count: int) -> None:
+        self.count = count
 
 
-@attrs.define(eq=False)
 class ChildSeen(Message):
     """Somebody took a failed child's result, exception or state.
 
@@ -203,4 +229,7 @@ class ChildSeen(Message):
         child: The run.
     """
 
-    child: Any
+    __slots__ = ("child",)
+
+    def __init__(self, child: Any) -> None:
+        self.child = child

@@ -13,8 +13,6 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any, ClassVar
 
-import attrs
-
 from millrace.actors.events import Event, Journal
 from millrace.actors.instructions import Notify, Order
 from millrace.actors.mailbox import Mailbox
@@ -31,27 +29,30 @@ NOT_READY = "NotReady"
 """Name of the PENDING state that is final for its run: something it depends on did not complete."""
 
 
-@attrs.define(eq=False, weakref_slot=False)
 class RunActor(Mailbox):
     """A run: of a task or of a flow. See the module's docstring."""
 
     plain_rules: ClassVar[Picked]  # the rules by pair, for proposals without details
     detailed_rules: ClassVar[Picked]  # the same for proposals with details
 
-    id: int  # 128 bits; a UUID when somebody looks
-    created: int  # ns since the epoch; the time of event 0
-    journal: Journal  # where this run's events go
-    type: StateType = attrs.field(init=False, default=_PENDING)  # always the type of `state`
-    _state: State[Any] | None = attrs.field(init=False, default=None)  # None: plain, made when looked at
-    _data: Any = attrs.field(init=False, default=None)  # what a plain COMPLETED holds
-    _past: list[State[Any]] | None = attrs.field(init=False, default=None)  # states left, without the plain first ones
-    sequence: int = attrs.field(init=False, default=0)  # of the present state; the next one has the next number
-    started: int = attrs.field(init=False, default=0)  # ns of the first RUNNING; 0 before
-    ended: int = attrs.field(init=False, default=0)  # ns of the end; 0 before. Set once: what was told stays true
-    run_count: int = attrs.field(init=False, default=0)  # attempts admitted
-    watchers: list[Any] | None = attrs.field(init=False, default=None)  # who is to be told of the end; None after it
-    cancellation: Cancel | None = attrs.field(init=False, default=None)  # that was asked for while the body ran
-    looked_at: bool = attrs.field(init=False, default=False)  # somebody took result, exception or final state
+    __slots__ = ("_data", "_past", "_state", "cancellation", "created", "ended", "id", "journal", "looked_at", "run_count", "sequence", "started", "type", "watchers")
+
+    def __init__(self, run_id: int, created: int, journal: Journal) -> None:
+        super().__init__()
+        self.id = run_id  # 128 bits; a UUID when somebody looks
+        self.created = created  # ns since the epoch; the time of event 0
+        self.journal = journal  # where this run's events go
+        self.type: StateType = _PENDING  # always the type of `state`
+        self._state: State[Any] | None = None  # None: plain, made when looked at
+        self._data: Any = None  # what a plain COMPLETED holds
+        self._past: list[State[Any]] | None = None  # states left, without the plain first ones
+        self.sequence = 0  # of the present state; the next one has the next number
+        self.started = 0  # ns of the first RUNNING; 0 before
+        self.ended = 0  # ns of the end; 0 before. Set once: what was told stays true
+        self.run_count = 0  # attempts admitted
+        self.watchers: list[Any] | None = None  # who is to be told of the end; None after it
+        self.cancellation: Cancel | None = None  # that was asked for while the body ran
+        self.looked_at = False  # somebody took result, exception or final state
 
     # What a run of each kind adds.
 

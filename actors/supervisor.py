@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar, Generic, TypeVar
 
-import attrs
-
+from millrace.actors.events import Journal
 from millrace.actors.instructions import EXECUTE, IDLE, SETTLE, STOP_CHILDREN, Order
 from millrace.actors.messages import (
     Admit,
@@ -45,21 +44,24 @@ _LONGEST_LINE = 200  # of what a final state's message quotes
 C = TypeVar("C", bound=RunActor)
 
 
-@attrs.define(eq=False, weakref_slot=False)
 class Supervisor(RunActor, Generic[C]):
     """A flow run and all that it started. See the module's docstring."""
 
     plain_rules: ClassVar = pick(FLOW_RULES, detailed=False)
     detailed_rules: ClassVar = pick(FLOW_RULES, detailed=True)
 
-    _name: str
-    admits: bool = attrs.field(init=False, default=False)  # whether children may start: RUNNING and not being stopped
-    stopping: str = attrs.field(init=False, default="")  # why the children are being stopped; empty while they are not
-    spawned: int = attrs.field(init=False, default=0)  # children ever started
-    live: int = attrs.field(init=False, default=0)  # children started and not ended, made or not; 0 after the end
-    children: dict[int, C] = attrs.field(init=False, factory=dict[int, C])  # by id: made and not ended; len <= live
-    tally: dict[StateType, int] = attrs.field(init=False, factory=dict[StateType, int])  # ended, by type of last state
-    unseen: dict[int, C] = attrs.field(init=False, factory=dict[int, C])  # by id: failed, not looked at; as they ended
+    __slots__ = ("_name", "admits", "children", "live", "spawned", "stopping", "tally", "unseen")
+
+    def __init__(self, run_id: int, created: int, journal: Journal, name: str) -> None:
+        super().__init__(run_id, created, journal)
+        self._name = name
+        self.admits = False  # whether children may start: RUNNING and not being stopped
+        self.stopping = ""  # why the children are being stopped; empty while they are not
+        self.spawned = 0  # children ever started
+        self.live = 0  # children started and not ended, made or not; 0 after the end
+        self.children: dict[int, C] = {}  # by id: made and not ended; len <= live
+        self.tally: dict[StateType, int] = {}  # ended, by type of last state
+        self.unseen: dict[int, C] = {}  # by id: failed, not looked at; as they ended
 
     @property
     def name(self) -> str:

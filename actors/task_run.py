@@ -14,8 +14,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
-import attrs
-
+from millrace.actors.events import Journal
 from millrace.actors.instructions import (
     EXECUTE,
     READY,
@@ -76,17 +75,22 @@ class TaskNode:
 N = TypeVar("N", bound=TaskNode)
 
 
-@attrs.define(eq=False, weakref_slot=False)
 class TaskRunActor(RunActor, Generic[N]):
     """One run of a task. See the module's docstring."""
 
     plain_rules: ClassVar = pick(TASK_RULES, detailed=False)
     detailed_rules: ClassVar = pick(TASK_RULES, detailed=True)
 
-    node: N
-    key: int  # position among the runs of its task in its flow run; what Prefect calls the dynamic key
-    parent: int | None  # id of the task run that started it
-    unready: int  # upstream runs that have not ended yet
+    __slots__ = ("key", "node", "parent", "unready")
+
+    def __init__(
+        self, run_id: int, created: int, journal: Journal, node: N, key: int, parent: int | None, unready: int = 0
+    ) -> None:
+        super().__init__(run_id, created, journal)
+        self.node = node
+        self.key = key  # position among the runs of its task in its flow run; what Prefect calls the dynamic key
+        self.parent = parent  # id of the task run that started it
+        self.unready = unready  # upstream runs that have not ended yet
 
     @property
     def name(self) -> str:

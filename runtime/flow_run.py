@@ -15,8 +15,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
-import attrs
-
 from millrace.actors.errors import EngineClosed
 from millrace.actors.instructions import IDLE, SETTLE, STOP_ATTEMPT, STOP_CHILDREN, Notify, Order
 from millrace.actors.messages import Cancel, ChildEnded, ChildSeen, Interrupt, Spawned, Stopped
@@ -48,7 +46,6 @@ _CLOSED = "Its event loop was closed."
 _FAILURES = (StateType.FAILED, StateType.CRASHED)
 
 
-@attrs.define(eq=False, init=False, weakref_slot=False)
 class FlowRun(Supervisor["TaskRun | FlowRun"]):
     """A run of a flow, and the scope of all that it starts.
 
@@ -57,49 +54,32 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     is_flow: ClassVar = True
 
-    engine: Engine
-    flow: Flow[Any, Any] | None  # None: the engine's own scope, for tasks outside of any flow
-    parameters: dict[str, Any]
-    blocks: bool  # the body is sync: it runs in the calling thread, and waiting blocks that
-    parent: FlowRun | None  # the scope it was started in
-    parent_task_run: int | None
-    tags: frozenset[str]
-    outer_loop: asyncio.AbstractEventLoop | None  # ran on the thread of a sync body when that began
-    _held: frozenset[asyncio.AbstractEventLoop]  # held up by sync bodies, of this run and of those around it
-    loop_lane: LoopLane | None  # where async tasks run; a sync scope gets one when it needs it
-    runner: TaskRunner | None  # None: the engine's own lanes
-    handle: Interruptible | None  # cancels the body, while it can be cancelled
-    joiner: ThreadWaiter | LoopWaiter | None  # waits for the last child
-    tracker: Tracker
-    _lock: Lock  # guards the numbering
-    _next_id: int
-    _sites: dict[int, TaskSite]  # by id of the task, which the site holds
-    _cursors: dict[int, Cursor]  # maps that have not started all their runs, by first id
+    __slots__ = ("_cursors", "_held", "_lock", "_next_id", "_sites", "blocks", "engine", "flow", "handle", "joiner", "loop_lane", "outer_loop", "parameters", "parent", "parent_task_run", "runner", "tags", "tracker")
 
     def __init__(
         self, engine: Engine, flow: Flow[Any, Any] | None, parameters: dict[str, Any], *, blocks: bool = False
     ) -> None:
         number = engine.ids.fresh()
         name = random_name(number) if flow else "engine"
-        self.flow = flow
+        self.flow = flow  # None: the engine's own scope, for tasks outside of any flow
         super().__init__(number, engine.now(), engine.journal, name)
         self.engine = engine
         self.parameters = parameters
-        self.blocks = blocks
-        self.parent = None
-        self.parent_task_run = None
+        self.blocks = blocks  # the body is sync: it runs in the calling thread, and waiting blocks that
+        self.parent: FlowRun | None = None  # the scope it was started in
+        self.parent_task_run: int | None = None
         self.tags = TAGS.get()
-        self.outer_loop = None
+        self.outer_loop: asyncio.AbstractEventLoop | None = None  # ran on the thread of a sync body when that began
         self._held = _NOTHING
-        self.loop_lane = None
-        self.runner = None
-        self.handle = None
-        self.joiner = None
+        self.loop_lane: LoopLane | None = None  # where async tasks run; a sync scope gets one when it needs it
+        self.runner: TaskRunner | None = None  # None: the engine's own lanes
+        self.handle: Interruptible | None = None  # cancels the body, while it can be cancelled
+        self.joiner: ThreadWaiter | LoopWaiter | None = None  # waits for the last child
         self.tracker = Tracker()
-        self._lock = Lock()
+        self._lock = Lock()  # guards the numbering
         self._next_id = number + 1
-        self._sites = {}
-        self._cursors = {}
+        self._sites: dict[int, TaskSite] = {}  # by id of the task, which the site holds
+        self._cursors: dict[int, Cursor] = {}  # maps that have not started all their runs, by first id
         if flow is not None and self.journal.sink is not None:
             self.record("created")
 

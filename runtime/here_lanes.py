@@ -35,8 +35,8 @@ class _Here:
     def dispatch(self, _run: TaskRun) -> None:
         """The run may be admitted: wake the caller."""
         with self._guard:
-            self._pending = True
             waiter, self._waiter = self._waiter, None
+            self._pending = waiter is None  # whoever is woken looks; told twice, it would be too early the second time
         if waiter is not None:
             waiter.notify()
 

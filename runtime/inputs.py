@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 
 from millrace.actors.annotations import Annotation, allow_failure, opaque, quote
 from millrace.actors.errors import ConfigurationError, ForeignFuture, InputResolutionError, UnfinishedRun

@@ -14,8 +14,6 @@ from contextvars import Context
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-import attrs
-
 from millrace.actors.annotations import Annotation, allow_failure, quote, unmapped
 from millrace.actors.errors import ForeignFuture, InputResolutionError, MappingLengthMismatch, MappingMissingIterable
 from millrace.actors.messages import Born, ChildrenDropped
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from millrace.runtime.shape import Shape
 
 
-@attrs.frozen
 class Plan:
     """How the arguments of a map become the arguments of its runs.
 
@@ -41,9 +38,12 @@ class Plan:
         size: How many runs.
     """
 
-    args: tuple[Column | Constant, ...]
-    kwargs: dict[str, Column | Constant]
-    size: int
+    __slots__ = ("args", "kwargs", "size")
+
+    def __init__(self, args: tuple[Column | Constant, ...], kwargs: dict[str, Column | Constant], size: int) -> None:
+        self.args = args
+        self.kwargs = kwargs
+        self.size = size
 
     def call(self, index: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of one run."""
@@ -53,7 +53,6 @@ class Plan:
         )
 
 
-@attrs.frozen
 class Constant:
     """An argument that every run gets whole.
 
@@ -61,14 +60,16 @@ class Constant:
         value: The argument.
     """
 
-    value: Any
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
     def at(self, _index: int) -> Any:
         """The argument of one run."""
         return self.value
 
 
-@attrs.frozen
 class Column:
     """An argument that is spread, one item for each run.
 
@@ -77,8 +78,11 @@ class Column:
         annotations: Stood around the iterable, the innermost first, and are kept around each item.
     """
 
-    items: Any  # indexable, with a length
-    annotations: tuple[Annotation[Any], ...] = ()
+    __slots__ = ("annotations", "items")
+
+    def __init__(self, items: Any, annotations: tuple[Annotation[Any], ...] = ()) -> None:
+        self.items = items  # indexable, with a length
+        self.annotations = annotations
 
     def at(self, index: int) -> Any:
         """The argument of one run."""

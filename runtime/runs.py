@@ -15,8 +15,6 @@ from contextvars import Context
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import attrs
-
 from millrace.actors.errors import BlockingCallOnLoop
 from millrace.actors.instructions import EXECUTE, READY, SETTLE, STOP_ATTEMPT, Notify, Order, WakeAt
 from millrace.actors.messages import Cancel, ChildEnded, ChildSeen, Stopped, UpstreamEnded, Watch
@@ -57,7 +55,6 @@ class TaskSite(TaskNode):
         self.calls = 0  # runs numbered so far; the next key. Guarded by the scope's lock
 
 
-@attrs.define(eq=False, init=False, weakref_slot=False)
 class TaskRun(TaskRunActor[TaskSite]):
     """A run of a task.
 
@@ -66,17 +63,10 @@ class TaskRun(TaskRunActor[TaskSite]):
 
     is_flow: ClassVar = False
 
-    args: tuple[Any, ...]  # empty again once the run has ended, and so is `kwargs`
-    kwargs: Mapping[str, Any]
-    context: Context  # a snapshot; each attempt runs in a copy. An empty one once the run has ended
-    tags: frozenset[str]
-    lane: Lane
-    inputs: Inputs | None  # None: the arguments hold no futures, states, annotations, and nothing is depended on
-    handle: Suspended | None  # while an async body waits
-    granted: bool  # admitted by another thread than the one that asked
+    __slots__ = ("args", "context", "granted", "handle", "inputs", "kwargs", "lane", "tags")
 
-    # Every field of the whole line of ancestors, as they declare it, in one plain function: a run is made for every item of
-    # a map, and what attrs would write looks up each default anew. A test compares it with the declarations.
+    # Every field of the whole line of ancestors, as they set it, in one flat function: a run is made for every item of a map,
+    # and three calls of super().__init__() would cost more than the rest. A test compares the two.
     def __init__(
         self,
         site: TaskSite,
@@ -112,14 +102,15 @@ class TaskRun(TaskRunActor[TaskSite]):
         self.key = key
         self.parent = parent
         self.unready = 0 if inputs is None else len(inputs.upstreams)
-        self.args = args
+        self.args = args  # empty again once the run has ended, and so is `kwargs`
         self.kwargs = kwargs
-        self.context = context
+        self.context = context  # a snapshot; each attempt runs in a copy. An empty one once the run has ended
         self.tags = tags
         self.lane = lane
+        # None: the arguments hold no futures, states or annotations, and nothing is depended on.
         self.inputs = inputs
-        self.handle = None
-        self.granted = False
+        self.handle: Suspended | None = None  # while an async body waits
+        self.granted = False  # admitted by another thread than the one that asked
 
     @property
     def scope(self) -> FlowRun:

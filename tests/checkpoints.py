@@ -1,4 +1,4 @@
-"""Cancelling at every checkpoint: run something once for each pass of the event loop that it takes, and cut it off there."""
+"""Cancelling at every checkpoint: run something for each pass of the loop that it takes, and cut it off there."""
 
 from __future__ import annotations
 
@@ -14,6 +14,19 @@ from tests.invariants import check_at_rest
 
 MOST = 2_000
 """Passes that nothing in the tests should need; a guard against a run that does not end."""
+
+
+async def turns(n: int = 10) -> None:
+    """Let the loop turn so many times."""
+    for _ in range(n):
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until something is the case, for a bounded time."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110  # what is waited for happens in other threads, too, and sets no event
+            await asyncio.sleep(0)
 
 
 class Trial:
@@ -91,15 +104,13 @@ async def at_every_checkpoint(
         async with Engine(**options) as engine:
             trial = Trial(passes, engine)
             task = asyncio.create_task(_outcome(make, trial.scope))
-            for _ in range(passes):
-                await asyncio.sleep(0)
+            await turns(passes)
             complete = task.done()
             if not complete:
                 await cut(trial, task)
             async with asyncio.timeout(20):
                 await asyncio.wait([task])
-                while engine.stats().threads.busy:  # a function in a thread returns when it likes
-                    await asyncio.sleep(0)
+                await until(lambda: not engine.stats().threads.busy)  # a function in a thread returns when it likes
             await _quiet(before)
             check_at_rest(engine)
         for state in trial.last_states().values():

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
-import attrs
-
 from millrace.actors.events import Event, Journal
 from millrace.actors.instructions import SETTLE, Order
 from millrace.actors.mailbox import Mailbox, Message
@@ -54,11 +52,12 @@ def moment(seconds: float) -> datetime:
 # Actors.
 
 
-@attrs.define(eq=False)
 class Flow(Supervisor[RunActor]):
     """A flow run that notes its instructions."""
 
-    orders: list[Order] = attrs.field(init=False, factory=list[Order])
+    def __init__(self, run_id: int, created: int, journal: Journal, name: str) -> None:
+        super().__init__(run_id, created, journal, name)
+        self.orders: list[Order] = []
 
     def perform(self, instruction: Order) -> None:
         self.orders.append(instruction)
@@ -72,11 +71,12 @@ class Outside(Flow):
         return None
 
 
-@attrs.define(eq=False)
 class TaskRun(TaskRunActor[TaskNode]):
     """A task run that notes its instructions."""
 
-    orders: list[Order] = attrs.field(init=False, factory=list[Order])
+    def __init__(self, number: int, journal: Journal, node: TaskNode, unready: int) -> None:
+        super().__init__(FLOW_ID + number, at(0), journal, node, number - 1, None, unready)
+        self.orders: list[Order] = []
 
     def perform(self, instruction: Order) -> None:
         self.orders.append(instruction)
@@ -108,10 +108,7 @@ def task_run(
 ) -> TaskRun:
     """A task run, made at second 0 in a running flow where none is given; its events go to `sink`."""
     node = TaskNode("carve", flow or running_flow(), RetryPolicy(retries, delays))
-    journal = Journal(sink)
-    run = TaskRun(
-        id=FLOW_ID + number, created=at(0), journal=journal, node=node, key=number - 1, parent=None, unready=unready
-    )
+    run = TaskRun(number, Journal(sink), node, unready)
     if sink is not None:
         run.record("created")
     return run
@@ -237,14 +234,13 @@ def check_chain(run: RunActor, events: list[Event]) -> None:
 # Mailboxes.
 
 
-@attrs.define(eq=False)
 class Call(Message):
     """A message that brings along what is to be done with it; what that returns is the instruction."""
 
-    act: Callable[[], Any]
+    def __init__(self, act: Callable[[], Any]) -> None:
+        self.act = act
 
 
-@attrs.define(eq=False)
 class UrgentCall(Call):
     """The same, ahead of data."""
 
@@ -255,13 +251,14 @@ def _do(_actor: Mailbox, message: Call) -> Any:
     return message.act()
 
 
-@attrs.define(eq=False)
 class Doer(Mailbox):
     """An actor that does what its messages say."""
 
     handlers: ClassVar = {Call: _do, UrgentCall: _do}
 
-    performed: list[Any] = attrs.field(init=False, factory=list[Any])
+    def __init__(self) -> None:
+        super().__init__()
+        self.performed: list[Any] = []
 
     def perform(self, instruction: Any) -> None:
         if callable(instruction):

@@ -1,4 +1,4 @@
-"""A blocking wait on the thread of a loop is an error that says what to write instead; it never hangs, wherever it stands."""
+"""A blocking wait on the thread of a loop is an error that says what to write instead, and never hangs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,9 @@ from typing import Any
 
 import pytest
 
-from millrace import (
-    BlockingCallOnLoop,
-    Engine,
-    Future,
-    as_completed,
-    flow,
-    quote,
-    run,
-    task,
-    wait,
-)
+from millrace import BlockingCallOnLoop, Engine, Future, as_completed, quote, run, wait
+from tests.checkpoints import until
+from tests.loose import flow, task
 
 WAIT = 10.0
 
@@ -42,8 +34,13 @@ def sync_plus_one(x: int) -> int:
 
 
 @flow
-async def async_flow(x: int) -> int:
+async def async_flow(x: int) -> Any:
     return await plus_one(x)
+
+
+@flow
+def sync_flow(x: Any) -> Any:
+    return x
 
 
 BLOCKING: dict[str, tuple[Callable[[Future[Any]], Any], str]] = {
@@ -52,19 +49,14 @@ BLOCKING: dict[str, tuple[Callable[[Future[Any]], Any], str]] = {
     "wait": (lambda future: future.wait(), "await future.wait_async()"),
     "wait for several": (lambda future: wait([future]), "await each future.wait_async()"),
     "as_completed": (lambda future: list(as_completed([future])), "async for ... in as_completed()"),
-    "a sync task over a future": (lambda future: sync_plus_one(future), "await the future first"),  # type: ignore[arg-type]
-    "a map over a future": (lambda future: plus_one.map(future), "await future"),
+    "a sync task over a future": (sync_plus_one, "await the future first"),
+    "a map over a future": (plus_one.map, "await future"),
     "submit that returns a state": (
-        lambda future: plus_one.submit(future, return_state=True),  # type: ignore[call-overload]
+        lambda future: plus_one.submit(future, return_state=True),
         "await future.wait_async()",
     ),
-    "a sync flow over a future": (lambda future: sync_flow(future), "await the future first"),
+    "a sync flow over a future": (sync_flow, "await the future first"),
 }
-
-
-@flow
-def sync_flow(x: Any) -> Any:
-    return x
 
 
 async def tries(call: Callable[[Future[Any]], Any], instead: str) -> None:
@@ -118,7 +110,7 @@ def test_blocking_is_refused_in_an_async_task_of_a_sync_flow(how: str) -> None:
         return True
 
     @flow
-    def outer() -> bool:
+    def outer() -> Any:
         return body.submit().result(WAIT)
 
     assert outer()
@@ -127,11 +119,11 @@ def test_blocking_is_refused_in_an_async_task_of_a_sync_flow(how: str) -> None:
 @pytest.mark.anyio
 async def test_blocking_is_refused_in_a_sync_task_that_an_async_flow_calls() -> None:
     @task
-    def body(future: Any) -> int:
-        return future.unwrap().result() if isinstance(future, quote) else future.result()  # type: ignore[no-any-return]
+    def body(future: Future[int]) -> int:
+        return future.result()
 
     @flow
-    async def outer() -> int:
+    async def outer() -> Any:
         gate = asyncio.Event()
         future = slow.submit(gate)
         with pytest.raises(BlockingCallOnLoop):
@@ -145,8 +137,8 @@ async def test_blocking_is_refused_in_a_sync_task_that_an_async_flow_calls() -> 
 @pytest.mark.anyio
 async def test_an_async_task_cannot_be_called_in_a_sync_task_that_an_async_flow_calls() -> None:
     @task
-    def body() -> int:
-        return plus_one(1)  # type: ignore[return-value]
+    def body() -> Any:
+        return plus_one(1)
 
     @flow
     async def outer() -> bool:
@@ -160,12 +152,12 @@ async def test_an_async_task_cannot_be_called_in_a_sync_task_that_an_async_flow_
 @pytest.mark.anyio
 async def test_an_async_task_cannot_be_called_in_a_sync_task_that_is_called_on_a_loop_outside_of_any_flow() -> None:
     @task
-    def calls_a_task() -> int:
-        return plus_one(1)  # type: ignore[return-value]
+    def calls_a_task() -> Any:
+        return plus_one(1)
 
     @task
-    def calls_a_flow() -> int:
-        return async_flow(1)  # type: ignore[return-value]
+    def calls_a_flow() -> Any:
+        return async_flow(1)
 
     for body in (calls_a_task, calls_a_flow):
         with pytest.raises(BlockingCallOnLoop, match="in a sync body"):
@@ -174,11 +166,11 @@ async def test_an_async_task_cannot_be_called_in_a_sync_task_that_is_called_on_a
 
 @pytest.mark.anyio
 async def test_a_sync_body_may_run_a_loop_of_its_own_in_its_thread_and_await_there() -> None:
-    async def main() -> int:
+    async def main() -> Any:
         return await plus_one(1) + await plus_one.submit(1) + await async_flow(1)
 
     @task
-    def body() -> int:
+    def body() -> Any:
         return asyncio.run(main())
 
     assert await body.submit() == 6
@@ -208,10 +200,10 @@ async def test_closing_an_engine_is_refused_on_a_running_loop_while_something_ru
 async def test_a_sync_flow_on_a_loop_may_wait_for_what_it_started_itself() -> None:
     @flow
     def inner() -> list[int]:
-        return [plus_one.submit(1).result(), sync_plus_one.submit(1).result(), plus_one(1)]  # type: ignore[list-item]
+        return [plus_one.submit(1).result(), sync_plus_one.submit(1).result(), plus_one(1)]
 
     @flow
-    async def outer() -> list[int]:
+    async def outer() -> Any:
         return inner()
 
     assert await outer() == [2, 2, 2]
@@ -248,27 +240,27 @@ async def waits_on_another_loop(quoted: list[Future[int]]) -> int:
     return quoted[0].result()
 
 
+NEEDS_THE_LOOP: dict[str, Callable[[Future[int]], Any]] = {
+    "result": lambda future: future.result(),
+    "upstream of an async task": lambda future: plus_one.submit(future).result(),
+    "upstream of a sync task": lambda future: sync_plus_one.submit(future).result(),
+    "upstream of a call": sync_plus_one,
+    "upstream of a map": lambda future: plus_one.map([future, 1]).result(),
+    "upstream of an upstream": lambda future: plus_one.submit(plus_one.submit(future)).result(),
+    "wait_for": lambda future: plus_one.submit(1, wait_for=[future]).result(),
+    "in a thread": lambda future: waits_in_a_thread.submit(quote([future])).result(),
+    "on another loop": lambda future: waits_on_another_loop.submit(quote([future])).result(),
+    "of a subflow": sync_flow,
+}
+
+
 @pytest.mark.anyio
-@pytest.mark.parametrize(
-    "how",
-    [
-        lambda future: future.result(),
-        lambda future: plus_one.submit(future).result(),
-        lambda future: sync_plus_one.submit(future).result(),
-        lambda future: sync_plus_one(future),
-        lambda future: plus_one.map([future, 1]).result(),
-        lambda future: plus_one.submit(plus_one.submit(future)).result(),
-        lambda future: plus_one.submit(1, wait_for=[future]).result(),
-        lambda future: waits_in_a_thread.submit(quote([future])).result(),
-        lambda future: waits_on_another_loop.submit(quote([future])).result(),
-        lambda future: sync_flow(future),
-    ],
-    ids=["result", "upstream of an async task", "upstream of a sync task", "upstream of a call", "upstream of a map",
-         "upstream of an upstream", "wait_for", "in a thread", "on another loop", "of a subflow"],
-)  # fmt: skip
-async def test_a_sync_flow_on_a_loop_cannot_wait_for_what_needs_that_loop(how: Callable[[Future[int]], Any]) -> None:
-    with pytest.raises(Exception, match="would block the event loop on its own thread|did not reach COMPLETED|NotReady"):
-        await asyncio.wait_for(hold(how), WAIT)
+@pytest.mark.parametrize("how", NEEDS_THE_LOOP)
+async def test_a_sync_flow_on_a_loop_cannot_wait_for_what_needs_that_loop(how: str) -> None:
+    with pytest.raises(
+        Exception, match=r"would block the event loop on its own thread|did not reach COMPLETED|NotReady"
+    ):
+        await asyncio.wait_for(hold(NEEDS_THE_LOOP[how]), WAIT)
 
 
 @pytest.mark.anyio
@@ -311,19 +303,18 @@ async def test_blocking_is_fine_in_a_thread_beside_the_loop() -> None:
     found: list[int] = []
     thread = threading.Thread(target=lambda: found.append(future.result(WAIT)))
     thread.start()
-    while thread.is_alive():
-        await asyncio.sleep(0)
+    await until(lambda: not thread.is_alive())
     assert found == [2]
 
 
 @pytest.mark.anyio
 async def test_a_sync_task_in_a_thread_may_wait_for_async_tasks_of_the_loop() -> None:
     @task
-    def body() -> int:
-        return plus_one(1) + plus_one.submit(1).result(WAIT)  # type: ignore[operator, no-any-return]
+    def body() -> Any:
+        return plus_one(1) + plus_one.submit(1).result(WAIT)
 
     @flow
-    async def outer() -> int:
+    async def outer() -> Any:
         return await body.submit()
 
     assert await outer() == 4

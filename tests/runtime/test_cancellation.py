@@ -1,42 +1,23 @@
-"""Cancelling: of one run at each point of its way, of a flow and all that it started, from wherever, and by whatever means."""
+"""Cancelling: one run at each point of its way, a flow and all that it started, from anywhere and by whatever means."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import anyio
 import pytest
 
-from millrace import (
-    CancelledRun,
-    Engine,
-    Event,
-    FlowRun,
-    FlowRunContext,
-    Future,
-    ThreadPoolTaskRunner,
-    UnfinishedRun,
-    flow,
-    task,
-)
+from millrace import CancelledRun, Engine, Event, FlowRun, FlowRunContext, Future, ThreadPoolTaskRunner, UnfinishedRun
 from millrace.runtime.engine import default_engine
+from tests.checkpoints import turns, until
 from tests.clock import VirtualTime
+from tests.loose import flow, task
 
 WAIT = 10.0
-
-
-async def turns(n: int = 10) -> None:
-    for _ in range(n):
-        await asyncio.sleep(0)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 def this_run() -> FlowRun:
@@ -73,7 +54,11 @@ class Stubborn:
 
 def names_of(events: list[Event], future: Future[Any]) -> list[str]:
     run_id = future.source.uuid
-    return [each.state.name for each in events if run_id in (each.task_run_id, each.flow_run_id if each.task_run_id is None else None)]
+    return [
+        each.state.name
+        for each in events
+        if run_id in (each.task_run_id, each.flow_run_id if each.task_run_id is None else None)
+    ]
 
 
 # One run, by its future.
@@ -231,7 +216,7 @@ async def test_a_run_that_is_cancelled_while_it_waits_for_others_never_starts_an
 @pytest.mark.anyio
 async def test_a_run_that_depends_on_a_cancelled_one_never_starts() -> None:
     upstream = forever.submit()
-    downstream = echo.submit(upstream)  # type: ignore[arg-type]
+    downstream = echo.submit(upstream)
     await turns()
     upstream.cancel()
     with pytest.raises(UnfinishedRun):
@@ -282,7 +267,7 @@ async def test_cancelling_one_run_leaves_its_siblings_alone() -> None:
         futures[1].cancel()
         with pytest.raises(CancelledRun):
             await futures[1]
-        return [await futures[0], await futures[2]]  # type: ignore[list-item]
+        return [await futures[0], await futures[2]]
 
     assert await body() == [1, 2]
 
@@ -308,7 +293,7 @@ async def test_a_future_of_a_flow_cancels_the_flow() -> None:
 async def family() -> None:
     """A flow with children of every kind."""
     forever.submit()
-    echo.submit(forever.submit())  # type: ignore[arg-type]
+    echo.submit(forever.submit())
     await asyncio.gather(forever(), nested())
 
 
@@ -509,7 +494,7 @@ async def test_flows_that_are_nested_hundreds_deep_are_cancelled_too() -> None:
 # By the means of asyncio and anyio: the run is CRASHED, and the cancellation goes on up.
 
 
-async def check_environment(run_it: Callable[[Callable[[], Awaitable[Any]]], Awaitable[None]]) -> None:
+async def check_environment(run_it: Callable[[Callable[[], Coroutine[Any, Any, Any]]], Awaitable[None]]) -> None:
     """Run the family under something that cuts it off, and look at what is left."""
     async with Engine() as engine:
         events: list[Event] = []
@@ -519,7 +504,7 @@ async def check_environment(run_it: Callable[[Callable[[], Awaitable[Any]]], Awa
         flows = [each for each in events if each.task_run_id is None]
         last = {each.flow_run_id: each.state for each in flows}
         assert len(last) == 2
-        assert [state.name for state in last.values()][0] == "Crashed"
+        assert next(state.name for state in last.values()) == "Crashed"
         assert "cancelled by the runtime environment" in (next(iter(last.values())).message or "")
         tasks = {each.task_run_id: each.state.name for each in events if each.task_run_id is not None}
         assert len(tasks) == 6
@@ -529,7 +514,7 @@ async def check_environment(run_it: Callable[[Callable[[], Awaitable[Any]]], Awa
 
 @pytest.mark.anyio
 async def test_a_cancelled_asyncio_task_takes_the_flow_with_it() -> None:
-    async def cut(make: Callable[[], Awaitable[Any]]) -> None:
+    async def cut(make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         running = asyncio.ensure_future(make())
         await turns(20)
         running.cancel()
@@ -542,26 +527,32 @@ async def test_a_cancelled_asyncio_task_takes_the_flow_with_it() -> None:
 
 @pytest.mark.anyio
 async def test_a_timeout_of_asyncio_takes_the_flow_with_it_and_is_a_timeout() -> None:
-    async def cut(make: Callable[[], Awaitable[Any]]) -> None:
-        with pytest.raises(TimeoutError):
+    async def cut(make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        async def limited() -> None:
             async with asyncio.timeout(None) as limit:
                 asyncio.get_running_loop().call_later(0.005, lambda: limit.reschedule(0))
                 await make()
+
+        with pytest.raises(TimeoutError):
+            await limited()
 
     await check_environment(cut)
 
 
 @pytest.mark.anyio
 async def test_a_task_group_of_asyncio_takes_the_flow_with_it() -> None:
-    async def cut(make: Callable[[], Awaitable[Any]]) -> None:
+    async def cut(make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         async def fails() -> None:
             await turns(20)
             raise ZeroDivisionError
 
-        with pytest.raises(ExceptionGroup) as caught:
+        async def grouped() -> None:
             async with asyncio.TaskGroup() as group:
-                group.create_task(make())  # type: ignore[arg-type]
+                group.create_task(make())
                 group.create_task(fails())
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await grouped()
         assert [type(each) for each in caught.value.exceptions] == [ZeroDivisionError]
 
     await check_environment(cut)
@@ -569,7 +560,7 @@ async def test_a_task_group_of_asyncio_takes_the_flow_with_it() -> None:
 
 @pytest.mark.anyio
 async def test_a_cancel_scope_of_anyio_takes_the_flow_with_it() -> None:
-    async def cut(make: Callable[[], Awaitable[Any]]) -> None:
+    async def cut(make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         with anyio.CancelScope() as scope:
             asyncio.get_running_loop().call_later(0.005, scope.cancel)
             await make()
@@ -580,7 +571,7 @@ async def test_a_cancel_scope_of_anyio_takes_the_flow_with_it() -> None:
 
 @pytest.mark.anyio
 async def test_move_on_after_takes_the_flow_with_it() -> None:
-    async def cut(make: Callable[[], Awaitable[Any]]) -> None:
+    async def cut(make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         with anyio.move_on_after(0.005) as scope:
             await make()
         assert scope.cancelled_caught
@@ -590,9 +581,9 @@ async def test_move_on_after_takes_the_flow_with_it() -> None:
 
 @pytest.mark.anyio
 async def test_a_task_group_of_anyio_takes_the_flow_with_it() -> None:
-    async def cut(make: Callable[[], Awaitable[Any]]) -> None:
+    async def cut(make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         async with anyio.create_task_group() as group:
-            group.start_soon(make)  # type: ignore[arg-type]
+            group.start_soon(make)
             await turns(20)
             group.cancel_scope.cancel()
 
@@ -865,10 +856,12 @@ async def test_runs_of_a_map_that_have_not_started_are_dropped_and_look_cancelle
 
     maps: list[Any] = []
 
+    def looks(future: Future[Any]) -> None: ...
+
     @flow
     async def body() -> None:
         maps.append(holds.map(range(1000)))
-        maps[0][900].add_done_callback(lambda _future: None)  # somebody looked at this one
+        maps[0][900].add_done_callback(looks)  # somebody looked at this one
         await asyncio.Event().wait()
 
     async with Engine(threads=1) as engine:
@@ -907,6 +900,10 @@ async def maps_over(work: Any, n: int) -> None:
 # Races.
 
 
+def notes(told: list[str], future: Future[Any]) -> None:
+    told.append(future.state.name)
+
+
 def test_a_cancellation_that_races_with_a_result_has_exactly_one_outcome() -> None:
     engine = default_engine()
     ends: dict[Any, int] = {}
@@ -929,7 +926,7 @@ def test_a_cancellation_that_races_with_a_result_has_exactly_one_outcome() -> No
         for number in range(2_000):
             future = returns_at_once.submit(number)
             told: list[str] = []
-            future.add_done_callback(lambda each, told=told: told.append(each.state.name))
+            future.add_done_callback(functools.partial(notes, told))
             for _ in range(number % 50):
                 pass
             future.cancel()

@@ -1,4 +1,4 @@
-"""Canonical flows, cancelled at every checkpoint: whenever that is, nothing is left behind and everything has an end."""
+"""Canonical flows, cancelled at every checkpoint: nothing is ever left behind, and everything has an end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from millrace import SequentialTaskRunner, ThreadPoolTaskRunner, allow_failure, flow, task
+from millrace import SequentialTaskRunner, ThreadPoolTaskRunner, allow_failure
 from tests.checkpoints import (
     Cut,
     at_every_checkpoint,
@@ -17,6 +17,7 @@ from tests.checkpoints import (
     cut_by_engine,
     cut_by_scope,
 )
+from tests.loose import flow, task
 
 
 async def steps(n: int) -> None:
@@ -56,7 +57,7 @@ async def fails(x: int) -> int:
 
 
 @flow
-async def calls() -> int:
+async def calls() -> Any:
     return await work(1) + await quick(1) + in_thread(1)
 
 
@@ -79,7 +80,7 @@ async def maps() -> int:
 
 
 @flow
-async def chains() -> int:
+async def chains() -> Any:
     future = work.submit(1)
     for _ in range(4):
         future = quick.submit(future)
@@ -96,44 +97,44 @@ async def depends_on_a_failure() -> Any:
 
 
 @task
-async def parent(n: int) -> int:
+async def parent(n: int) -> Any:
     return 1 + await parent.submit(n - 1) if n else await work(0)
 
 
 @flow
-async def nests() -> int:
+async def nests() -> Any:
     return await parent.submit(4)
 
 
 @flow
-async def child(n: int) -> int:
+async def child(n: int) -> Any:
     return await work.submit(n) + (await child(n - 1) if n else 0)
 
 
 @flow
-async def has_subflows() -> int:
+async def has_subflows() -> Any:
     return await child(2)
 
 
 @flow
-def sync_child() -> int:
+def sync_child() -> Any:
     return work.submit(1).result(10) + in_thread.submit(1).result(10)
 
 
 @flow
-async def has_a_sync_subflow() -> int:
+async def has_a_sync_subflow() -> Any:
     await steps(1)
     return sync_child() + await work(1)
 
 
 @flow
-async def retries() -> int:
+async def retries() -> Any:
     tries: list[int] = []
     return await flaky.submit(tries) + await flaky([1])
 
 
 @flow
-async def cleans_up() -> int:
+async def cleans_up() -> Any:
     try:
         return await work.submit(1)
     finally:
@@ -141,7 +142,7 @@ async def cleans_up() -> int:
 
 
 @flow
-async def swallows_one_cancellation() -> int:
+async def swallows_one_cancellation() -> Any:
     try:
         await work(1)
     except asyncio.CancelledError:
@@ -150,7 +151,7 @@ async def swallows_one_cancellation() -> int:
 
 
 @flow
-async def has_a_task_group() -> int:
+async def has_a_task_group() -> Any:
     async with asyncio.TaskGroup() as group:
         first = group.create_task(work(1))
         second = group.create_task(child(1))
@@ -169,25 +170,26 @@ async def has_a_timeout_of_its_own() -> str:
 
 
 @flow(task_runner=SequentialTaskRunner())
-async def one_after_another() -> int:
+async def one_after_another() -> Any:
     return sum(await work.map(range(3))) + await in_thread.submit(1) + await work.submit(1)
 
 
 @flow(task_runner=ThreadPoolTaskRunner(max_workers=2))
-async def in_a_pool() -> int:
+async def in_a_pool() -> Any:
     return sum(await work.map(range(3))) + await in_thread.submit(1)
 
 
 FLOWS: list[Callable[[], Coroutine[Any, Any, Any]]] = [
-    calls, submits, leaves_children_behind, maps, chains, depends_on_a_failure, nests, has_subflows, has_a_sync_subflow,
-    retries, cleans_up, swallows_one_cancellation, has_a_task_group, has_a_timeout_of_its_own, one_after_another, in_a_pool,
+    calls, submits, leaves_children_behind, maps, chains, depends_on_a_failure, nests, has_subflows,
+    has_a_sync_subflow, retries, cleans_up, swallows_one_cancellation, has_a_task_group, has_a_timeout_of_its_own,
+    one_after_another, in_a_pool,
 ]  # fmt: skip
 
 
 CUTS = [cut_by_asyncio, cut_by_asyncio_again_and_again, cut_by_scope, cut_by_engine]
 
 
-def by_name(each: Any) -> str:
+def by_name(each: Any) -> Any:
     return getattr(each, "name", None) or each.__name__
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from millrace import Engine, FlowRun, FlowRunContext, TaskRunContext, flow, run, task
+from millrace import Engine, FlowRun, FlowRunContext, TaskRunContext, run
+from tests.loose import flow, task
 
 WAIT = 10.0
 
@@ -88,7 +89,7 @@ def test_async_tasks_of_a_sync_flow_run_on_the_engines_own_loop() -> None:
     @flow
     def body() -> set[int]:
         first, second = name.submit(), name()
-        return {first.result(WAIT), second}  # type: ignore[arg-type]  # in a sync flow a call gives the result
+        return {first.result(WAIT), second}
 
     assert len(body()) == 1
     assert set(names) == {"millrace-loop-1"}
@@ -252,7 +253,7 @@ async def test_a_task_inside_a_task_knows_its_parent() -> None:
         return (context.task_run.id, context.task_run.scope.id), [inner(), await inner.submit()]
 
     @flow
-    async def body() -> tuple[Any, Any]:
+    async def body() -> Any:
         return await outer.submit()
 
     mine, children = await body()
@@ -324,10 +325,10 @@ async def test_an_async_flow_inside_an_async_flow_runs_on_the_same_loop() -> Non
 def test_flows_alternate_between_sync_and_async_as_deep_as_one_likes() -> None:
     @flow
     def down_sync(n: int) -> Any:
-        return n + async_add.submit(0).result(WAIT) + (down_async(n - 1) if n else 0)  # type: ignore[operator]
+        return n + async_add.submit(0).result(WAIT) + (down_async(n - 1) if n else 0)
 
     @flow
-    async def down_async(n: int) -> int:
+    async def down_async(n: int) -> Any:
         return n + await async_add.submit(0) + (down_sync(n - 1) if n else 0)
 
     assert down_sync(8) == sum(range(9)) + 9
@@ -369,7 +370,7 @@ def test_a_sync_flow_in_an_async_task_of_a_sync_flow_gets_a_loop_that_turns() ->
         return threading.get_ident(), sync_inner(1)[0]
 
     @flow
-    def inner_place() -> int:
+    def inner_place() -> Any:
         return async_where.submit().result(WAIT)[0]
 
     @task
@@ -387,7 +388,7 @@ def test_a_sync_flow_in_an_async_task_of_a_sync_flow_gets_a_loop_that_turns() ->
 
 def test_run_gives_an_async_flow_a_loop_of_its_own() -> None:
     @flow
-    async def body(x: int) -> int:
+    async def body(x: int) -> Any:
         return await async_add.submit(x)
 
     assert run(body, 1) == 2
@@ -459,7 +460,7 @@ def test_objects_that_are_bound_to_the_engines_own_loop_work_across_the_tasks_of
             return await queue.get()
 
     @flow
-    def body() -> int:
+    def body() -> Any:
         queue = make.submit()
         got = get.submit(queue)
         put.submit(queue)
@@ -500,3 +501,22 @@ async def test_an_engine_is_found_by_what_runs_in_it() -> None:
         assert await mine() is engine
         assert await mine.submit() is engine
         assert await mine_in_a_thread.submit() is engine
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="eager tasks came with Python 3.12")
+async def test_flows_run_on_a_loop_that_starts_its_tasks_eagerly() -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009  # not known to checkers of 3.11
+    try:
+
+        @flow
+        async def body() -> Any:
+            waits = await async_add.map(range(3_000))
+            return sum(waits) + await async_add.submit(1) + await async_add(1) + sync_add(1)
+
+        async with Engine() as engine:
+            assert await body() == sum(range(1, 3_001)) + 6
+            assert await engine.start(body) == sum(range(1, 3_001)) + 6
+    finally:
+        loop.set_task_factory(None)

@@ -1,4 +1,4 @@
-"""What is not an `Exception` makes its run CRASHED, goes on up where somebody is there to take it, and touches no sibling."""
+"""What is no `Exception` makes its run CRASHED, goes on up to whoever takes its result, and touches no sibling."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from millrace import Engine, Event, Future, State, ThreadPoolTaskRunner, flow, task
+from millrace import Engine, Event, Future, State, ThreadPoolTaskRunner
 from millrace.runtime.engine import default_engine
 from millrace.runtime.loops import finish_loop
+from tests.loose import flow, task
 
 WAIT = 10.0
 
@@ -20,10 +21,10 @@ class Odd(BaseException):
     """None of those that the interpreter knows."""
 
 
-KINDS = [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, Odd]
+KINDS: list[type[BaseException]] = [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, Odd]
 CONTAINED = [kind for kind in KINDS if kind is not KeyboardInterrupt]
 
-MESSAGES = {
+MESSAGES: dict[type[BaseException], str] = {
     SystemExit: "by a Python system exit call",
     KeyboardInterrupt: "by an interrupt signal",
     GeneratorExit: "by an unexpected exception: GeneratorExit: mine",
@@ -71,7 +72,7 @@ def in_sync(kind: type[BaseException]) -> None:
 TASKS = [at_once, after_a_while, in_sync]
 
 
-def by_name(each: Any) -> str:
+def by_name(each: Any) -> Any:
     return getattr(each, "name", None) or each.__name__
 
 
@@ -108,7 +109,7 @@ async def test_a_crash_of_a_submitted_task_is_in_its_future_and_touches_no_sibli
 def test_a_crash_of_a_task_that_a_sync_flow_submits_is_in_its_future_and_touches_no_sibling(
     runner: ThreadPoolTaskRunner | None, crashes: Any, kind: type[BaseException]
 ) -> None:
-    @flow(task_runner=runner)  # type: ignore[call-overload]
+    @flow(task_runner=runner)
     def body() -> str:
         before = [fine.submit(1), sync_fine.submit(1)]
         crashed: Future[None] = crashes.submit(kind)
@@ -139,11 +140,14 @@ def test_an_interrupt_that_hits_an_async_body_goes_up_to_whoever_runs_the_loop_a
         check(await futures[0].wait_async(WAIT), KeyboardInterrupt)
         return [await each for each in futures[1:]]
 
+    async def start_and_finish() -> None:
+        await start()
+        await finish()
+
     loop = asyncio.new_event_loop()
     try:
         with pytest.raises(KeyboardInterrupt):
-            loop.run_until_complete(start())
-            loop.run_until_complete(finish())
+            loop.run_until_complete(start_and_finish())
         assert loop.run_until_complete(finish()) == list(range(20))
     finally:
         finish_loop(loop, WAIT)
@@ -164,14 +168,14 @@ async def test_a_crash_of_a_called_task_is_raised_to_the_caller(crashes: Any, ki
     @flow
     async def body() -> str:
         sibling = fine.submit(1)
-        with pytest.raises(kind, match="^mine$"):
+        with pytest.raises(kind, match=r"^mine$"):
             await call()
-        with pytest.raises(kind, match="^mine$"):
+        with pytest.raises(kind, match=r"^mine$"):
             await call(return_state=True)  # no state to look at: whoever is interrupted is to know
         return str(await sibling)
 
     assert await body() == "1"
-    with pytest.raises(kind, match="^mine$"):
+    with pytest.raises(kind, match=r"^mine$"):
         await call()
 
 
@@ -179,9 +183,9 @@ async def test_a_crash_of_a_called_task_is_raised_to_the_caller(crashes: Any, ki
 @pytest.mark.parametrize("crashes", TASKS, ids=by_name)
 def test_a_crash_of_a_task_that_a_sync_flow_calls_is_raised_there(crashes: Any, kind: type[BaseException]) -> None:
     @flow
-    def body() -> int:
+    def body() -> Any:
         sibling = fine.submit(1)
-        with pytest.raises(kind, match="^mine$"):
+        with pytest.raises(kind, match=r"^mine$"):
             crashes(kind)
         return sibling.result(WAIT)
 
@@ -214,12 +218,12 @@ async def test_a_crash_of_an_async_flow_is_recorded_and_goes_on_up_when_its_chil
     events: list[Event] = []
     async with Engine() as engine:
         engine.subscribe(events.append)
-        with pytest.raises(kind, match="^mine$"):
+        with pytest.raises(kind, match=r"^mine$"):
             await body()
         check(events[-1].state, kind)
         assert events[-1].task_run_id is None
         assert children[0].state.is_cancelled()
-        with pytest.raises(kind, match="^mine$"):
+        with pytest.raises(kind, match=r"^mine$"):
             await body(return_state=True)
 
 
@@ -240,7 +244,7 @@ def test_a_crash_of_a_sync_flow_is_recorded_and_goes_on_up_when_its_children_hav
 
     events: list[Event] = []
     default_engine().subscribe(events.append)
-    with pytest.raises(kind, match="^mine$"):
+    with pytest.raises(kind, match=r"^mine$"):
         body()
     check(events[-1].state, kind)
     assert children[0].state.is_cancelled()
@@ -260,7 +264,7 @@ async def test_a_crash_of_a_task_that_is_not_caught_crashes_the_flows_around_it(
     events: list[Event] = []
     async with Engine() as engine:
         engine.subscribe(events.append)
-        with pytest.raises(kind, match="^mine$"):
+        with pytest.raises(kind, match=r"^mine$"):
             await outer()
     ends = [event for event in events if event.state.is_final()]
     assert len(ends) == 3
@@ -282,8 +286,8 @@ async def test_a_crash_that_nobody_looked_at_fails_a_flow_that_returns_nothing()
 @pytest.mark.anyio
 async def test_a_run_that_depends_on_a_crashed_one_never_starts() -> None:
     @flow
-    async def body() -> str:
-        never = fine.submit(at_once.submit(SystemExit))  # type: ignore[arg-type]
+    async def body() -> Any:
+        never = fine.submit(at_once.submit(SystemExit))
         return (await never.wait_async(WAIT)).name
 
     assert await body() == "NotReady"
@@ -293,7 +297,9 @@ async def test_a_run_that_depends_on_a_crashed_one_never_starts() -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("kind", [RecursionError, MemoryError, StopIteration, StopAsyncIteration, TimeoutError], ids=by_name)
+@pytest.mark.parametrize(
+    "kind", [RecursionError, MemoryError, StopIteration, StopAsyncIteration, TimeoutError], ids=by_name
+)
 async def test_an_exception_of_any_kind_stays_in_its_run(kind: type[Exception]) -> None:
     @task
     async def in_async() -> None:
@@ -351,10 +357,8 @@ async def test_nothing_is_told_to_the_loops_exception_handler() -> None:
     loop.set_exception_handler(lambda _loop, context: told.append(context))
     try:
         for kind in CONTAINED:
-            futures: list[Future[Any]] = [at_once.submit(kind), after_a_while.submit(kind), in_sync.submit(kind)]
-            for each in futures:
-                assert (await each.wait_async(WAIT)).is_crashed()
-        del futures, each
+            for crashes in TASKS:
+                assert (await crashes.submit(kind).wait_async(WAIT)).is_crashed()
         gc.collect()
         await asyncio.sleep(0)
     finally:

@@ -24,10 +24,10 @@ from millrace import (
     ForeignFuture,
     RunNotFound,
     StateType,
-    flow,
-    task,
 )
 from millrace.runtime.engine import default_engine
+from tests.checkpoints import turns, until
+from tests.loose import flow, task
 
 WAIT = 10.0
 
@@ -44,12 +44,12 @@ def sync_echo(x: int) -> int:
 
 
 @flow
-async def echoes(n: int) -> list[int]:
+async def echoes(n: int) -> Any:
     return await echo.map(range(n))
 
 
 @flow
-def sync_echoes(n: int) -> list[int]:
+def sync_echoes(n: int) -> Any:
     return sync_echo.map(range(n)).result(WAIT)
 
 
@@ -65,11 +65,6 @@ async def never_ends() -> None:
 
 def own_threads() -> set[str]:
     return {each.name for each in threading.enumerate() if each.name.startswith("millrace")}
-
-
-async def turns(n: int = 5) -> None:
-    for _ in range(n):
-        await asyncio.sleep(0)
 
 
 # Which engine.
@@ -151,7 +146,7 @@ async def test_an_engine_starts_no_thread_before_something_asks_for_one() -> Non
 
 def test_a_sync_flow_of_sync_calls_starts_no_thread() -> None:
     @flow
-    def body() -> int:
+    def body() -> Any:
         return sync_echo(1)
 
     before = own_threads()
@@ -183,8 +178,8 @@ def test_two_engines_on_two_loops_in_two_threads_do_not_meet() -> None:
         return x, threading.get_ident()
 
     @flow
-    async def body(me: int) -> list[Any]:
-        results = []
+    async def body() -> list[Any]:
+        results: list[Any] = []
         for x in range(50):
             results.append(await step.submit(x))
             results.append((await sync_echo.submit(x), threading.get_ident()))
@@ -193,9 +188,9 @@ def test_two_engines_on_two_loops_in_two_threads_do_not_meet() -> None:
     async def main(me: int) -> None:
         async with Engine(threads=1) as engine:
             meet.wait()
-            seen[me] = [engine, await body(me)]
+            seen[me] = [engine, await body()]
 
-    threads = [threading.Thread(target=lambda me=me: asyncio.run(main(me))) for me in range(2)]
+    threads = [threading.Thread(target=asyncio.run, args=(main(me),)) for me in range(2)]
     for each in threads:
         each.start()
     for each in threads:
@@ -316,7 +311,7 @@ def test_a_flow_that_is_left_behind_by_its_loop_is_crashed() -> None:
 async def test_a_wrong_call_is_told_where_it_is_made() -> None:
     async with Engine() as engine:
         with pytest.raises(TypeError, match="echoes"):
-            engine.start(echoes, 1, 2, 3)
+            _ = engine.start(echoes, 1, 2, 3)
         assert engine.stats().flow_runs == 0
 
 
@@ -356,7 +351,7 @@ async def test_closing_waits_for_what_runs() -> None:
         return "done"
 
     @flow
-    async def body() -> str:
+    async def body() -> Any:
         return await waits.submit()
 
     async with Engine() as engine:
@@ -372,14 +367,17 @@ async def test_closing_waits_for_what_runs() -> None:
 
 @pytest.mark.anyio
 async def test_an_exception_that_leaves_the_block_cancels_what_runs() -> None:
-    with pytest.raises(ZeroDivisionError):
+    futures: list[Any] = []
+
+    async def main() -> None:
         async with Engine() as engine:
-            of_flow = engine.start(never_ends)
-            of_task = forever.submit()
+            futures.extend([engine.start(never_ends), forever.submit()])
             await turns()
             raise ZeroDivisionError
-    assert of_flow.state.is_cancelled()
-    assert of_task.state.is_cancelled()
+
+    with pytest.raises(ZeroDivisionError):
+        await main()
+    assert all(each.state.is_cancelled() for each in futures)
 
 
 @pytest.mark.anyio
@@ -405,11 +403,11 @@ async def test_nothing_new_begins_in_an_engine_that_is_closing_but_what_runs_may
     gate = asyncio.Event()
 
     @flow
-    async def inner() -> int:
+    async def inner() -> Any:
         return await echo.submit(2)
 
     @flow
-    async def body() -> int:
+    async def body() -> Any:
         await gate.wait()
         return await echo.submit(1) + await inner()
 
@@ -419,7 +417,7 @@ async def test_nothing_new_begins_in_an_engine_that_is_closing_but_what_runs_may
         closing = asyncio.create_task(engine.aclose())
         await turns()
         for start in (lambda: echo.submit(1), lambda: echo.map([1]), lambda: sync_echo(1), lambda: engine.start(body)):
-            with pytest.raises(EngineClosed, match="closing|closed"):
+            with pytest.raises(EngineClosed, match=r"closing|closed"):
                 start()
         with pytest.raises(EngineClosed):
             await echo(1)
@@ -440,7 +438,7 @@ def test_closing_from_sync_code_waits_for_what_runs() -> None:
         return 1
 
     @flow
-    def body() -> int:
+    def body() -> Any:
         return waits.submit().result(WAIT)
 
     of_flow, of_task = engine.start(body), waits.submit()
@@ -472,7 +470,7 @@ async def test_closing_ends_the_engines_threads() -> None:
     before = own_threads()
 
     @flow
-    def body() -> int:
+    def body() -> Any:
         return echo.submit(1).result(WAIT)
 
     async with Engine() as engine:
@@ -555,7 +553,7 @@ async def test_subscribers_are_told_every_transition_of_every_run_chained_and_in
     tried: set[int] = set()
 
     @flow
-    async def body() -> int:
+    async def body() -> Any:
         return sum(await flaky.map(range(20))) + await sync_echo.submit(1) + sync_echo(2)
 
     async with Engine() as engine:
@@ -649,8 +647,7 @@ async def test_stats_count_what_has_not_ended() -> None:
         future = engine.start(body)
         outside = waits.submit()
         await turns(10)
-        while engine.stats().threads.busy < 1:
-            await asyncio.sleep(0)
+        await until(lambda: engine.stats().threads.busy == 1)
         stats = engine.stats()
         assert stats.flow_runs == 2 == len(engine.flow_runs())
         assert stats.task_runs == 3 + 1 + 1 + 1
@@ -660,15 +657,14 @@ async def test_stats_count_what_has_not_ended() -> None:
         gate.set()
         await future
         await outside
-        while engine.stats().threads.busy:
-            await asyncio.sleep(0)
+        await until(lambda: engine.stats().threads.busy == 0)
         assert (engine.stats().flow_runs, engine.stats().task_runs) == (0, 0)
 
 
 @pytest.mark.anyio
 async def test_stats_count_a_flow_inside_a_task_outside_of_any_flow_once() -> None:
     @task
-    async def outer() -> tuple[int, int]:
+    async def outer() -> Any:
         @flow
         async def inner() -> tuple[int, int]:
             stats = Engine.current().stats()

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from millrace import DefaultTaskRunner, Engine, SequentialTaskRunner, TaskRunner, ThreadPoolTaskRunner, flow, task
+from millrace import DefaultTaskRunner, Engine, SequentialTaskRunner, TaskRunner, ThreadPoolTaskRunner
+from tests.loose import flow, task
 
 DEEP = 1_000
 MODEST = 50
@@ -45,7 +46,7 @@ def test_sync_tasks_nest_a_thousand_deep_in_a_sync_flow_on_one_thread(monkeypatc
     monkeypatch.setenv("MILLRACE_THREADS", "1")
 
     @flow
-    def body() -> int:
+    def body() -> Any:
         return sync_down.submit(DEEP).result()
 
     assert body() == DEEP
@@ -54,7 +55,7 @@ def test_sync_tasks_nest_a_thousand_deep_in_a_sync_flow_on_one_thread(monkeypatc
 @pytest.mark.anyio
 async def test_async_tasks_that_wait_for_each_other_nest_a_thousand_deep() -> None:
     @flow
-    async def body() -> int:
+    async def body() -> Any:
         return await async_down.submit(DEEP)
 
     assert await body() == DEEP
@@ -62,7 +63,7 @@ async def test_async_tasks_that_wait_for_each_other_nest_a_thousand_deep() -> No
 
 def test_async_tasks_nest_a_thousand_deep_in_a_sync_flow() -> None:
     @flow
-    def body() -> int:
+    def body() -> Any:
         return async_down.submit(DEEP).result()
 
     assert body() == DEEP
@@ -71,8 +72,8 @@ def test_async_tasks_nest_a_thousand_deep_in_a_sync_flow() -> None:
 @pytest.mark.parametrize("down", [sync_down, async_down], ids=["sync", "async"])
 def test_tasks_nest_a_thousand_deep_in_a_pool_of_one_worker(down: Any) -> None:
     @flow(task_runner=ThreadPoolTaskRunner(max_workers=1))
-    def body() -> int:
-        return down.submit(DEEP).result()  # type: ignore[no-any-return]
+    def body() -> Any:
+        return down.submit(DEEP).result()
 
     assert body() == DEEP
 
@@ -87,8 +88,8 @@ async def test_kinds_may_alternate_on_the_way_down() -> None:
 @pytest.mark.parametrize("down", [sync_down, async_down, alternating_sync], ids=["sync", "async", "alternating"])
 def test_tasks_nest_when_they_run_one_after_another(down: Any) -> None:
     @flow(task_runner=SequentialTaskRunner())
-    def body() -> int:
-        return down.submit(MODEST).result()  # type: ignore[no-any-return]
+    def body() -> Any:
+        return down.submit(MODEST).result()
 
     assert body() == MODEST
 
@@ -111,7 +112,7 @@ async def test_a_task_may_wait_for_a_map_of_its_own(runner: TaskRunner) -> None:
         return sum(await leaf.map(range(n)))
 
     @flow(task_runner=runner)
-    async def body() -> list[int]:
+    async def body() -> Any:
         return await sync_parent.map([3, 4]) + await async_parent.map([3, 4])
 
     assert await body() == [3, 6, 3, 6]
@@ -155,7 +156,7 @@ async def test_a_subflow_of_a_task_of_a_subflow_nests_hundreds_deep() -> None:
         return 1 + await below.submit(n - 1) if n else 0
 
     @task
-    async def below(n: int) -> int:
+    async def below(n: int) -> Any:
         return await level(n)
 
     assert await level(300) == 300

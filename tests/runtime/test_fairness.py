@@ -1,0 +1,247 @@
+"""However much stands in line on a loop, whoever else lives there gets turns; counted in turns, never in seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from time import perf_counter
+from typing import Any
+
+import pytest
+
+from millrace import Engine
+from millrace.runtime import loop_lane, offload
+from tests.checkpoints import until
+from tests.loose import flow, task
+
+WAIT = 20.0
+MANY = 50_000
+
+
+@task
+async def nothing(_x: int) -> None: ...
+
+
+class Ticker:
+    """A coroutine of the host's that only wants a turn now and then."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(0)
+            self.turns += 1
+
+    def stop(self) -> int:
+        self._task.cancel()
+        return self.turns
+
+
+class Clock:
+    """Time as the scheduler reads it: it goes on by so much at each look."""
+
+    def __init__(self, step: float) -> None:
+        self.now = 0.0
+        self.step = step
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+@pytest.mark.anyio
+async def test_a_map_of_fifty_thousand_lets_others_have_turns_in_between() -> None:
+    @flow
+    async def body() -> int:
+        ticker = Ticker()
+        futures = nothing.map(range(MANY))
+        await futures[MANY - 1]
+        return ticker.stop()
+
+    began = perf_counter()
+    turns = await asyncio.wait_for(body(), WAIT)
+    took = perf_counter() - began
+    # One turn for each time budget that the map used up; a quarter of that is asked for, as machines stutter.
+    assert turns >= took / loop_lane.BUDGET_SECONDS / 4
+    assert turns >= 10
+
+
+@pytest.mark.anyio
+async def test_the_longest_row_of_bodies_between_two_turns_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The budget is used up at the first look at the clock: then no row is longer than the runs between two looks.
+    monkeypatch.setattr(loop_lane, "perf_counter", Clock(step=1.0))
+    rows: list[int] = []
+    row = 0
+
+    @task
+    async def counts(_x: int) -> None:
+        nonlocal row
+        row += 1
+
+    async def ticks() -> None:
+        nonlocal row
+        while True:
+            await asyncio.sleep(0)
+            rows.append(row)
+            row = 0
+
+    @flow
+    async def body() -> None:
+        await counts.map(range(1_000))
+
+    ticker = asyncio.create_task(ticks())
+    await asyncio.wait_for(body(), WAIT)
+    ticker.cancel()
+    assert sum(rows) >= 1_000 - loop_lane.CHUNK
+    assert max(rows) <= loop_lane.CHUNK
+
+
+@pytest.mark.anyio
+async def test_two_maps_share_the_loop() -> None:
+    order: list[str] = []
+
+    @task
+    async def notes(name: str, _x: int) -> None:
+        order.append(name)
+
+    @flow
+    async def body(name: str, n: int) -> None:
+        await notes.map(name, range(n))
+
+    n = 5_000
+    async with asyncio.timeout(WAIT):
+        await asyncio.gather(body("a", n), body("b", n))
+    half = order[:n]
+    assert len(order) == 2 * n
+    # In the first half both have had about the same: a few chunks are between them at most.
+    assert abs(half.count("a") - half.count("b")) <= 4 * loop_lane.CHUNK
+
+
+@pytest.mark.anyio
+async def test_a_small_map_beside_a_big_one_is_done_long_before_it() -> None:
+    done: list[int] = []
+
+    @task
+    async def counts(_x: int) -> None:
+        done.append(1)
+
+    @flow
+    async def big() -> None:
+        await counts.map(range(MANY))
+
+    @flow
+    async def small() -> int:
+        await nothing.map(range(100))
+        return len(done)
+
+    async with Engine() as engine:
+        future = engine.start(big)
+        await asyncio.sleep(0)
+        seen = await asyncio.wait_for(small(), WAIT)
+        assert seen < MANY // 2
+        await asyncio.wait_for(future, WAIT)
+
+
+@pytest.mark.anyio
+async def test_a_single_run_beside_a_big_map_is_not_starved() -> None:
+    done: list[int] = []
+
+    @task
+    async def counts(_x: int) -> None:
+        done.append(1)
+
+    @task
+    async def looks() -> int:
+        return len(done)
+
+    @flow
+    async def big() -> None:
+        await counts.map(range(MANY))
+
+    async with Engine() as engine:
+        future = engine.start(big)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        before = len(done)
+        seen = await asyncio.wait_for(looks.submit(), WAIT)
+        # It stands behind the runs that were taken from the map already, and before all the others.
+        assert seen - before <= 2 * loop_lane.CHUNK
+        for _ in range(20):
+            assert await looks.submit() <= MANY
+        assert not future.done() or len(done) == MANY
+        await asyncio.wait_for(future, WAIT)
+
+
+@pytest.mark.anyio
+async def test_bodies_that_wait_do_not_keep_others_from_starting() -> None:
+    gate = asyncio.Event()
+    started = 0
+
+    @task
+    async def waits(_x: int) -> None:
+        nonlocal started
+        started += 1
+        await gate.wait()
+
+    @flow
+    async def body() -> None:
+        futures = waits.map(range(500))
+        await until(lambda: started == 500)
+        gate.set()
+        await futures
+
+    await asyncio.wait_for(body(), WAIT)
+
+
+def test_a_run_beside_a_big_map_of_sync_tasks_is_not_starved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_THREADS", "1")
+    monkeypatch.setattr(offload, "perf_counter", Clock(step=1.0))
+    done: list[int] = []
+    looked = threading.Event()
+
+    @task
+    def counts(_x: int) -> None:
+        done.append(1)
+        if len(done) == 1:
+            assert looked.wait(WAIT)
+
+    @task
+    def looks() -> int:
+        return len(done)
+
+    @flow
+    def body() -> int:
+        futures = counts.map(range(10_000))
+        single = looks.submit()
+        looked.set()
+        seen: int = single.result(WAIT)
+        futures.wait(WAIT)
+        return seen
+
+    assert body() <= 2 * offload.CHUNK
+    assert len(done) == 10_000
+
+
+def test_two_maps_of_sync_tasks_share_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_THREADS", "1")
+    monkeypatch.setattr(offload, "perf_counter", Clock(step=1.0))
+    order: list[str] = []
+    both = threading.Event()
+
+    @task
+    def notes(name: str) -> None:
+        assert both.wait(WAIT)
+        order.append(name)
+
+    @flow
+    def body() -> None:
+        maps: list[Any] = [notes.map(["a"] * 2_000), notes.map(["b"] * 2_000)]
+        both.set()
+        for each in maps:
+            each.wait(WAIT)
+
+    body()
+    half = order[:2_000]
+    assert abs(half.count("a") - half.count("b")) <= 4 * offload.CHUNK
