@@ -123,11 +123,12 @@ def retry_what_failed(
         return None
     delay = policy.delay_before(run.run_count)
     reason = f"retry {run.run_count} of {policy.retries}"
+    message = f"Retry {run.run_count} of {policy.retries}, after {state if state is not None else 'a failure'}."
     details = _same_transition(state)
     if delay <= 0 and supervisor.admits:
-        return reject(Retrying(state_details=details), reason)
+        return reject(Retrying(message=message, state_details=details), reason)
     scheduled = from_nanoseconds(at + round(delay * 1e9))
-    return reject(AwaitingRetry(scheduled_time=scheduled, state_details=details), reason)
+    return reject(AwaitingRetry(scheduled_time=scheduled, message=message, state_details=details), reason)
 
 
 _COMMON: Final = (

@@ -31,7 +31,7 @@ from millrace.runtime.loops import run_in_new_loop
 from millrace.runtime.resolving import resolve_futures_to_states
 from millrace.runtime.runners import TaskRunner
 from millrace.runtime.shape import Shape
-from millrace.runtime.task import call_blocks
+from millrace.runtime.task import Dependency, call_blocks
 from millrace.runtime.waiting import block_until_done, wait_until_done
 
 P = ParamSpec("P")
@@ -111,6 +111,8 @@ class Flow(BaseFlow[P, R]):
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
+    def __call__(self, upstream: Dependency, /, *args: Any, **kwargs: Any) -> R: ...
+    @overload
     def __call__(self, *args: Any, wait_for: Iterable[Any], **kwargs: Any) -> R: ...
     @overload
     def __call__(
@@ -168,6 +170,8 @@ class AsyncFlow(BaseFlow[P, R]):
 
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def __call__(self, upstream: Dependency, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]: ...
     @overload
     def __call__(self, *args: Any, wait_for: Iterable[Any], **kwargs: Any) -> Coroutine[Any, Any, R]: ...
     @overload

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, overload
 
+from millrace.actors.annotations import Annotation
 from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, TaskDefinitionError
 from millrace.actors.policies import RetryPolicy
 from millrace.actors.states import State
@@ -31,6 +32,13 @@ from millrace.runtime.shape import Shape
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+Dependency = Future[Any] | State[Any] | Annotation[Any] | Sequence[Future[Any]] | Mapping[Any, Future[Any]]
+"""What may stand where a parameter wants a value, because it is replaced by one before the body runs.
+
+Where one is among the first two arguments, type checkers check the others of that call no more: no type says "this parameter's
+type, or a future of it" for each of a function's parameters.
+"""
 
 RESERVED = ("return_state", "wait_for")
 """Names that calls of a task use themselves."""
@@ -94,6 +102,10 @@ class BaseTask(Generic[P, R]):
 
     @overload
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+    @overload
+    def submit(self, upstream: Dependency, /, *args: Any, **kwargs: Any) -> Future[R]: ...
+    @overload
+    def submit(self, first: Any, upstream: Dependency, /, *args: Any, **kwargs: Any) -> Future[R]: ...
     @overload
     def submit(self, *args: Any, wait_for: Iterable[Any], **kwargs: Any) -> Future[R]: ...
     @overload
@@ -193,6 +205,10 @@ class Task(BaseTask[P, R]):
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
+    def __call__(self, upstream: Dependency, /, *args: Any, **kwargs: Any) -> R: ...
+    @overload
+    def __call__(self, first: Any, upstream: Dependency, /, *args: Any, **kwargs: Any) -> R: ...
+    @overload
     def __call__(self, *args: Any, wait_for: Iterable[Any], **kwargs: Any) -> R: ...
     @overload
     def __call__(
@@ -241,6 +257,10 @@ class AsyncTask(BaseTask[P, R]):
 
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def __call__(self, upstream: Dependency, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def __call__(self, first: Any, upstream: Dependency, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]: ...
     @overload
     def __call__(self, *args: Any, wait_for: Iterable[Any], **kwargs: Any) -> Coroutine[Any, Any, R]: ...
     @overload

@@ -102,7 +102,7 @@ def test_a_rejected_state_is_not_set_but_another_one_that_is_returned() -> None:
     assert [str(state) for state in run.history()] == [
         "Pending()",
         "Running()",
-        "AwaitingRetry(type=SCHEDULED)",
+        "AwaitingRetry(\"Retry 1 of 1, after Failed('split').\", type=SCHEDULED)",
     ]
 
 

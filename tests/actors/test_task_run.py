@@ -292,7 +292,7 @@ def test_a_retry_without_delay_is_executed_at_once_and_named_so() -> None:
     run.ask(Admit(at(1)))
 
     assert run.ask(Stopped(Failed(), at(2))) is EXECUTE
-    assert steps(run) == ["Pending()", "Running()", "Retrying(type=RUNNING)"]
+    assert steps(run) == ["Pending()", "Running()", "Retrying('Retry 1 of 1, after Failed().', type=RUNNING)"]
 
 
 def test_a_retry_that_succeeds_ends_the_run() -> None:
@@ -302,7 +302,7 @@ def test_a_retry_that_succeeds_ends_the_run() -> None:
     run.ask(Admit(at(3)))
 
     assert run.ask(Returned("plank", at(4))) is SETTLE
-    assert steps(run) == ["Pending()", "Running()", "AwaitingRetry(type=SCHEDULED)", "Running()", "Completed()"]
+    assert steps(run) == ["Pending()", "Running()", "AwaitingRetry('Retry 1 of 2, after Failed().', type=SCHEDULED)", "Running()", "Completed()"]
     assert run.started == at(1)
     assert run.run_time == 2 * SECOND
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from threading import Event
 from typing import Any
 
 import attrs
@@ -24,6 +22,7 @@ from millrace import (
     Running,
     State,
     StateType,
+    allow_failure,
     flow,
     get_state_exception,
     quote,
@@ -400,8 +399,6 @@ def test_a_failure_that_somebody_looked_at_does_not_count(world: World, kit: Kit
             await world.error(future)
             future.result(raise_on_failure=False)
         elif look == "state":
-            done = asyncio.Event() if world.async_flows else Event()
-            assert not done.is_set()
             await world.ended(future)
             assert future.state.is_failed()
         else:
@@ -441,8 +438,6 @@ def test_an_exception_of_a_direct_call_that_was_caught_counts_as_looked_at(world
 
 
 def test_a_run_that_used_the_exception_of_another_has_looked_at_it(world: World, kit: Kit) -> None:
-    from millrace import allow_failure
-
     async def body() -> None:
         kit.good.submit(allow_failure(kit.bad.submit()))
 
@@ -540,8 +535,8 @@ def test_a_flow_ends_when_all_that_it_started_has_ended(world: World) -> None:
     async def body() -> None:
         late.submit("submitted")
         late.map(["mapped", "too"])
-        opener.submit(wait_for=[])
         seen.append("body")
+        opener.submit()
 
     world.body(body)
     assert seen[0] == "body"
