@@ -1,7 +1,7 @@
 """The context of a run: which run the code at hand belongs to, and its tags.
 
-Decides nothing. It travels in `contextvars`, so it goes along into asyncio tasks, engine threads and copied contexts, and
-concurrent runs never see each other's.
+Decides nothing. It travels in `contextvars`, so it goes along into asyncio tasks, engine threads and copied contexts,
+and concurrent runs never see each other's.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from uuid import UUID
 import attrs
 from anyio import CancelScope
 
-from millrace.actors.errors import BlockingCallOnLoop, EngineClosed, RunNotFound
+from millrace.actors.errors import BlockingCallOnLoop, EngineClosed, FlowDefinitionError, RunNotFound
 from millrace.actors.events import Event, Journal
 from millrace.actors.messages import Admit
 from millrace.actors.states import State
@@ -163,7 +163,10 @@ class Engine:
         Raises:
             EngineClosed: the engine is closing.
             ParameterBindError: the call does not fit.
+            FlowDefinitionError: it is not a flow.
         """
+        if not hasattr(type(flow), "begin"):
+            raise not_a_flow(flow, "Engine.start()")
         return flow.start(self, args, kwargs)
 
     async def cancel(self, run_id: UUID) -> State[Any]:
@@ -416,6 +419,15 @@ def _forget_default() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_default)
+
+
+def not_a_flow(thing: object, call: str) -> FlowDefinitionError:
+    """The error for something that was given in place of a flow; a coroutine is closed, since nobody will await it."""
+    hint = "Decorate it with @flow."
+    if asyncio.iscoroutine(thing):
+        hint = "Pass the flow itself, not a call of it."
+        thing.close()
+    return FlowDefinitionError(f"{call} of {thing!r}, a {type(thing).__name__}: expected a flow. {hint}")
 
 
 def current_scope() -> FlowRun:

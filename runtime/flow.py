@@ -23,7 +23,7 @@ from millrace.actors.messages import Admit, Returned
 from millrace.actors.states import State, StateType
 from millrace.runtime.attempt import Closed, Interruptible, drive, raised
 from millrace.runtime.context import CURRENT, TAGS
-from millrace.runtime.engine import Engine
+from millrace.runtime.engine import Engine, not_a_flow
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import FlowFuture, refuse_to_block, take
 from millrace.runtime.inputs import Inputs, futures_in, good_enough, holds_futures, scan
@@ -555,10 +555,7 @@ def run(flow: Any, /, *args: Any, **kwargs: Any) -> Any:
         BlockingCallOnLoop: a loop runs on this thread already; `await` the flow there.
     """
     if not isinstance(flow, BaseFlow):
-        hint = " Pass the flow itself, not a call of it." if inspect.iscoroutine(flow) else " Decorate it with @flow."
-        if inspect.iscoroutine(flow):
-            flow.close()
-        raise FlowDefinitionError(f"run() of {flow!r}, a {type(flow).__name__}: expected a flow.{hint}")
+        raise not_a_flow(flow, "run()")
     if isinstance(flow, Flow):
         return flow(*args, **kwargs)
     if asyncio._get_running_loop() is not None:

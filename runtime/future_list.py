@@ -1,7 +1,7 @@
 """The futures of a map, as a list that is filled in as it is looked at.
 
-Decides when a future comes into being: not before somebody looks. So a map of a million items costs nothing up front, and
-what nobody looks at is never made.
+Decides when a future comes into being: not before somebody looks. So a map of a million items costs nothing up front,
+and what nobody looks at is never made.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _SHOWN = 20
 class FutureList(list[Future[R]]):
     """The futures of a map, in the order of its inputs.
 
-    A list in every respect; `await futures` and `futures.result()` give the list of results. The futures of a map come into
-    being when they are looked at, so a map of a million items costs nothing up front.
+    A list in every respect; `await futures` and `futures.result()` give the list of results. The futures of a map come
+    into being when they are looked at, so a map of a million items costs nothing up front.
     """
 
     __slots__ = ("_cursor", "_runs")
@@ -81,8 +81,8 @@ class FutureList(list[Future[R]]):
         """Block this thread until every run has ended, and take the results.
 
         Args:
-            timeout: Seconds for all of them; None for no limit.
-            raise_on_failure: Raise what the first failed run in the list raised; else exceptions stand among the results.
+            timeout: Seconds for all of them; None for no limit. raise_on_failure: Raise what the first failed run in
+            the list raised; else exceptions stand among the results.
 
         Raises:
             TimeoutError: some have not ended in time; it says how many.
@@ -180,6 +180,7 @@ def _filled(name: str) -> Any:
 
 for _name in (
     "__add__", "__contains__", "__delitem__", "__eq__", "__ge__", "__gt__", "__iadd__", "__imul__", "__le__", "__lt__",
-    "__mul__", "__ne__", "__rmul__", "__setitem__", "append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse", "sort",
+    "__mul__", "__ne__", "__rmul__", "__setitem__", "append", "clear", "copy", "count", "extend", "index", "insert",
+    "pop", "remove", "reverse", "sort",
 ):  # fmt: skip
     setattr(FutureList, _name, _filled(_name))

@@ -1,8 +1,8 @@
 """Futures: handles on runs that have been started.
 
-Decides how an outcome is taken, in sync and async code, and that a blocking wait on a loop's own thread is refused. Does not
-know how runs are executed: a future stands in front of a *source*, which is a run of the engine's or the stand-in for a
-promise that somebody else keeps.
+Decides how an outcome is taken, in sync and async code, and that a blocking wait on a loop's own thread is refused.
+Does not know how runs are executed: a future stands in front of a *source*, which is a run of the engine's or the
+stand-in for a promise that somebody else keeps.
 """
 
 from __future__ import annotations
@@ -72,14 +72,14 @@ def refuse_to_block(source: Source, call: str, instead: str) -> None:
 class Future(Generic[R]):
     """A handle on a run that has been started; given out by `submit`, `map` and `Engine.start`.
 
-    `await future` gives the run's result or raises what it raised; `result()` does the same in sync code. Dropping a future
-    neither stops nor loses the run.
+    `await future` gives the run's result or raises what it raised; `result()` does the same in sync code. Dropping a
+    future neither stops nor loses the run.
 
     A task runner of one's own makes futures around promises of its own.
 
     Args:
-        promise: A `concurrent.futures.Future` or `asyncio.Future` that comes to the run's final `State`, or to its result.
-        task_run_id: The id of the task run.
+        promise: A `concurrent.futures.Future` or `asyncio.Future` that comes to the run's final `State`, or to its
+        result. task_run_id: The id of the task run.
     """
 
     __slots__ = ("__weakref__", "_source")

@@ -44,11 +44,13 @@ def wait(futures: Iterable[Future[R]], timeout: float | None = None) -> DoneAndN
         `(done, not_done)`, as sets. It does not raise when the time is over.
 
     Raises:
-        BlockingCallOnLoop: this is the thread of a loop; use `await future.wait_async()` or `async for` over `as_completed`.
+        BlockingCallOnLoop: this is the thread of a loop; use `await future.wait_async()` or `async for` over
+        `as_completed`.
     """
     every = list(futures)
     try:
-        block_for_all(len(every), lambda index: every[index].source, timeout, "wait()", "await each future.wait_async()")
+        block_for_all(len(every), lambda index: every[index].source, timeout, "wait()", "await each
+        future.wait_async()")
     except TimeoutError:
         pass
     done = {each for each in every if each.done()}
@@ -88,8 +90,8 @@ def as_completed(futures: Iterable[Future[R]], timeout: float | None = None) -> 
         timeout: Seconds for all of them, from the first look on; None for no limit.
 
     Returns:
-        An iterator and an async iterator: `for future in ...`, or `async for future in ...` in a loop; a future that stands
-        in it twice comes once. Leaving it early stops nothing.
+        An iterator and an async iterator: `for future in ...`, or `async for future in ...` in a loop; a future that
+        stands in it twice comes once. Leaving it early stops nothing.
 
     Raises:
         TimeoutError: (while iterating) the time is over; it says how many have not ended.
@@ -135,7 +137,8 @@ class AsCompleted(Generic[R]):
         return self._ended.popleft()
 
     def __del__(self) -> None:
-        # Left before the end: the runs that go on need not remember it. Nothing else refers to it; the watchers do so weakly.
+        # Left before the end: the runs that go on need not remember it. Nothing else refers to it; the watchers do so
+        # weakly.
         for arrival in self._watchers or ():
             if not arrival.future.done():
                 arrival.future.source.tell(Unwatch(arrival))

@@ -1,8 +1,8 @@
 """Inputs: futures and states inside arguments, found before a run and replaced by their results at its start.
 
-Decides what is looked for, and where not: inside `quote` and `opaque`. What a collection is, and how one is copied, is known
-to `nesting`. Objects that hold no future are passed as they are, and not copied. Which end of an upstream run is good enough
-is decided here, what follows from a bad one by the actors.
+Decides what is looked for, and where not: inside `quote` and `opaque`. What a collection is, and how one is copied, is
+known to `nesting`. Objects that hold no future are passed as they are, and not copied. Which end of an upstream run is
+good enough is decided here, what follows from a bad one by the actors.
 """
 
 from __future__ import annotations

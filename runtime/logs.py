@@ -1,7 +1,7 @@
 """Logs: the run logger.
 
-Decides the names of the loggers and the fields of a run. The library adds no handler and prints nothing by itself; whoever
-runs it sets logging up. An adapter is made when somebody asks for one, never for each run.
+Decides the names of the loggers and the fields of a run. The library adds no handler and prints nothing by itself;
+whoever runs it sets logging up. An adapter is made when somebody asks for one, never for each run.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def get_run_logger(**extra: object) -> RunLogger:
         **extra: More fields for every record.
 
     Returns:
-        An adapter of `millrace.task_runs` or `millrace.flow_runs`; of `millrace` outside of any run, so that helpers can
-        log from anywhere.
+        An adapter of `millrace.task_runs` or `millrace.flow_runs`; of `millrace` outside of any run, so that helpers
+        can log from anywhere.
     """
     run = CURRENT.get()
     if run is None:

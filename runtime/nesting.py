@@ -1,8 +1,9 @@
 """Nesting: values inside values, and copies of a structure with something else in it.
 
-Decides what a collection is: lists, tuples, sets, dicts (keys too), named tuples, attrs classes and dataclasses. What is looked
-for in it, and what takes its place, is told from outside. Two things hold for every copy: a part that holds nothing to
-replace is the very same object in it, and a part that stands in several places, or inside itself, does so in the copy too.
+Decides what a collection is: lists, tuples, sets, dicts (keys too), named tuples, attrs classes and dataclasses. What
+is looked for in it, and what takes its place, is told from outside. Two things hold for every copy: a part that holds
+nothing to replace is the very same object in it, and a part that stands in several places, or inside itself, does so in
+the copy too.
 """
 
 from __future__ import annotations

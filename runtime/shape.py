@@ -1,7 +1,7 @@
 """The shape of a function: which arguments it takes, and whether a call fits.
 
-Decides what a wrong call is. The usual call is checked by counting; only one that looks wrong, or uses what counting cannot
-judge, is bound the slow way, for the answer or for the error.
+Decides what a wrong call is. The usual call is checked by counting; only one that looks wrong, or uses what counting
+cannot judge, is bound the slow way, for the answer or for the error.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Tracking: which earlier run a value came from, told by the value itself.
 
-Decides which results are remembered by identity and for how long. A result that was taken (returned by a call, or asked of a
-future) and is passed on later is a dependency, although no future says so; the same goes for the items of its first layer.
-Small ints, booleans, None, members of enums and the other objects that Python shares are never remembered: they would point
-anywhere.
+Decides which results are remembered by identity and for how long. A result that was taken (returned by a call, or asked
+of a future) and is passed on later is a dependency, although no future says so; the same goes for the items of its
+first layer. Small ints, booleans, None, members of enums and the other objects that Python shares are never remembered:
+they would point anywhere.
 
-Memory: a remembered object must not be mistaken for a later one at the same address, so it is held: weakly where its type
-allows, else by reference until nobody but the tracker holds it, which is looked at whenever the table, or what it holds, has
-doubled.
+Memory: a remembered object must not be mistaken for a later one at the same address, so it is held: weakly where its
+type allows, else by reference until nobody but the tracker holds it, which is looked at whenever the table, or what it
+holds, has doubled.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def trackable(value: object) -> bool:
         return False
     if isinstance(value, int):
         return value not in _SMALL_INTS
-    # The empty ones, and strings and bytes of one character, are made once and shared. Never asked with `==`: what that gives
-    # is up to the value, and an array gives an array.
+    # The empty ones, and strings and bytes of one character, are made once and shared. Never asked with `==`: what that
+    # gives is up to the value, and an array gives an array.
     if isinstance(value, (str, bytes)):
         return len(value) > 1
     return value.__class__ not in (tuple, frozenset) or bool(value)
@@ -134,8 +134,8 @@ class Tracker:
         batches, self._batches = self._batches, []
         for values, run_ids in batches:
             for index, run_id in enumerate(run_ids):
-                # Held by the list and by the argument: nobody else can ask about it any more. If the user has the list, they
-                # can; that is the list, `batches` and `values` here, and the argument.
+                # Held by the list and by the argument: nobody else can ask about it any more. If the user has the list,
+                # they can; that is the list, `batches` and `values` here, and the argument.
                 if sys.getrefcount(values[index]) > 2 or sys.getrefcount(values) > 3:  # noqa: PLR2004
                     self.remember(run_id, values[index])
 

@@ -250,10 +250,10 @@ async def _coroutine() -> None:
     pass
 
 
-@pytest.mark.parametrize("thing", [3, None and 1, "text", object(), int, Task], ids=repr)
+@pytest.mark.parametrize("thing", [3, None, "text", object, int, Task], ids=repr)
 def test_a_task_has_to_be_made_of_a_function(thing: Any) -> None:
     with pytest.raises(TaskDefinitionError, match="expected a function or coroutine function"):
-        task()(thing)
+        task()(thing)  # with brackets, so that None is a thing like the others
     with pytest.raises(FlowDefinitionError, match="expected a function or coroutine function"):
         flow()(thing)
 
@@ -333,7 +333,9 @@ def test_run_of_a_coroutine_says_to_pass_the_flow_itself() -> None:
     async def body() -> None:
         await never()
 
-    with pytest.raises(FlowDefinitionError, match=r"a coroutine: expected a flow\. Pass the flow itself, not a call of it"):
+    with pytest.raises(
+        FlowDefinitionError, match=r"a coroutine: expected a flow\. Pass the flow itself, not a call of it"
+    ):
         run(body())  # type: ignore[call-overload]
 
 
@@ -349,7 +351,9 @@ async def test_run_inside_a_loop_says_to_await_the_flow() -> None:
     async def body() -> int:
         return 1
 
-    with pytest.raises(BlockingCallOnLoop, match=r"^run\(body, \.\.\.\) would block .* Use `await body\(\.\.\.\)` instead"):
+    with pytest.raises(
+        BlockingCallOnLoop, match=r"^run\(body, \.\.\.\) would block .* Use `await body\(\.\.\.\)` instead"
+    ):
         run(body)
     assert await body() == 1
 

@@ -48,7 +48,8 @@ def test_outside_of_any_run_there_is_no_context() -> None:
     assert FlowRunContext.get() is None
     assert TaskRunContext.get() is None
     with pytest.raises(
-        MissingContextError, match=r"^get_run_context\(\) needs a flow run or a task run around it, and there is none here"
+        MissingContextError,
+        match=r"^get_run_context\(\) needs a flow run or a task run around it, and there is none here",
     ):
         get_run_context()
 
@@ -155,18 +156,20 @@ def test_a_flow_inside_a_task_has_a_context_of_its_own(world: World) -> None:
 
 def test_a_task_inside_a_task_knows_the_run_that_started_it(world: World) -> None:
     @world.task
-    def child() -> Any:
+    def child(_x: int = 0) -> Any:
         return quote(task_context().task_run.parent)
 
     @world.task
     def parent() -> Any:
-        futures = [child.submit(), *child.map([])]
+        futures = [child.submit(), *child.map([1])]
         return quote((task_context().task_run.id, futures))
 
     async def body() -> None:
         future = parent.submit()
-        run_id, (started,) = (await world.result(future)).unquote()
-        assert (await world.result(started)).unquote() == run_id
+        run_id, started = (await world.result(future)).unquote()
+        assert len(started) == 2
+        for each in started:
+            assert (await world.result(each)).unquote() == run_id
         assert future.source.parent is None
 
     world.body(body)
@@ -210,9 +213,7 @@ async def test_after_an_awaited_flow_or_task_nothing_is_left_of_its_context() ->
 
 
 @pytest.mark.anyio
-async def test_flows_side_by_side_see_each_its_own(world: World) -> None:
-    if world is not world:
-        return
+async def test_flows_side_by_side_see_each_its_own() -> None:
     turns = [asyncio.Event() for _ in range(2)]
 
     @flow
@@ -373,11 +374,11 @@ def test_tags_around_a_flow_are_its_own_and_its_tasks(world: World) -> None:
 
     with tags("a"):
         world.body(body)
-    world.body(lambda: asserted(not flow_context().flow_run.tags))
 
+    async def later() -> None:
+        assert flow_context().flow_run.tags == frozenset()
 
-async def asserted(fact: object) -> None:
-    assert fact
+    world.body(later)
 
 
 def test_a_subflow_takes_tags_from_its_parent(world: World) -> None:

@@ -286,9 +286,7 @@ def test_an_equal_object_is_not_the_same_object(world: World, kit: Kit) -> None:
         pytest.param(lambda: Box([1]), lambda found: [found.content], id="an attrs class"),
     ],
 )
-def test_the_items_of_a_results_first_layer_are_known_too(
-    world: World, kit: Kit, value: Any, first_layer: Any
-) -> None:
+def test_the_items_of_a_results_first_layer_are_known_too(world: World, kit: Kit, value: Any, first_layer: Any) -> None:
     async def body() -> None:
         first = kit.make.submit(value)
         for item in first_layer(await world.result(first)):

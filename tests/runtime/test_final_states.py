@@ -639,10 +639,12 @@ def test_a_generator_that_a_task_returns_becomes_a_list() -> None:
 
 def test_return_state_gives_the_final_state_and_raises_nothing(world: World, kit: Kit) -> None:
     async def body() -> Any:
-        return quote([
-            await world.call(kit.bad, return_state=True),
-            await world.call(kit.good, 3, return_state=True),
-        ])
+        return quote(
+            [
+                await world.call(kit.bad, return_state=True),
+                await world.call(kit.good, 3, return_state=True),
+            ]
+        )
 
     bad, good = world.body(body).unquote()
     assert bad.is_failed()

@@ -141,7 +141,9 @@ async def test_blocking_on_the_thread_of_a_loop_is_an_error_that_says_to_await()
     @flow
     async def confused() -> None:
         futures = late.map(range(2))
-        with pytest.raises(BlockingCallOnLoop, match=r"^FutureList\.result\(\) would .* Use `await futures` instead\.$"):
+        with pytest.raises(
+            BlockingCallOnLoop, match=r"^FutureList\.result\(\) would .* Use `await futures` instead\.$"
+        ):
             futures.result()
         with pytest.raises(BlockingCallOnLoop, match=r"^FutureList\.wait\(\) would"):
             futures.wait()

@@ -880,5 +880,3 @@ def test_any_structure_is_resolved_everywhere_and_copied_nowhere_else(resolved: 
     for old, new in zip(parts(value), parts(found), strict=True):
         if not any(isinstance(part, Future) for part in parts(old)):
             assert new is old
-
-

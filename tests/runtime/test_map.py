@@ -305,9 +305,7 @@ def test_allow_failure_around_the_futures_of_a_map_is_kept_on_each(world: World,
     assert [str(first) for first, _ in world.body(body).unquote()] == ["a", "b"]
 
 
-def test_allow_failure_around_the_future_of_an_iterable_gives_its_exception_to_all_runs(
-    world: World, kit: Kit
-) -> None:
+def test_allow_failure_around_the_future_of_an_iterable_gives_its_exception_to_all_runs(world: World, kit: Kit) -> None:
     async def body() -> Any:
         failed = kit.fail.submit("no list")
         await world.ended(failed)

@@ -89,7 +89,9 @@ async def test_wait_on_the_thread_of_a_loop_is_an_error_that_says_to_await() -> 
 
     @flow
     async def confused() -> None:
-        with pytest.raises(BlockingCallOnLoop, match=r"^wait\(\) would block .* Use `await each future\.wait_async\(\)`"):
+        with pytest.raises(
+            BlockingCallOnLoop, match=r"^wait\(\) would block .* Use `await each future\.wait_async\(\)`"
+        ):
             wait([late.submit()])
         gate.set()
 

@@ -1,7 +1,7 @@
 """One test for sync and async flows and tasks: bodies are written once, and a world makes either kind of them.
 
-A body that waits is a coroutine function that awaits through its world: `await world.result(future)`. In a sync world that
-blocks and never suspends, so the same coroutine can be run to its end by a plain function.
+A body that waits is a coroutine function that awaits through its world: `await world.result(future)`. In a sync world
+that blocks and never suspends, so the same coroutine can be run to its end by a plain function.
 """
 
 from __future__ import annotations

@@ -59,11 +59,14 @@ async def crawl(urls: list[str]) -> int:
     assert_type(await heavy, float)
 
     every = assert_type(links.map(fetch.map(urls), wait_for=[page]), FutureList[list[str]])
-    assert_type(every[0], Future[list[str]])
-    assert_type(every[:2], FutureList[list[str]])
+    first = assert_type(every[0], Future[list[str]])
+    some = assert_type(every[:2], FutureList[list[str]])
+    assert_type(await first, list[str])
+    assert_type(await some, list[list[str]])
     assert_type(await every, list[list[str]])
     async for done in as_completed(every):
-        assert_type(done, Future[list[str]])
+        ended = assert_type(done, Future[list[str]])
+        assert_type(await ended, list[str])
     scaled = weigh.map(range(3), unmapped("t"))
     assert_type(await scaled, list[float])
 
