@@ -53,7 +53,7 @@ class Raised(Message):
 
     __slots__ = ("at", "cancelled", "error")
 
-    def __init__(self, error: BaseException, at: int, cancelled: bool = False) -> None:
+    def __init__(self, error: BaseException, at: int, cancelled: bool = False) -> None:  # noqa: FBT001, FBT002
         self.error = error
         self.at = at
         self.cancelled = cancelled
@@ -69,7 +69,7 @@ class Stopped(Message):
 
     __slots__ = ("at", "interrupted", "state")
 
-    def __init__(self, state: State[Any], at: int, interrupted: bool = False) -> None:
+    def __init__(self, state: State[Any], at: int, interrupted: bool = False) -> None:  # noqa: FBT001, FBT002
         self.state = state
         self.at = at
         self.interrupted = interrupted
@@ -85,7 +85,13 @@ class Propose(Message):
 
     __slots__ = ("at", "force", "reply", "state")
 
-    def __init__(self, state: State[Any], at: int, force: bool = False, reply: Callable[[Verdict], None] | None = None) -> None:
+    def __init__(
+        self,
+        state: State[Any],
+        at: int,
+        force: bool = False,  # noqa: FBT001, FBT002
+        reply: Callable[[Verdict], None] | None = None,
+    ) -> None:
         self.state = state
         self.at = at
         self.force = force
@@ -135,7 +141,7 @@ class UpstreamEnded(Message):
 
     __slots__ = ("at", "good", "name", "state")
 
-    def __init__(self, good: bool, name: str, state: State[Any], at: int) -> None:
+    def __init__(self, good: bool, name: str, state: State[Any], at: int) -> None:  # noqa: FBT001
         self.good = good
         self.name = name
         self.state = state

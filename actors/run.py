@@ -35,7 +35,10 @@ class RunActor(Mailbox):
     plain_rules: ClassVar[Picked]  # the rules by pair, for proposals without details
     detailed_rules: ClassVar[Picked]  # the same for proposals with details
 
-    __slots__ = ("_data", "_past", "_state", "cancellation", "created", "ended", "id", "journal", "looked_at", "run_count", "sequence", "started", "type", "watchers")
+    __slots__ = (
+        "_data", "_past", "_state", "cancellation", "created", "ended", "id", "journal", "looked_at", "run_count",
+        "sequence", "started", "type", "watchers",
+    )  # fmt: skip
 
     def __init__(self, run_id: int, created: int, journal: Journal) -> None:
         super().__init__()

@@ -83,7 +83,7 @@ class TaskRunActor(RunActor, Generic[N]):
 
     __slots__ = ("key", "node", "parent", "unready")
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # made for every run, and keywords cost
         self, run_id: int, created: int, journal: Journal, node: N, key: int, parent: int | None, unready: int = 0
     ) -> None:
         super().__init__(run_id, created, journal)

@@ -1,20 +1,20 @@
 """Attempts: how a body is run once, wherever that is, and what is told to the run's actor.
 
-Decides nothing about states; it turns what a body did into a message. Sync and async bodies differ here in how they are run
-and in nothing else. The function runs in a copy of the context that was current when the run was submitted.
+Decides nothing about states; it turns what a body did into a message. Sync and async bodies differ here in how they
+are run and in nothing else. The function runs in a copy of the context that was current when the run was submitted.
 
-An async body is driven by hand. Its first step is taken by whoever comes upon the run, without a trip through the loop;
-only a body that waits needs an asyncio task to itself, and from then on it has one. So `asyncio.current_task()` tells apart
-all bodies that wait, and a body that never does costs no task.
+An async body is driven by hand. Its first step is taken by whoever comes upon the run, without a trip through the
+loop; only a body that waits needs an asyncio task to itself, and from then on it has one. So `asyncio.current_task()`
+tells apart all bodies that wait, and a body that never does costs no task.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Coroutine, Generator
 from contextlib import suppress
 from contextvars import Context
+from pathlib import Path
 from types import GeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -26,11 +26,11 @@ from millrace.runtime.context import CURRENT
 if TYPE_CHECKING:
     from millrace.runtime.runs import TaskRun
 
-_HERE = os.path.dirname(__file__)
+_HERE = Path(__file__).parent
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
-_ENGINE_FOLDERS = (_HERE, os.path.join(os.path.dirname(_HERE), "actors"))
+_ENGINE_FOLDERS = (str(_HERE), str(_HERE.parent / "actors"))
 
 
 def admit(run: TaskRun) -> Order | None:
@@ -43,7 +43,7 @@ def admit(run: TaskRun) -> Order | None:
 
 
 def execute(run: TaskRun) -> None:
-    """Run a sync body on this thread: from admission to the end, or to where the run has to wait for its next attempt."""
+    """Run a sync body on this thread: from admission to the end, or to where it waits for its next attempt."""
     order = admit(run)
     while order is EXECUTE:
         order = _attempt(run)
@@ -180,7 +180,7 @@ class Suspended(Interruptible):
 
 
 class Closed(GeneratorExit):
-    """The coroutine around a body was closed, and the body with it; a body that raises `GeneratorExit` itself is another case."""
+    """The coroutine around a body was closed, and the body with it; not a body that raises `GeneratorExit` itself."""
 
 
 class End(Protocol[R_co]):

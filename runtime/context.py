@@ -45,7 +45,7 @@ class FlowRunContext:
 
     @classmethod
     def get(cls) -> FlowRunContext | None:
-        """The context of the flow run that this code belongs to; None outside of any. Inside a task: that of its flow."""
+        """The context of the flow run that this code belongs to, also inside its tasks; None outside of any."""
         current = CURRENT.get()
         scope = current if current is None else current.scope
         if scope is None or scope.flow is None:

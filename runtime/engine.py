@@ -1,8 +1,9 @@
 """The engine: what the flows of one program share.
 
-Decides which engine a call belongs to: the one of the run it is made in, else the one whose `async with` it is in, else the
-default one, which is made on first use. Holds the threads, the lanes into event loops, the journal and the ports; all of them
-come into being when something asks for them. No state is bound to a loop but the lane of that loop.
+Decides which engine a call belongs to: the one of the run it is made in, else the one whose `async with` it is in,
+else the default one, which is made on first use. Holds the threads, the lanes into event loops, the journal and the
+ports; all of them come into being when something asks for them. No state is bound to a loop but the lane of that
+loop.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from millrace.runtime.loop_lane import LoopLane
 from millrace.runtime.loops import LoopThread
 from millrace.runtime.offload import Offload, OffloadStats, thread_limit
 from millrace.runtime.ports import Clock, IdSource, system_clock
+from millrace.runtime.running import running_loop
 from millrace.runtime.timers import LoopTimers, Timers
 from millrace.runtime.waiting import LoopWaiter, block_until_done
 
@@ -63,12 +65,13 @@ class EngineStats:
 class Engine:
     """Runs flows and tasks.
 
-    `async with Engine() as engine:` makes it the engine of the calls in the block, and closes it at the end: what still runs
-    is waited for, or cancelled when the block is left by an exception. Without any, a default engine is made on first use.
+    `async with Engine() as engine:` makes it the engine of the calls in the block, and closes it at the end: what
+    still runs is waited for, or cancelled when the block is left by an exception. Without any, a default engine is
+    made on first use.
 
     Args:
-        threads: How many sync functions may run at once on the engine's own threads; by default `MILLRACE_THREADS`, else
-            four more than there are cores, 32 at most.
+        threads: How many sync functions may run at once on the engine's own threads; by default `MILLRACE_THREADS`,
+            else four more than there are cores, 32 at most.
         grace_seconds: How long a cancelled body may take to stop before its run is given up.
         clock: Nanoseconds since the epoch; for simulations.
         timers: What wakes waiting runs; for simulations.
@@ -342,7 +345,7 @@ class Engine:
         Raises:
             BlockingCallOnLoop: something runs, and this is the thread of a loop; use `await engine.aclose()` there.
         """
-        if asyncio._get_running_loop() is not None and (self._flow_runs or self.root.live):
+        if running_loop() is not None and (self._flow_runs or self.root.live):
             raise BlockingCallOnLoop("Engine.close()", "await engine.aclose()")
         self.closed = True
         try:

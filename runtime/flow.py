@@ -1,7 +1,8 @@
 """Flows: the API of a function that starts tasks, and how its run is begun and ended.
 
-Decides what a flow is made of and how a body is seen through: admission, the body, the wait for all that it started, the
-final state. Sync and async flows differ in how the body is run and how is waited; every decision is the supervisor's.
+Decides what a flow is made of and how a body is seen through: admission, the body, the wait for all that it started,
+the final state. Sync and async flows differ in how the body is run and how is waited; every decision is the
+supervisor's.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from millrace.runtime.inputs import Inputs, futures_in, good_enough, holds_futur
 from millrace.runtime.loops import run_in_new_loop
 from millrace.runtime.resolving import resolve_futures_to_states
 from millrace.runtime.runners import TaskRunner
+from millrace.runtime.running import running_loop
 from millrace.runtime.shape import Shape
 from millrace.runtime.task import Dependency, call_blocks
 from millrace.runtime.waiting import block_until_done, wait_until_done
@@ -216,7 +218,7 @@ class AsyncFlow(BaseFlow[P, R]):
     def start(self, engine: Engine, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FlowFuture[R]:
         """Start a run on the running loop, else on the engine's own. See `Engine.start`."""
         run = self.begin(engine, args, kwargs)
-        if asyncio._get_running_loop() is None:
+        if running_loop() is None:
             self._start_on(engine, run, args, kwargs, None)
         else:
             _start_task(engine, run, args, kwargs, None, copy_context())
@@ -230,7 +232,7 @@ class AsyncFlow(BaseFlow[P, R]):
         lane.post(lambda: _start_task(engine, run, args, kwargs, wait_for, context))
 
 
-def _start_task(
+def _start_task(  # noqa: PLR0917  # each is another thing
     engine: Engine, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, context: Context
 ) -> None:
     """Run a flow in a task of its own, on the running loop."""
@@ -268,7 +270,7 @@ def see_through(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wai
     Raises:
         BaseException: what interrupted the body or the wait for its children, after it was recorded.
     """
-    run.enter_on(asyncio._get_running_loop())
+    run.enter_on(running_loop())
     value: Any = None
     error: BaseException | None = None
     begun = False
@@ -511,7 +513,8 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     Args:
         fn: The function.
         **options: `name`, for people, by default the function's; `description`, by default its docstring; `version`;
-            `task_runner`, where submitted tasks run, by default the flow's loop for async ones and threads for sync ones.
+            `task_runner`, where submitted tasks run, by default the flow's loop for async ones and threads for sync
+            ones.
 
     Returns:
         The flow: called like the function, or started in the background with `Engine.start`.
@@ -558,6 +561,6 @@ def run(flow: Any, /, *args: Any, **kwargs: Any) -> Any:
         raise not_a_flow(flow, "run()")
     if isinstance(flow, Flow):
         return flow(*args, **kwargs)
-    if asyncio._get_running_loop() is not None:
+    if running_loop() is not None:
         raise BlockingCallOnLoop(f"run({flow.name}, ...)", f"await {flow.name}(...)")
     return run_in_new_loop(lambda: flow(*args, **kwargs))

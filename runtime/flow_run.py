@@ -1,7 +1,7 @@
 """Flow runs with hands: the supervisor of the lower floor, and the scope of all that the flow starts.
 
-Decides where a scope's runs are executed and what numbers they get; everything about states is decided by the supervisor. A
-scope is left only when its last child has ended.
+Decides where a scope's runs are executed and what numbers they get; everything about states is decided by the
+supervisor. A scope is left only when its last child has ended.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from millrace.runtime.inputs import dependencies, scan
 from millrace.runtime.lending import lend
 from millrace.runtime.mapping import Cursor, Plan
 from millrace.runtime.names import random_name
+from millrace.runtime.running import running_loop
 from millrace.runtime.runs import TaskRun, TaskSite, blocks_here
 from millrace.runtime.tracking import FlowRunResult, Tracker
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
@@ -54,7 +55,10 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     is_flow: ClassVar = True
 
-    __slots__ = ("_cursors", "_held", "_lock", "_next_id", "_sites", "blocks", "engine", "flow", "handle", "joiner", "loop_lane", "outer_loop", "parameters", "parent", "parent_task_run", "runner", "tags", "tracker")
+    __slots__ = (
+        "_cursors", "_held", "_lock", "_next_id", "_sites", "blocks", "engine", "flow", "handle", "joiner", "loop_lane",
+        "outer_loop", "parameters", "parent", "parent_task_run", "runner", "tags", "tracker",
+    )  # fmt: skip
 
     def __init__(
         self, engine: Engine, flow: Flow[Any, Any] | None, parameters: dict[str, Any], *, blocks: bool = False
@@ -95,6 +99,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     @property
     def flow_id(self) -> int | None:
+        """The id that the states of its children carry; None outside of any flow."""
         return None if self.flow is None else self.id
 
     # Starting children.
@@ -107,7 +112,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         return site
 
     def sites(self) -> dict[TaskSite, int]:
-        """The tasks that have run here, each with how many of its runs are not made yet. Empty once the run has ended."""
+        """The tasks that have run here, each with how many of its runs are not made yet. Empty after the end."""
         unmade = dict.fromkeys(tuple(self._sites.values()), 0)
         for cursor in tuple(self._cursors.values()):
             unmade[cursor.site] = unmade.get(cursor.site, 0) + cursor.unmade
@@ -215,6 +220,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     # Acting for the supervisor.
 
     def perform(self, order: Order) -> None:
+        """Carry out what the supervisor instructs."""
         if order is IDLE:
             joiner, self.joiner = self.joiner, None
             if joiner is not None:
@@ -222,18 +228,17 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         elif order is STOP_CHILDREN:
             scopes = [self]
             while scopes:  # not one in another: subflows may be nested deeper than calls may
-                scopes += scopes.pop()._stop_children()
+                scopes += scopes.pop().stop_children()
         elif order is SETTLE:
             self._settle_up()
         elif isinstance(order, Notify):
             order.watcher.notify(self)
 
-    def _stop_children(self) -> list[FlowRun]:
+    def stop_children(self) -> list[FlowRun]:
         """Cancel the body and the children; the subflows among them whose own children are to be stopped yet."""
         if self.type is StateType.CANCELLING and self.handle is not None:
             self.handle.cancel_soon()
-        for cursor in tuple(self._cursors.values()):
-            cursor.cancel()
+        self.cancel_maps()
         subflows: list[FlowRun] = []
         cancel = Cancel(self.stopping, self.engine.now())
         for child in reversed(tuple(self.children.values())):
@@ -250,14 +255,18 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             self.engine.expect_end(self, self)
         return subflows
 
+    def cancel_maps(self) -> None:
+        """Start no more runs of maps."""
+        for cursor in tuple(self._cursors.values()):
+            cursor.cancel()
+
     def give_up_children(self, reason: str) -> None:
         """End all that was started here although it goes on; the innermost first."""
         inside: list[FlowRun] = [self]
         for scope in inside:  # grows while it is walked
             inside += [child for child in tuple(scope.children.values()) if isinstance(child, FlowRun)]
         for scope in reversed(inside):
-            for cursor in tuple(scope._cursors.values()):
-                cursor.cancel()
+            scope.cancel_maps()
             for child in tuple(scope.children.values()):
                 child.tell(Stopped(exception_to_crashed_state(RuntimeError(reason)), self.engine.now()))
 
@@ -318,7 +327,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     # Leaving the scope.
 
     def join(self) -> None:
-        """Block this thread until the last child has ended; those that do not stop when told to are given up in time."""
+        """Block this thread until the last child has ended; those that do not stop when told to are given up."""
         patience = _Patience(self)
         while self.live:
             waiter = ThreadWaiter()
@@ -385,7 +394,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         return lend()
 
     def held_loops(self) -> frozenset[asyncio.AbstractEventLoop]:
-        """The loops that are held up until this scope is left: sync flows, this or around it, were called on their threads."""
+        """The loops that are held up until this scope is left: sync flows were called on their threads."""
         return self._held
 
     def needs_one_of(self, loops: Collection[asyncio.AbstractEventLoop]) -> bool:
@@ -422,7 +431,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         """Where async tasks of this scope run: the loop of the flow, else the caller's, else the engine's own."""
         lane = self.loop_lane
         if lane is None:
-            if self.flow is None and asyncio._get_running_loop() is not None:
+            if self.flow is None and running_loop() is not None:
                 return self.engine.lane_here()  # outside of any flow the caller's loop is the one, whichever it is
             lane = self.engine.own_lane(self.held_loops())
             if self.flow is not None:

@@ -49,8 +49,8 @@ class FutureList(list[Future[R]]):
         if found is not None:
             return found.source
         runs, cursor = self._runs, self._cursor
-        assert runs is not None  # noqa: S101  # only a map leaves places to fill
-        assert cursor is not None  # noqa: S101  # they come and go together
+        assert runs is not None  # only a map leaves places to fill
+        assert cursor is not None  # they come and go together
         return runs[index] or cursor.run_at(index if index >= 0 else index + len(self), runs)
 
     def view(self) -> FutureList[R]:
@@ -81,8 +81,9 @@ class FutureList(list[Future[R]]):
         """Block this thread until every run has ended, and take the results.
 
         Args:
-            timeout: Seconds for all of them; None for no limit. raise_on_failure: Raise what the first failed run in
-            the list raised; else exceptions stand among the results.
+            timeout: Seconds for all of them; None for no limit.
+            raise_on_failure: Raise what the first failed run in the list raised; else exceptions stand among the
+                results.
 
         Raises:
             TimeoutError: some have not ended in time; it says how many.

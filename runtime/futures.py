@@ -44,14 +44,16 @@ def take(source: Source, *, raise_on_failure: bool) -> Any:
 
 
 def take_all(runs: list[TaskRun], *, raise_on_failure: bool) -> list[Any]:
-    """The outcomes of runs that have ended, in their order. All of them count as looked at, whatever the first raises."""
+    """The outcomes of runs that have ended, in order. All of them count as looked at, whatever the first one raises."""
     completed = StateType.COMPLETED
     for run in runs:
         if run.type is not completed:
             run.see()
     values = [
         # The ordinary end, without making the state, or else the long way.
-        run._data if run._state is None and run.type is completed else run.take(raise_on_failure=raise_on_failure)
+        run._data  # noqa: SLF001
+        if run._state is None and run.type is completed  # noqa: SLF001
+        else run.take(raise_on_failure=raise_on_failure)
         for run in runs
     ]
     if runs:
@@ -79,7 +81,8 @@ class Future(Generic[R]):
 
     Args:
         promise: A `concurrent.futures.Future` or `asyncio.Future` that comes to the run's final `State`, or to its
-        result. task_run_id: The id of the task run.
+            result.
+        task_run_id: The id of the task run.
     """
 
     __slots__ = ("__weakref__", "_source")
@@ -95,7 +98,7 @@ class Future(Generic[R]):
     def of(cls, source: Source) -> Future[R]:
         """The future of a run."""
         future = cls.__new__(cls)
-        future._source = source
+        future._source = source  # noqa: SLF001  # its own class
         return future
 
     @property

@@ -9,6 +9,7 @@ import asyncio
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from threading import Lock
 from time import monotonic
 from typing import Any, Generic, NamedTuple, Self, TypeVar
@@ -48,18 +49,15 @@ def wait(futures: Iterable[Future[R]], timeout: float | None = None) -> DoneAndN
         `as_completed`.
     """
     every = list(futures)
-    try:
-        block_for_all(len(every), lambda index: every[index].source, timeout, "wait()", "await each
-        future.wait_async()")
-    except TimeoutError:
-        pass
+    with suppress(TimeoutError):
+        block_for_all(
+            len(every), lambda index: every[index].source, timeout, "wait()", "await each future.wait_async()"
+        )
     done = {each for each in every if each.done()}
     return DoneAndNotDone(done, set(every) - done)
 
 
-def block_for_all(
-    count: int, source_at: Callable[[int], Any], timeout: float | None, call: str, instead: str
-) -> None:
+def block_for_all(count: int, source_at: Callable[[int], Any], timeout: float | None, call: str, instead: str) -> None:
     """Block this thread until so many sources have ended.
 
     It waits for the last one first: when that has ended most others have, and one wake-up does for all of them.

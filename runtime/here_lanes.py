@@ -6,7 +6,6 @@ attempts, and wakes when the run's actor, or a timer, puts the run in line again
 
 from __future__ import annotations
 
-import asyncio
 from threading import Lock
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,6 +13,7 @@ from millrace.actors.messages import Watch
 from millrace.runtime.attempt import execute
 from millrace.runtime.lending import lend
 from millrace.runtime.loop_lane import LoopLane, execute_async
+from millrace.runtime.running import running_loop
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class ThreadHere(_Here):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = asyncio._get_running_loop()  # that the call holds up; None on other threads than a loop's
+        self.loop = running_loop()  # that the call holds up; None on other threads than a loop's
 
     def stop(self, _run: TaskRun) -> None:
         """The function cannot be stopped; the run ends when it returns."""

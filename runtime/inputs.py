@@ -179,7 +179,7 @@ class _Scan:
         except RecursionError:
             raise InputResolutionError(self._name, "it is nested too deeply") from None
 
-    def _look(self, value: Any, *, allow: bool) -> bool:
+    def _look(self, value: Any, *, allow: bool) -> bool:  # noqa: PLR0911  # one for each kind of value
         if self._track:
             self._inputs.add(self._name, self._tracker.find(value))
         if value.__class__ in LEAVES:
@@ -244,9 +244,7 @@ def good_enough(state: State[Any], *, failure_allowed: bool) -> bool:
     """
     if state.type is StateType.COMPLETED:
         return True
-    return failure_allowed and (
-        state.type is StateType.FAILED or (state.type is StateType.PENDING and is_final(state))
-    )
+    return failure_allowed and (state.type is StateType.FAILED or (state.type is StateType.PENDING and is_final(state)))
 
 
 def replace(value: Any, convert: Callable[[Future[Any]], Any]) -> Any:

@@ -1,7 +1,7 @@
 """Lanes: where attempts run. A lane takes runs that are ready and executes each, from admission to the end.
 
-Decides nothing about runs; it says what a place to run must offer, and how an attempt is begun and ended there. `loop_lane`
-and `offload` are the two places of the engine's own; a task runner may bring others.
+Decides nothing about runs; it says what a place to run must offer, and how an attempt is begun and ended there.
+`loop_lane` and `offload` are the two places of the engine's own; a task runner may bring others.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Lending: a worker that waits for other runs gives its place away meanwhile.
 
-Decides that a place is lent once, however many parts of one body wait at a time. How it is lent is said by the pool that the
-worker belongs to, on each of its threads; whoever blocks asks here.
+Decides that a place is lent once, however many parts of one body wait at a time. How it is lent is said by the pool
+that the worker belongs to, on each of its threads; whoever blocks asks here.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """The loop lane: async bodies on one event loop, and the engine's door into that loop from other threads.
 
-Decides the order of async runs on a loop and how long they may hold it: runs that never wait are taken one after another
-until a time budget is used up, then the loop gets a turn, so that a host's handlers stay responsive while a map of a
-million items runs. Maps take turns with each other and with single runs.
+Decides the order of async runs on a loop and how long they may hold it: runs that never wait are taken one after
+another until a time budget is used up, then the loop gets a turn, so that a host's handlers stay responsive while a
+map of a million items runs. Maps take turns with each other and with single runs.
 
-Nothing is installed in the loop: no task factory, no signal handler, no policy. A lane belongs to one engine and one loop.
+Nothing is installed in the loop: no task factory, no signal handler, no policy. A lane belongs to one engine and one
+loop.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from millrace.actors.instructions import EXECUTE, SETTLE, Order
 from millrace.actors.messages import Admit
 from millrace.runtime.attempt import Suspended, admit, start
+from millrace.runtime.running import running_loop
 
 if TYPE_CHECKING:
     from millrace.runtime.mapping import Cursor
@@ -47,7 +49,7 @@ class LoopLane:
     @property
     def here(self) -> bool:
         """Whether the calling code runs in this loop."""
-        return asyncio._get_running_loop() is self.loop
+        return running_loop() is self.loop
 
     # From any thread.
 
@@ -78,7 +80,7 @@ class LoopLane:
             self._soon(self._run_calls)
 
     def heal(self) -> None:
-        """See to it that work is taken even after somebody cancelled every task of the loop, the lane's own among them."""
+        """See to it that work is taken even after somebody cancelled every task of the loop, ours among them."""
         worker = self._worker
         if worker is not None and worker.cancelled() and self._awake:
             self._worker = None
@@ -143,7 +145,7 @@ class LoopLane:
                 return None
             self._awake = True
 
-    async def _work(self) -> None:
+    async def _work(self) -> None:  # noqa: C901, PLR0912  # the hot loop: what it calls it pays for
         """Take runs until one has to wait for something; then that body keeps this task, and another worker goes on."""
         until = perf_counter() + BUDGET_SECONDS
         taken = 0
@@ -175,7 +177,8 @@ class LoopLane:
                     await _yield_to_loop()
                     until = perf_counter() + BUDGET_SECONDS
         except BaseException as error:
-            # An interrupt that hit a body, or a fault of the engine's own: it ends this run and this task, not the lane.
+            # An interrupt that hit a body, or a fault of the engine's own: it ends this run and this task, not the
+            # lane.
             if run is not None and not run.ended:
                 run.crash(error)
             if awake:
@@ -187,7 +190,7 @@ class LoopLane:
 
 
 async def execute_async(run: TaskRun, order: Order | Suspended | None = None) -> None:
-    """Run an async body in the task of the caller: from admission to the end, or to where it waits for its next attempt.
+    """Run an async body in the caller's task: from admission to the end, or to where it waits for another attempt.
 
     Args:
         run: The run.

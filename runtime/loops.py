@@ -1,7 +1,7 @@
 """Loops: the engine's own event loops, for sync callers, and `run`, which gives a flow a loop of its own.
 
-Decides when a loop is made and how it ends. A loop of somebody else's is never touched; an own one is a daemon thread with a
-uvloop loop (asyncio's where uvloop is not there), started when the first async task is needed from sync code.
+Decides when a loop is made and how it ends. A loop of somebody else's is never touched; an own one is a daemon thread
+with a uvloop loop (asyncio's where uvloop is not there), started when the first async task is needed from sync code.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Maps: one task over many items.
 
-Decides which arguments of a map are spread, what is wrong with one that cannot be, and when its runs come into being: each
-when its turn comes to start, or when somebody looks at its future. Until then a map is one object with counters.
+Decides which arguments of a map are spread, what is wrong with one that cannot be, and when its runs come into being:
+each when its turn comes to start, or when somebody looks at its future. Until then a map is one object with counters.
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ def plan_map(shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     return Plan(tuple(columns.values()), named, next(iter(lengths.values())))
 
 
-def _column_or_constant(value: Any, *, failure_allowed: bool = False) -> Column | Constant:
+def _column_or_constant(  # noqa: PLR0911  # one for each kind of argument
+    value: Any, *, failure_allowed: bool = False
+) -> Column | Constant:
     if isinstance(value, unmapped):
         return Constant(value.unwrap())  # it has said all it has to say
     if isinstance(value, Annotation):
@@ -157,15 +159,31 @@ _NO_KWARGS: Final[Mapping[str, Any]] = {}
 class Cursor:
     """A map on its way: makes its runs, in order, as they are asked for.
 
-    Shared by the threads that execute the runs and those that look at their futures. Taking runs needs no lock, which a
-    thread that was preempted could hold: indexes are handed out by a counter, and where a taker and a looker make the run of
-    the same index at once, the one that enters it first in `_early` wins. Both put a run in the list of made ones before they
-    take it out of `_early`, and look there after they put one in.
+    Shared by the threads that execute the runs and those that look at their futures. Taking runs needs no lock, which
+    a thread that was preempted could hold: indexes are handed out by a counter, and where a taker and a looker make
+    the run of the same index at once, the one that enters it first in `_early` wins. Both put a run in the list of
+    made ones before they take it out of `_early`, and look there after they put one in.
     """
 
     __slots__ = (
-        "_context", "_counter", "_dropped_from", "_early", "_first_id", "_first_key", "_lookers", "_misfits", "_next",
-        "_items", "_plan", "_runs", "_site", "_tags", "_wait_for", "lane", "parent", "size",
+        "_context",
+        "_counter",
+        "_dropped_from",
+        "_early",
+        "_first_id",
+        "_first_key",
+        "_items",
+        "_lookers",
+        "_misfits",
+        "_next",
+        "_plan",
+        "_runs",
+        "_site",
+        "_tags",
+        "_wait_for",
+        "lane",
+        "parent",
+        "size",
     )  # fmt: skip
 
     def __init__(
@@ -193,8 +211,11 @@ class Cursor:
         self._wait_for = wait_for
         self._counter = itertools.count()  # hands out the indexes to start; `next` of it is atomic
         self._next = 0  # an index up to which all have been handed out; may lag behind the counter for a moment
-        self._early: dict[int, TaskRun] = {}  # by index: made, and not yet handed out or not yet in the list of made ones
-        self._dropped_from: int | None = None  # from this index on, what had not been looked at when the map was cancelled
+        # By index: made, and not yet handed out, or not yet in the list of made ones.
+        self._early: dict[int, TaskRun] = {}
+        self._dropped_from: int | None = (
+            None  # from this index on, what had not been looked at when the map was cancelled
+        )
         self._lookers = Lock()  # one looker at a time
         self._runs: weakref.ref[MadeRuns] | None = None
         self._misfits: dict[int, Exception] = {}  # by id of the run: made, and to be failed, because not looked into

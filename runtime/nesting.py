@@ -65,7 +65,7 @@ def fields_of(value: Any) -> list[str] | None:
 
 
 def _blank(value: Any, plain: tuple[type, ...]) -> Any:
-    """The copy of a mutable collection, to be filled; None for a tuple or frozenset, which is made of its items at once."""
+    """The copy of a mutable collection, to be filled; None for a tuple or frozenset, which is made with its items."""
     if isinstance(value, (tuple, frozenset)):
         return None
     if isinstance(value, plain):
@@ -92,7 +92,7 @@ def _fill(clone: Any, value: Any, items: list[Any]) -> None:
 
 def _frozen(value: Any, items: list[Any]) -> Any:
     kind = value.__class__
-    return kind._make(items) if hasattr(kind, "_make") else kind(items)  # noqa: SLF001  # public in named tuples
+    return kind._make(items) if hasattr(kind, "_make") else kind(items)
 
 
 class _InsideItselfError(Exception):
@@ -151,7 +151,8 @@ class Replacement:
         return annotation if inner is annotation.unwrap() else annotation.rewrap(inner)
 
     def _tree(self, value: Any, known: dict[int, tuple[Any, Any]]) -> Any:
-        """The same; each collection is looked into once. `known`: id -> the collection, what it became (_UNSET: not yet)."""
+        # known: id of a collection -> (the collection, what it became; _UNSET while it is looked into). Each is looked
+        # into once.
         if value.__class__ in LEAVES:
             return value
         if isinstance(value, self._targets):
@@ -238,7 +239,9 @@ class Replacement:
         for key, (part, items) in held.items():
             for item in items:
                 holders.setdefault(id(item), []).append(key)
-            if (self._unwrap and isinstance(part, Annotation)) or any(isinstance(item, self._targets) for item in items):
+            if (self._unwrap and isinstance(part, Annotation)) or any(
+                isinstance(item, self._targets) for item in items
+            ):
                 left.append(key)
         touched: set[int] = set()
         while left:
@@ -268,4 +271,6 @@ class _explained:  # noqa: N801  # reads as a word after `with`
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, RecursionError):
             made = self._value.__class__.__name__
-            raise InputResolutionError(self._name, f"making a {made} with the results in it raised {error!r}") from error
+            raise InputResolutionError(
+                self._name, f"making a {made} with the results in it raised {error!r}"
+            ) from error

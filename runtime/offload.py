@@ -1,12 +1,12 @@
 """The offload: sync bodies on threads of the engine's own.
 
-Decides how many threads there are and which run each takes next. Threads are started when work comes and none is free, up to
-a limit; they end after a while without work, and none is there before something asks for one. The event loop's default
-executor is left alone: it belongs to the host.
+Decides how many threads there are and which run each takes next. Threads are started when work comes and none is
+free, up to a limit; they end after a while without work, and none is there before something asks for one. The event
+loop's default executor is left alone: it belongs to the host.
 
-A worker that waits for other runs lends its place: while it blocks another thread may be started for it, so that nesting
-never runs out of workers, whatever the limit. A body that goes on after its run was cancelled is *abandoned*: its thread is
-busy, and counts, until the function returns.
+A worker that waits for other runs lends its place: while it blocks another thread may be started for it, so that
+nesting never runs out of workers, whatever the limit. A body that goes on after its run was cancelled is *abandoned*:
+its thread is busy, and counts, until the function returns.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Offload:
         self._put(cursor)
 
     def stop(self, run: TaskRun) -> None:
-        """Cancel an async body at its await. A sync one cannot be stopped: its run ends now, its thread is abandoned."""
+        """Cancel an async body at its await. A sync one goes on: its run ends now, its thread is abandoned."""
         if run.task.is_async:
             handle = run.handle
             if handle is not None:

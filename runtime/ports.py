@@ -1,7 +1,7 @@
 """Ports: what the engine takes from the world, so that a simulation can give something else.
 
-Decides nothing. A clock gives nanoseconds, an id source gives 128-bit numbers; both are plain callables, because they are
-called for every transition.
+Decides nothing. A clock gives nanoseconds, an id source gives 128-bit numbers; both are plain callables, because they
+are called for every transition.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _POOL_BYTES = 4096  # random bytes are drawn by the pool: a system call per id c
 class IdSource:
     """UUIDs of version 7 as numbers: they sort by time, and within a process they only grow.
 
-    A flow run's children are numbered from its own id upwards, so a child's id tells its flow run and its position, and is
-    made by an addition. The low 32 bits of a fresh id are zero: room for four thousand million children.
+    A flow run's children are numbered from its own id upwards, so a child's id tells its flow run and its position,
+    and is made by an addition. The low 32 bits of a fresh id are zero: room for four thousand million children.
 
     Source: RFC 9562, section 5.7, and its section 6.2 for the monotony.
     """

@@ -27,8 +27,8 @@ def propose_state(
         force: Pass by the rules; the transition is recorded as forced.
 
     Returns:
-        The run's state after the answer: the proposed one if it was accepted, another one if it was rejected, the old one
-        if the proposal has to wait.
+        The run's state after the answer: the proposed one if it was accepted, another one if it was rejected, the
+        old one if the proposal has to wait.
 
     Raises:
         ValueError: not exactly one id was given.
@@ -42,7 +42,7 @@ def propose_state(
     if flow_run_id is not None:
         run = engine.find_flow_run(flow_run_id)
     else:
-        assert task_run_id is not None  # noqa: S101  # one of the two is given
+        assert task_run_id is not None  # one of the two is given
         run = find_task_run(engine, task_run_id)
     answers: list[Verdict] = []
     answered = ThreadWaiter()

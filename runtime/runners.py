@@ -1,12 +1,11 @@
 """Task runners: where a flow's submitted tasks run.
 
-Decides, for each runner, the lane of a run and the order of runs; the run's actor, its retries and its states stay with the
-engine. A runner is a description; each flow run starts a duplicate of its own and closes it at its end.
+Decides, for each runner, the lane of a run and the order of runs; the run's actor, its retries and its states stay
+with the engine. A runner is a description; each flow run starts a duplicate of its own and closes it at its end.
 """
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from millrace.runtime.future_list import FutureList
 from millrace.runtime.futures import Future
 from millrace.runtime.mapping import Plan, plan_map
 from millrace.runtime.offload import Offload, thread_limit
+from millrace.runtime.running import running_loop
 from millrace.runtime.runs import TaskRun
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class SequentialTaskRunner(LaneTaskRunner):
         """A runner with the same settings."""
         return type(self)()
 
-    def lane(self, task: BaseTask[Any, Any], scope: FlowRun) -> Lane:
+    def lane(self, task: BaseTask[Any, Any], scope: FlowRun) -> Lane:  # noqa: ARG002  # the same for all
         """The one line that both kinds of task stand in."""
         if self._line is None:
             self._line = SequentialLane(lambda run: run.task.own_lane(scope))
@@ -249,8 +249,8 @@ class ThreadPoolTaskRunner(LaneTaskRunner):
     """Every task on a pool of threads; an async task runs in a loop that its worker keeps.
 
     Args:
-        max_workers: How many bodies may run at once; by default as many as the engine's own threads. A body that waits for
-            other runs does not count meanwhile.
+        max_workers: How many bodies may run at once; by default as many as the engine's own threads. A body that
+            waits for other runs does not count meanwhile.
 
     Raises:
         ConfigurationError: fewer than one worker.
@@ -269,9 +269,10 @@ class ThreadPoolTaskRunner(LaneTaskRunner):
         return type(self)(self.max_workers)
 
     def settings(self) -> tuple[Any, ...]:
+        """The number of workers."""
         return (self.max_workers,)
 
-    def lane(self, task: BaseTask[Any, Any], scope: FlowRun) -> Lane:
+    def lane(self, task: BaseTask[Any, Any], scope: FlowRun) -> Lane:  # noqa: ARG002  # the same for all
         """The pool."""
         if self._pool is None:
             self._pool = Offload(self.max_workers or thread_limit(None), "millrace-pool")
@@ -290,4 +291,4 @@ class ThreadPoolTaskRunner(LaneTaskRunner):
         pool, self._pool = self._pool, None
         if pool is not None:
             # On a loop's thread nothing is waited for: the threads end by themselves.
-            pool.close(wait=asyncio._get_running_loop() is None)
+            pool.close(wait=running_loop() is None)

@@ -1,7 +1,7 @@
 """Runs with hands: the actors of the lower floor, and what the upper floor needs to act for them.
 
-Decides nothing; `perform` carries out what an actor instructs. A task run lets go of its arguments, context and coroutine
-as soon as it has ended, so that what is left of it is its record and its result.
+Decides nothing; `perform` carries out what an actor instructs. A task run lets go of its arguments, context and
+coroutine as soon as it has ended, so that what is left of it is its record and its result.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from millrace.actors.task_run import TaskNode, TaskRunActor
 from millrace.runtime.context import CURRENT
 from millrace.runtime.inputs import Inputs, good_enough
 from millrace.runtime.lending import lend
+from millrace.runtime.running import running_loop
 from millrace.runtime.tracking import UNTRACKED, TaskRunInput, TaskRunResult
 
 if TYPE_CHECKING:
@@ -65,9 +66,9 @@ class TaskRun(TaskRunActor[TaskSite]):
 
     __slots__ = ("args", "context", "granted", "handle", "inputs", "kwargs", "lane", "tags")
 
-    # Every field of the whole line of ancestors, as they set it, in one flat function: a run is made for every item of a map,
-    # and three calls of super().__init__() would cost more than the rest. A test compares the two.
-    def __init__(
+    # Every field of the whole line of ancestors, as they set it, in one flat function: a run is made for every item
+    # of a map, and three calls of super().__init__() would cost more than the rest. A test compares the two.
+    def __init__(  # noqa: PLR0917  # and keywords cost
         self,
         site: TaskSite,
         run_id: int,
@@ -143,6 +144,7 @@ class TaskRun(TaskRunActor[TaskSite]):
         return self.node.task.shape.by_name(args, kwargs)
 
     def perform(self, order: Order) -> None:
+        """Carry out what the actor instructs."""
         if order is SETTLE:
             self.settle_up()
         elif order is READY:
@@ -277,10 +279,10 @@ class TaskRun(TaskRunActor[TaskSite]):
 def blocks_here(scope: FlowRun) -> bool:
     """Whether blocking this thread, to wait for a run of a scope, would hold up a loop.
 
-    On a loop's thread only a sync body may block: it holds the loop anyway, and its own runs are executed elsewhere. But not
-    even that may wait for a run that needs the very loop.
+    On a loop's thread only a sync body may block: it holds the loop anyway, and its own runs are executed elsewhere.
+    But not even that may wait for a run that needs the very loop.
     """
-    loop = asyncio._get_running_loop()
+    loop = running_loop()
     current = CURRENT.get()
     if current is not None and scope.needs_one_of(current.scope.held_loops()):
         return True  # the loop is held up by a sync flow that this code belongs to, and so does its end
@@ -319,7 +321,7 @@ _falling = threading.local()  # .waiting: runs to be told of a bad end, while th
 
 
 def _fall(run: TaskRun, ended: UpstreamEnded) -> None:
-    """Tell a run that it never starts; which ends it, and those that depend on it, and so on: in a row, not one in another."""
+    """Tell a run that it never starts; which ends those that depend on it, and so on: in a row, not nested."""
     waiting: deque[tuple[TaskRun, UpstreamEnded]] | None = getattr(_falling, "waiting", None)
     if waiting is not None:
         waiting.append((run, ended))

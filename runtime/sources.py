@@ -19,6 +19,7 @@ from millrace.actors.states import Cancelled, Pending, State, StateType
 from millrace.runtime.lending import lend
 from millrace.runtime.loop_lane import LoopLane
 from millrace.runtime.ports import system_clock
+from millrace.runtime.running import running_loop
 from millrace.runtime.tracking import TaskRunInput, TaskRunResult
 
 
@@ -177,7 +178,7 @@ class PromiseSource:
 
     def blocks_here(self) -> bool:
         """Whether the calling thread is a loop's: the promise may need that loop to be kept."""
-        return asyncio._get_running_loop() is not None
+        return running_loop() is not None  # what get_running_loop() asks, without raising
 
     def lend(self) -> AbstractContextManager[None]:
         """Waiting holds no worker."""

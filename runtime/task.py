@@ -1,12 +1,11 @@
 """Tasks: the API of a function that the engine runs.
 
-Decides what a task is made of, and into which run each kind of call turns. Sync and async tasks are separate classes, so that
-the types of their calls are exact; all that is not the call itself they share.
+Decides what a task is made of, and into which run each kind of call turns. Sync and async tasks are separate classes,
+so that the types of their calls are exact; all that is not the call itself they share.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -27,6 +26,7 @@ from millrace.runtime.lanes import Lane
 from millrace.runtime.loop_lane import execute_async
 from millrace.runtime.mapping import Plan, plan_map
 from millrace.runtime.runners import LaneTaskRunner
+from millrace.runtime.running import running_loop
 from millrace.runtime.runs import TaskRun, blocks_here
 from millrace.runtime.shape import Shape
 
@@ -36,8 +36,8 @@ R = TypeVar("R")
 Dependency = Future[Any] | State[Any] | Annotation[Any] | Sequence[Future[Any]] | Mapping[Any, Future[Any]]
 """What may stand where a parameter wants a value, because it is replaced by one before the body runs.
 
-Where one is among the first two arguments, type checkers check the others of that call no more: no type says "this parameter's
-type, or a future of it" for each of a function's parameters.
+Where one is among the first two arguments, type checkers check the others of that call no more: no type says "this
+parameter's type, or a future of it" for each of a function's parameters.
 """
 
 RESERVED = ("return_state", "wait_for")
@@ -131,7 +131,7 @@ class BaseTask(Generic[P, R]):
             InputResolutionError: an argument could not be looked into.
             EngineClosed: the flow run has ended, or the engine is closing.
         """
-        wait_for, return_state = kwargs.pop("wait_for", None), kwargs.pop("return_state", False)
+        wait_for, return_state = _reserved(kwargs)
         self.shape.check(args, kwargs)
         scope = current_scope()
         runner = scope.runner
@@ -154,14 +154,14 @@ class BaseTask(Generic[P, R]):
     def map(self, *args: Any, **kwargs: Any) -> FutureList[R] | list[State[R]]:
         """Start a run for each item.
 
-        Every iterable argument is spread (text, bytes and open files are none; of a dict the keys are taken), the others go
-        to all runs, as does what is wrapped in `unmapped`. The runs come into being as they are started or looked at, and a
-        map over the futures of another map has no barrier: each item goes on as soon as it can.
+        Every iterable argument is spread (text, bytes and open files are none; of a dict the keys are taken), the
+        others go to all runs, as does what is wrapped in `unmapped`. The runs come into being as they are started or
+        looked at, and a map over the futures of another map has no barrier: each item goes on as soon as it can.
 
         Args:
             *args: Arguments of the task.
-            **kwargs: Arguments of the task; and `wait_for`, what every run waits for; and `return_state`, to block until the
-                end and get the final states instead of futures.
+            **kwargs: Arguments of the task; and `wait_for`, what every run waits for; and `return_state`, to block
+                until the end and get the final states instead of futures.
 
         Returns:
             The futures, in the order of the items.
@@ -173,7 +173,7 @@ class BaseTask(Generic[P, R]):
             BlockingCallOnLoop: a future of an iterable that is not done was given on a loop's thread; await it first.
             EngineClosed: the flow run has ended, or the engine is closing.
         """
-        wait_for, return_state = kwargs.pop("wait_for", None), kwargs.pop("return_state", False)
+        wait_for, return_state = _reserved(kwargs)
         self.shape.check(args, kwargs)
         futures = self._map(plan_map(self.shape, args, kwargs), wait_for)
         if return_state:
@@ -230,7 +230,7 @@ class Task(BaseTask[P, R]):
             UnfinishedRun: something it depends on did not complete.
             CancelledRun: the run was cancelled.
         """
-        wait_for, return_state = (kwargs.pop("wait_for", None), kwargs.pop("return_state", False)) if kwargs else (None, False)
+        wait_for, return_state = _reserved(kwargs)
         self.shape.check(args, kwargs)
         lane = ThreadHere()
         scope = current_scope()
@@ -247,6 +247,7 @@ class Task(BaseTask[P, R]):
         return outcome(run, return_state=return_state)
 
     def own_lane(self, scope: FlowRun) -> Lane:
+        """The engine's threads."""
         return scope.engine.offload
 
 
@@ -286,7 +287,7 @@ class AsyncTask(BaseTask[P, R]):
 
         Cancellation: of the caller reaches the body; the run is then CRASHED, cancelled by the runtime environment.
         """
-        wait_for, return_state = (kwargs.pop("wait_for", None), kwargs.pop("return_state", False)) if kwargs else (None, False)
+        wait_for, return_state = _reserved(kwargs)
         self.shape.check(args, kwargs)
         if call_blocks(self.name):
             scope = current_scope()
@@ -306,7 +307,13 @@ class AsyncTask(BaseTask[P, R]):
         return outcome(run, return_state=return_state)
 
     def own_lane(self, scope: FlowRun) -> Lane:
+        """The loop of the flow, else the caller's, else the engine's own."""
         return scope.lane_for_async()
+
+
+def _reserved(kwargs: dict[str, Any]) -> tuple[Any, bool]:
+    """Take what a call uses itself out of its keyword arguments."""
+    return (kwargs.pop("wait_for", None), kwargs.pop("return_state", False)) if kwargs else (None, False)
 
 
 def call_blocks(name: str) -> bool:
@@ -318,7 +325,7 @@ def call_blocks(name: str) -> bool:
     run = CURRENT.get()
     if run is None or not run.blocks:
         return False
-    loop = asyncio._get_running_loop()
+    loop = running_loop()
     if loop is None or loop is run.scope.outer_loop:
         return True
     lane = run.scope.loop_lane
@@ -376,8 +383,8 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     Args:
         fn: The function.
         **options: `name`, for people, by default the function's; `description`, by default its docstring; `tags`;
-            `version`; `retries`, how often a failed attempt is tried again; `retry_delay_seconds`, how long to wait before
-            each retry: a number, or a list whose last one repeats.
+            `version`; `retries`, how often a failed attempt is tried again; `retry_delay_seconds`, how long to wait
+            before each retry: a number, or a list whose last one repeats.
 
     Returns:
         The task: called like the function, or started with `submit` and `map`.

@@ -1,7 +1,7 @@
 """Timers: what wakes runs that wait for a time. A port; a simulation gives another one.
 
-Decides on which loop the system's timers run. A waiting run holds no thread, no slot and no asyncio task, only an entry in
-the loop's timer queue.
+Decides on which loop the system's timers run. A waiting run holds no thread, no slot and no asyncio task, only an
+entry in the loop's timer queue.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ class Tracker:
             self._note(run_id, item, kind)
 
     def remember_all(self, run_ids: Sequence[int], values: list[Any]) -> None:
-        """Note that values came from runs, one each. Not looked into before the next question, or the next such list."""
+        """Note that values came from runs, one each. They are not looked into before somebody asks or notes more."""
         if self._batches:
             self._unpack()
         self._batches.append((values, run_ids))
@@ -158,7 +158,7 @@ class Tracker:
             self._sweep()
 
     def _sweep(self) -> None:
-        """Forget what nobody else holds. Twice the rest is the next time to look, so that a note costs O(1) on average."""
+        """Forget what nobody else holds. The next time comes at twice the rest: O(1) for a note, on average."""
         known = self._known
         held_now = 0
         for key, (held, *_) in list(known.items()):

@@ -49,6 +49,7 @@ class ThreadWaiter:
             self._lock.acquire()
 
     def notify(self, _run: Any = None) -> None:
+        """One end more."""
         with self._guard:
             self._left -= 1
             last = self._left == 0
@@ -79,6 +80,7 @@ class LoopWaiter:
             self._future.set_result(None)
 
     def notify(self, _run: Any = None) -> None:
+        """One end more."""
         with self._guard:
             self._left -= 1
             last = self._left == 0
@@ -107,6 +109,7 @@ class CallbackWatcher:
         self._call = call
 
     def notify(self, _run: Any) -> None:
+        """One end more."""
         self._call()
 
 

@@ -29,6 +29,7 @@ class Watched:
     def check(self) -> None:
         """Nothing is alive any more: no run, no worker, no place that was lent, no thread of an engine's."""
         for engine in list(self.engines):
+            await_rest(engine)
             check_at_rest(engine)
             engine.close()
         engine_module._default.clear()
@@ -38,6 +39,16 @@ class Watched:
         alive = [each.name for each in left if each.is_alive()]
         assert not alive, f"threads left behind: {alive}"
         gc.collect()
+
+
+def await_rest(engine: Engine) -> None:
+    """Give another thread the moment it takes from telling who waits for a run to counting the run as ended."""
+    pause = threading.Event()
+    for _ in range(2_000):
+        stats = engine.stats()
+        if not (stats.flow_runs or stats.task_runs or stats.threads.lent):
+            return
+        pause.wait(0.001)
 
 
 def check_at_rest(engine: Engine) -> None:

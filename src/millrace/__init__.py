@@ -3,6 +3,8 @@
 Flows, tasks, states, futures and maps in the vocabulary of Prefect, on asyncio and actors, without a server.
 """
 
+from typing import TYPE_CHECKING
+
 from millrace.actors.annotations import Annotation, allow_failure, opaque, quote, unmapped
 from millrace.actors.errors import (
     Abort,
@@ -161,6 +163,7 @@ __all__ = (
     "UnfinishedRun",
     "UpstreamTaskError",
     "WaitTimeout",
+    "__version__",
     "allow_failure",
     "as_completed",
     "exception_to_crashed_state",
@@ -183,12 +186,15 @@ __all__ = (
     "task",
     "unmapped",
     "wait",
-    "__version__",
 )
 
 
+if TYPE_CHECKING:
+    __version__: str
+
+
 def __getattr__(name: str) -> str:
-    """`__version__`, read from the package's metadata when somebody asks: that takes longer than the rest of the import."""
+    """`__version__`, read from the metadata when somebody asks: that takes longer than the rest of the import."""
     if name == "__version__":
         from importlib.metadata import version  # noqa: PLC0415  # see above
 

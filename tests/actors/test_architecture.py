@@ -104,13 +104,9 @@ def import_graph(texts: dict[str, str], packages: set[str]) -> dict[str, set[str
     graph: dict[str, set[str]] = {}
     for module, text in texts.items():
         package = package_of(module, is_package=module in packages)
-        names = [
-            name for node in run_on_import(ast.parse(text).body) for name in imported(node, package)
-        ]
+        names = [name for node in run_on_import(ast.parse(text).body) for name in imported(node, package)]
         # `from a import b` means the module a.b if there is one, and otherwise something in a.
-        graph[module] = {
-            name if name in texts else name.rpartition(".")[0] for name in names
-        } & texts.keys() - {module}
+        graph[module] = {name if name in texts else name.rpartition(".")[0] for name in names} & texts.keys() - {module}
     return graph
 
 
@@ -142,9 +138,7 @@ def test_the_lower_floor_imports_no_effects() -> None:
 def test_imports_run_downwards_without_a_cycle(floors: str) -> None:
     """The lower floor alone, then everything that runs when millrace is imported."""
     chosen = {
-        module: path
-        for module, path in sources().items()
-        if floors != "actors" or module.startswith("millrace.actors")
+        module: path for module, path in sources().items() if floors != "actors" or module.startswith("millrace.actors")
     }
     texts = {module: path.read_text(encoding="utf-8") for module, path in chosen.items()}
     packages = {module for module, path in chosen.items() if path.name == "__init__.py"}

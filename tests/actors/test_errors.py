@@ -68,10 +68,7 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
     (
         EngineClosed("start flow 'crawl'"),
         RuntimeError,
-        (
-            "Cannot start flow 'crawl': the engine is closed. Do it before the engine is closed, or"
-            " use a new one."
-        ),
+        ("Cannot start flow 'crawl': the engine is closed. Do it before the engine is closed, or use a new one."),
     ),
     (
         FlowDefinitionError("@flow takes a function, not 3."),
@@ -96,10 +93,7 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
     (
         ForeignFuture("fetch-1a2"),
         ValueError,
-        (
-            "Future 'fetch-1a2' belongs to another engine or to one that is closed. Pass its result"
-            " instead."
-        ),
+        ("Future 'fetch-1a2' belongs to another engine or to one that is closed. Pass its result instead."),
     ),
     (
         InputResolutionError("pages", "its __iter__ raised KeyError: 3"),
@@ -138,10 +132,7 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
     (
         NotPausedError("quiet-otter", "Running()"),
         RuntimeError,
-        (
-            "Cannot resume flow run 'quiet-otter': only a paused run can be resumed, and it is"
-            " Running()."
-        ),
+        ("Cannot resume flow run 'quiet-otter': only a paused run can be resumed, and it is Running()."),
     ),
     (
         ParameterBindError("fetch", "(url, retries=3)", "missing a required argument: 'url'"),
@@ -164,18 +155,12 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
     (
         ReservedArgumentError("fetch", "wait_for"),
         TypeError,
-        (
-            "'fetch' has a parameter named 'wait_for', which is an option of every call. Rename the"
-            " parameter."
-        ),
+        ("'fetch' has a parameter named 'wait_for', which is an option of every call. Rename the parameter."),
     ),
     (
         RunNotFound("0199f3c2"),
         LookupError,
-        (
-            "There is no flow run '0199f3c2' in this engine. Check the id, and which store it was"
-            " recorded in."
-        ),
+        ("There is no flow run '0199f3c2' in this engine. Check the id, and which store it was recorded in."),
     ),
     (
         SignatureMismatchError("fetch", ["url"], ["uri", "x"]),
@@ -234,10 +219,7 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
     (
         AmbientMissing("now_ns"),
         RuntimeError,
-        (
-            "Nothing is installed as 'now_ns'. Import `millrace`, or call"
-            " millrace.actors.ambient.install(now_ns=...)."
-        ),
+        ("Nothing is installed as 'now_ns'. Import `millrace`, or call millrace.actors.ambient.install(now_ns=...)."),
     ),
     (
         MailboxFull("TaskRunActor", 1024),
@@ -282,9 +264,7 @@ def defined() -> Iterator[type[BaseException]]:
 
 
 @each_error
-def test_an_error_says_what_happened(
-    error: BaseException, builtin: type[BaseException], text: str
-) -> None:
+def test_an_error_says_what_happened(error: BaseException, builtin: type[BaseException], text: str) -> None:
     assert str(error) == text
 
 
@@ -328,9 +308,7 @@ def test_signals_pass_by_those_who_catch_errors() -> None:
 
 def test_the_tree_in_the_module_s_docstring_is_the_real_one() -> None:
     tree = errors.__doc__ or ""
-    drawn = {
-        (len(m[1]), m[2]) for m in re.finditer(r"^    ([|+\- ]*)([A-Z]\w+)", tree, re.MULTILINE)
-    }
+    drawn = {(len(m[1]), m[2]) for m in re.finditer(r"^    ([|+\- ]*)([A-Z]\w+)", tree, re.MULTILINE)}
     real: set[tuple[int, str]] = set()
     for kind in defined():
         mro = [base for base in kind.__mro__ if base in (MillraceError, Signal, UsageError)]

@@ -55,9 +55,7 @@ def test_an_exception_makes_a_failed_state_with_its_text_and_itself() -> None:
     assert state.hand_made
 
 
-@pytest.mark.parametrize(
-    "message", ["Task run encountered an exception:", "Task run encountered an exception: "]
-)
+@pytest.mark.parametrize("message", ["Task run encountered an exception:", "Task run encountered an exception: "])
 def test_the_text_of_the_exception_comes_after_the_message(message: str) -> None:
     state = exception_to_failed_state(ValueError("no"), message=message, name="TimedOut")
 
@@ -220,9 +218,7 @@ def test_the_result_of_aggregated_states_that_failed_is_the_first_exception() ->
         ([Failed, Paused, Running], StateType.PAUSED, "1/3 states paused."),
     ],
 )
-def test_states_are_aggregated(
-    states: list[Callable[[], State[Any]]], kind: StateType, message: str
-) -> None:
+def test_states_are_aggregated(states: list[Callable[[], State[Any]]], kind: StateType, message: str) -> None:
     given = [make() for make in states]
 
     state = aggregate(given)
@@ -233,8 +229,7 @@ def test_states_are_aggregated(
 
 def test_a_group_counts() -> None:
     group = StateGroup(
-        make()
-        for make in (Completed, Completed, Failed, Crashed, Cancelled, Paused, Running, Scheduled)
+        make() for make in (Completed, Completed, Failed, Crashed, Cancelled, Paused, Running, Scheduled)
     )
 
     assert group.total_count == 8

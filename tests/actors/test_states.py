@@ -266,9 +266,7 @@ def test_a_state_reads_like_its_constructor(state: State[Any], text: str) -> Non
 
 def test_the_repr_adds_type_and_data() -> None:
     assert repr(Completed(data=[3])) == "Completed(message=None, type=COMPLETED, result=[3])"
-    assert repr(Failed(message="m", name="TimedOut")) == (
-        "TimedOut(message='m', type=FAILED, result=None)"
-    )
+    assert repr(Failed(message="m", name="TimedOut")) == ("TimedOut(message='m', type=FAILED, result=None)")
 
 
 # Which states are the same.
@@ -364,9 +362,7 @@ def test_an_adopted_state_is_the_proposed_one_with_the_run_s_ids(
     assert repr(adopted) == repr(proposed)
     assert adopted.data is data
     assert adopted.nanoseconds == 5_000
-    assert adopted.state_details == StateDetails(
-        cache_key="k", flow_run_id=UUID(int=FLOW), task_run_id=UUID(int=TASK)
-    )
+    assert adopted.state_details == StateDetails(cache_key="k", flow_run_id=UUID(int=FLOW), task_run_id=UUID(int=TASK))
     assert proposed.hand_made
     assert proposed.state_details == StateDetails(cache_key="k")
     assert surroundings.ids_given == 0
@@ -434,9 +430,7 @@ def test_a_scheduled_time_given_twice_is_an_error(make: Make) -> None:
 
 
 @pytest.mark.parametrize("make", [Paused, Suspended])
-def test_a_pause_ends_after_some_seconds_or_at_a_time_or_never(
-    make: Make, surroundings: Surroundings
-) -> None:
+def test_a_pause_ends_after_some_seconds_or_at_a_time_or_never(make: Make, surroundings: Surroundings) -> None:
     after = make(timeout_seconds=1.5).state_details.pause_timeout
     assert after == surroundings.now + timedelta(seconds=1.5)
     assert make(timeout_seconds=0).state_details.pause_timeout == surroundings.now
@@ -454,9 +448,7 @@ def test_giving_both_times_of_a_pause_is_an_error(make: Make) -> None:
         make(timeout_seconds=0, pause_expiration_time=LATER)
 
 
-@pytest.mark.parametrize(
-    "given", [{}, {"timeout_seconds": 1}, {"pause_expiration_time": LATER}], ids=str
-)
+@pytest.mark.parametrize("given", [{}, {"timeout_seconds": 1}, {"pause_expiration_time": LATER}], ids=str)
 def test_a_pause_timeout_in_the_details_is_an_error(given: dict[str, Any]) -> None:
     with pytest.raises(
         ValueError,
@@ -479,9 +471,7 @@ def test_a_suspended_state_is_a_paused_one_that_reschedules() -> None:
     assert (details.pause_reschedule, details.pause_key) == (True, "k")
 
 
-@pytest.mark.parametrize(
-    "make", [Suspended, AwaitingRetry, AwaitingConcurrencySlot, Late, Retrying]
-)
+@pytest.mark.parametrize("make", [Suspended, AwaitingRetry, AwaitingConcurrencySlot, Late, Retrying])
 def test_a_state_that_is_known_by_its_name_cannot_be_given_another(make: Make) -> None:
     with pytest.raises(TypeError, match=r"got multiple values for keyword argument 'name'$"):
         make(name="Other")
@@ -607,9 +597,7 @@ def test_a_result_that_the_storage_has_lost_is_missing(where: str) -> None:
 
     state = Completed(data=Lost())
 
-    with pytest.raises(
-        MissingResult, match=r"^The run completed, but its result is not in memory any more\.$"
-    ):
+    with pytest.raises(MissingResult, match=r"^The run completed, but its result is not in memory any more\.$"):
         state.result() if where == "load" else asyncio.run(state.aresult())
 
 
@@ -651,9 +639,7 @@ def test_a_state_knows_the_type_of_its_result() -> None:
 
 
 @each_failure
-def test_without_data_the_exception_has_the_state_s_message(
-    make: Make, wrapper: type[RunError], default: str
-) -> None:
+def test_without_data_the_exception_has_the_state_s_message(make: Make, wrapper: type[RunError], default: str) -> None:
     for data in (None, MISSING):
         error = get_state_exception(make(message="it broke", data=data))
         assert (type(error), str(error)) == (wrapper, "it broke")
@@ -678,9 +664,7 @@ def test_a_string_in_the_data_is_the_message_of_the_exception(
 
 
 @each_failure
-def test_an_exception_in_the_data_is_the_exception(
-    make: Make, wrapper: type[RunError], default: str
-) -> None:
+def test_an_exception_in_the_data_is_the_exception(make: Make, wrapper: type[RunError], default: str) -> None:
     for given in (ValueError("no"), KeyboardInterrupt()):
         assert get_state_exception(make(data=given)) is given
 
@@ -734,9 +718,7 @@ def test_a_state_that_did_not_fail_has_no_exception(make: Make) -> None:
 
 
 @each_failure
-def test_raising_the_exception_of_a_failure(
-    make: Make, wrapper: type[RunError], default: str
-) -> None:
+def test_raising_the_exception_of_a_failure(make: Make, wrapper: type[RunError], default: str) -> None:
     with pytest.raises(wrapper) as raised:
         raise_state_exception(make())
 

@@ -302,7 +302,13 @@ def test_a_retry_that_succeeds_ends_the_run() -> None:
     run.ask(Admit(at(3)))
 
     assert run.ask(Returned("plank", at(4))) is SETTLE
-    assert steps(run) == ["Pending()", "Running()", "AwaitingRetry('Retry 1 of 2, after Failed().', type=SCHEDULED)", "Running()", "Completed()"]
+    assert steps(run) == [
+        "Pending()",
+        "Running()",
+        "AwaitingRetry('Retry 1 of 2, after Failed().', type=SCHEDULED)",
+        "Running()",
+        "Completed()",
+    ]
     assert run.started == at(1)
     assert run.run_time == 2 * SECOND
 

@@ -97,9 +97,7 @@ def modules_in_tree() -> set[str]:
     """Return the modules of the package, named as in a wheel."""
     door = {f"millrace/{path.name}" for path in (ROOT / "src" / "millrace").glob("*.py")}
     floors = {
-        f"millrace/{path.relative_to(ROOT).as_posix()}"
-        for floor in FLOORS
-        for path in (ROOT / floor).rglob("*.py")
+        f"millrace/{path.relative_to(ROOT).as_posix()}" for floor in FLOORS for path in (ROOT / floor).rglob("*.py")
     }
     return door | floors
 
@@ -207,9 +205,7 @@ def test_an_installed_wheel_runs_a_flow(installed: Path, tmp_path: Path) -> None
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("command", ["python -m millrace", "millrace"])
-def test_an_installed_wheel_offers_the_command(
-    command: str, installed: Path, tmp_path: Path
-) -> None:
+def test_an_installed_wheel_offers_the_command(command: str, installed: Path, tmp_path: Path) -> None:
     programme, *arguments = command.split()
 
     told = call([installed.with_name(programme), *arguments, "--help"], cwd=tmp_path)

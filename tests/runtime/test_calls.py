@@ -17,6 +17,7 @@ from millrace import (
     Engine,
     Flow,
     FlowDefinitionError,
+    FlowRunContext,
     MillraceError,
     ParameterBindError,
     ReservedArgumentError,
@@ -199,8 +200,6 @@ def test_a_wrong_call_is_told_where_it_is_made_and_not_where_it_is_awaited() -> 
 
 
 def test_a_wrong_call_starts_nothing(world: World) -> None:
-    from millrace import FlowRunContext
-
     fetch = world.task(f)
 
     async def body() -> Any:

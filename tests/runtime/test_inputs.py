@@ -6,10 +6,12 @@ import copy
 import dataclasses
 from collections import Counter, OrderedDict, defaultdict, namedtuple
 from collections.abc import Iterator
+from concurrent.futures import Future as Promise
 from enum import Enum
 from threading import Lock
 from typing import Any, NamedTuple
 from unittest.mock import MagicMock
+from uuid import UUID
 
 import attrs
 import pytest
@@ -126,9 +128,9 @@ def given_to_a_task(world: World, make: Any) -> Any:
         pytest.param(lambda f: Point(f, [f]), Point(1, [1]), id="an attrs class"),
         pytest.param(lambda f: Frozen(f, f), Frozen(1, 1), id="a frozen attrs class with a private field"),
         pytest.param(lambda f: Pair(f, {"k": f}), Pair(1, {"k": 1}), id="a dataclass"),
-        pytest.param(lambda f: Tight(f), Tight(1), id="a frozen dataclass with slots"),
-        pytest.param(lambda f: Named(f), Named(1, 2), id="a named tuple"),
-        pytest.param(lambda f: Classic(f), Classic(1), id="a named tuple of collections"),
+        pytest.param(Tight, Tight(1), id="a frozen dataclass with slots"),
+        pytest.param(Named, Named(1, 2), id="a named tuple"),
+        pytest.param(Classic, Classic(1), id="a named tuple of collections"),
         pytest.param(lambda f: [[[[[f]]]]], [[[[[1]]]]], id="a list in a list"),
         pytest.param(
             lambda f: [{"a": (Point({f}), Pair([Named(f)]))}],
@@ -501,10 +503,7 @@ def test_an_argument_that_cannot_be_looked_into_is_an_error_that_names_the_param
 
     async def body() -> None:
         with pytest.raises(InputResolutionError, match=r"^Could not look inside parameter 'value'") as caught:
-            if how == "submit":
-                take.submit(1, [shy])
-            else:
-                await world.call(take, 1, value={"a": shy})
+            await world.start(how, take, 1, value={"a": [shy]})
         assert "Wrap it in quote(...) to pass it as it is." in str(caught.value)
         assert f"looking into a {type(shy).__name__} raised Broken" in str(caught.value)
         assert isinstance(caught.value.__cause__, Broken)
@@ -650,7 +649,7 @@ def test_allow_failure_lets_a_failed_upstream_through_as_its_exception(world: Wo
     async def body() -> None:
         failed = fail.submit()
         for make in (
-            lambda f: allow_failure(f),
+            allow_failure,
             lambda f: [allow_failure([f])],
             lambda f: allow_failure({"a": [f]}),
             lambda f: allow_failure(f.state),
@@ -768,7 +767,6 @@ LEAVES = (
     | st.binary(max_size=3)
     | st.sampled_from([Colour.RED, Colour, object, 1.5, range(3)])
 )
-FUTURES = st.sampled_from(["<f0>", "<f1>", "<f2>"]).map(lambda name: Placeholder(name))
 
 
 @attrs.frozen
@@ -776,6 +774,9 @@ class Placeholder:
     """Stands where a future is to stand."""
 
     name: str
+
+
+FUTURES = st.sampled_from(["<f0>", "<f1>", "<f2>"]).map(Placeholder)
 
 
 def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -790,7 +791,7 @@ def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-def filled(value: Any, fill: Any) -> Any:
+def filled(value: Any, fill: Any) -> Any:  # noqa: PLR0911  # one for each kind of structure
     """The value with `fill(name)` for each placeholder."""
     if isinstance(value, Placeholder):
         return fill(value.name)
@@ -853,9 +854,6 @@ def resolved() -> Iterator[Any]:
 
 
 def _kept(value: int) -> Future[int]:
-    from concurrent.futures import Future as Promise
-    from uuid import UUID
-
     promise: Promise[int] = Promise()
     promise.set_result(value)
     return Future(promise, UUID(int=value))

@@ -106,7 +106,7 @@ def test_it_is_a_logger_like_any_other(caplog: pytest.LogCaptureFixture) -> None
         logger = get_run_logger()
         logger.debug("debug")
         try:
-            raise ValueError("as ever")
+            int("x")
         except ValueError:
             logger.exception("it failed")
         logger.log(logging.CRITICAL, "critical")

@@ -7,7 +7,7 @@ import io
 import itertools
 from collections import deque
 from pathlib import Path
-from threading import Event, Lock
+from threading import Barrier, Event, Lock
 from typing import Any
 
 import attrs
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from millrace import (
     BlockingCallOnLoop,
     Completed,
+    FlowRunContext,
     FutureList,
     InputResolutionError,
     MappingLengthMismatch,
@@ -422,8 +423,6 @@ def test_a_call_that_does_not_fit_is_an_error_that_names_the_parameter(world: Wo
 
 
 def test_after_such_an_error_nothing_was_started(world: World, kit: Kit) -> None:
-    from millrace import FlowRunContext
-
     async def body() -> Any:
         for args in ((1,), ([1], [1, 2]), ()):
             with pytest.raises((MappingMissingIterable, MappingLengthMismatch, ParameterBindError)):
@@ -694,8 +693,6 @@ async def test_async_items_run_side_by_side() -> None:
 
 
 def test_sync_items_run_side_by_side() -> None:
-    from threading import Barrier
-
     barrier = Barrier(3)
 
     @task

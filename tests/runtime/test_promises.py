@@ -65,8 +65,8 @@ class PoolRunner(TaskRunner):
         self.pool = concurrent.futures.ThreadPoolExecutor(self.workers)
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(None, None, None)
         assert self.pool is not None
         self.pool.shutdown()
 

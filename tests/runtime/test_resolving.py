@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from threading import Event
 from typing import Any
 
 import attrs
@@ -141,8 +142,6 @@ def test_a_structure_that_holds_itself_is_resolved(world: World) -> None:
 
 
 def test_in_sync_code_futures_are_waited_for() -> None:
-    from threading import Event
-
     go = Event()
 
     @task

@@ -158,6 +158,10 @@ class World:
         value = called(*args, **kwargs)
         return await value if self.async_flows and called.is_async else value
 
+    async def start(self, how: str, called: Any, *args: Any, **kwargs: Any) -> Any:
+        """Start a task with `submit` or `map`, or call it."""
+        return await self.call(called, *args, **kwargs) if how == "call" else getattr(called, how)(*args, **kwargs)
+
     # From plain code.
 
     def run(self, called: Any, *args: Any, engine: Engine | None = None, **kwargs: Any) -> Any:

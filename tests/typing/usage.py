@@ -1,7 +1,7 @@
 """Ordinary use, as the type checkers have to see it. Checked by `make types`, never run.
 
-A line that must be refused says so to both checkers; one that refuses it no more is told by the checkers themselves, because
-an ignore that nothing needs is an error.
+A line that must be refused says so to both checkers. Should mypy refuse it no more, it says so itself: an ignore that
+nothing needs is an error.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ async def crawl(urls: list[str]) -> int:
     assert_type(await scaled, list[float])
 
     # Wrong arguments are wrong here as they are for the function.
-    await fetch(1)  # type: ignore[call-overload]  # pyright: ignore
-    links(b"", 2)  # type: ignore[arg-type]  # pyright: ignore
-    await weigh.submit("1", colour="red")  # type: ignore[arg-type]  # pyright: ignore
+    await fetch(1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    links(b"", 2)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    await weigh.submit("1", colour="red")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
     return len(urls)
 
 
@@ -93,5 +93,5 @@ assert_type(report(1, return_state=True), State[str])
 assert_type(Completed(data=3), State[int])
 assert_type(Completed(data=3).result(), int)
 started = assert_type(Engine().start(report, 1), FlowFuture[str])
-run(crawl, 1)  # type: ignore[call-overload]  # pyright: ignore
-report("x")  # type: ignore[arg-type]  # pyright: ignore
+run(crawl, 1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+report("x")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
