@@ -6,7 +6,7 @@ and concurrent runs never see each other's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -20,7 +20,8 @@ from millrace.actors.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
     from millrace.runtime.flow import Flow
-    from millrace.runtime.runs import FlowRun, TaskRun
+    from millrace.runtime.flow_run import FlowRun
+    from millrace.runtime.runs import TaskRun
     from millrace.runtime.task import Task
 
 CURRENT: ContextVar[TaskRun | FlowRun | None] = ContextVar("millrace_current_run", default=None)
@@ -92,7 +93,7 @@ def get_run_context() -> TaskRunContext | FlowRunContext:
 
 
 @contextmanager
-def tags(*new: str) -> Iterator[frozenset[str]]:
+def tags(*new: str) -> Generator[frozenset[str]]:
     """Add tags to the runs that are started inside the block.
 
     Args:

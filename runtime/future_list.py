@@ -45,7 +45,7 @@ class FutureList(list[Future[R]]):
         self._runs = runs  # those that have been made, shared with the cursor
 
     def _source_at(self, index: int) -> Any:
-        found: Any = list.__getitem__(self, index)
+        found: Any = super().__getitem__(index)
         if found is not None:
             return found.source
         runs, cursor = self._runs, self._cursor
@@ -62,18 +62,18 @@ class FutureList(list[Future[R]]):
         return map(self._source_at, range(len(self)))
 
     def _at(self, index: int) -> Future[R]:
-        found: Any = list.__getitem__(self, index)
+        found: Any = super().__getitem__(index)
         if found is not None:
             return cast("Future[R]", found)
-        future: Future[R] = Future.of(self._source_at(index))
-        list.__setitem__(self, index, future)
+        future = Future[R].of(self._source_at(index))
+        super().__setitem__(index, future)
         return future
 
     def all(self) -> list[Future[R]]:
         """Every future, made now if it was not there."""
         if self._cursor is not None:
             for index in range(len(self)):
-                self._at(index)
+                _ = self._at(index)
             self._cursor = self._runs = None
         return self
 
@@ -141,8 +141,8 @@ class FutureList(list[Future[R]]):
     def __getitem__(self, index: slice) -> FutureList[R]: ...
     def __getitem__(self, index: SupportsIndex | slice) -> Future[R] | FutureList[R]:
         if self._cursor is None:
-            found = super().__getitem__(index)
-            return FutureList(cast("list[Future[R]]", found)) if isinstance(index, slice) else found
+            found: Any = super().__getitem__(index)
+            return FutureList(found) if isinstance(index, slice) else cast("Future[R]", found)
         if isinstance(index, slice):
             return FutureList(self._at(each) for each in range(len(self))[index])
         return self._at(index.__index__())

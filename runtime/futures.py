@@ -23,7 +23,7 @@ from millrace.runtime.waiting import CallbackWatcher, block_until_done, wait_unt
 if TYPE_CHECKING:
     from millrace.runtime.runs import TaskRun
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 _logger = logging.getLogger("millrace.futures")
 
@@ -71,7 +71,7 @@ def refuse_to_block(source: Source, call: str, instead: str) -> None:
         raise BlockingCallOnLoop(call, instead)
 
 
-class Future(Generic[R]):
+class Future(Generic[R_co]):
     """A handle on a run that has been started; given out by `submit`, `map` and `Engine.start`.
 
     `await future` gives the run's result or raises what it raised; `result()` does the same in sync code. Dropping a
@@ -95,7 +95,7 @@ class Future(Generic[R]):
         self._source: Source = PromiseSource(promise, task_run_id)
 
     @classmethod
-    def of(cls, source: Source) -> Future[R]:
+    def of(cls, source: Source) -> Future[R_co]:
         """The future of a run."""
         future = cls.__new__(cls)
         future._source = source  # noqa: SLF001  # its own class
@@ -117,7 +117,7 @@ class Future(Generic[R]):
         return self._source.name
 
     @property
-    def state(self) -> State[R]:
+    def state(self) -> State[R_co]:
         """The run's state at this moment. A final one counts as looked at once it is taken."""
         source = self._source
         if source.done:
@@ -159,10 +159,10 @@ class Future(Generic[R]):
             return block_until_done(source, timeout)
 
     @overload
-    def result(self, timeout: float | None = None, *, raise_on_failure: Literal[True] = True) -> R: ...
+    def result(self, timeout: float | None = None, *, raise_on_failure: Literal[True] = True) -> R_co: ...
     @overload
-    def result(self, timeout: float | None = None, *, raise_on_failure: bool) -> R | BaseException: ...
-    def result(self, timeout: float | None = None, *, raise_on_failure: bool = True) -> R | BaseException:
+    def result(self, timeout: float | None = None, *, raise_on_failure: bool) -> R_co | BaseException: ...
+    def result(self, timeout: float | None = None, *, raise_on_failure: bool = True) -> R_co | BaseException:
         """Block this thread until the run has ended, and take its result.
 
         Args:
@@ -183,9 +183,9 @@ class Future(Generic[R]):
                     late = WaitTimeout(1, 1, timeout or 0.0)
                     late.add_note(f"It is '{source.name}'.")
                     raise late
-        return cast("R | BaseException", take(source, raise_on_failure=raise_on_failure))
+        return cast("R_co | BaseException", take(source, raise_on_failure=raise_on_failure))
 
-    async def wait_async(self, timeout: float | None = None) -> State[R]:
+    async def wait_async(self, timeout: float | None = None) -> State[R_co]:
         """Wait for the end of the run; never raises what the run raised.
 
         Args:
@@ -205,21 +205,21 @@ class Future(Generic[R]):
                 return source.state
         return self.state
 
-    def __await__(self) -> Generator[Any, Any, R]:
+    def __await__(self) -> Generator[Any, Any, R_co]:
         """The run's result, or what it raised. Cancellation: only the wait ends, the run goes on."""
         source = self._source
         if not source.done:
             yield from wait_until_done(source, source.waiting_lane()).__await__()
-        return cast("R", take(source, raise_on_failure=True))
+        return cast("R_co", take(source, raise_on_failure=True))
 
-    def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
+    def add_done_callback(self, fn: Callable[[Future[R_co]], object]) -> None:
         """Call a function with this future once the run has ended; at once if it has.
 
         It is called by the thread that ended the run. What it raises is logged and stops nothing.
         """
         self._source.tell(Watch(CallbackWatcher(lambda: self._call_back(fn))))
 
-    def _call_back(self, fn: Callable[[Future[R]], object]) -> None:
+    def _call_back(self, fn: Callable[[Future[R_co]], object]) -> None:
         try:
             fn(self)
         except Exception:
@@ -229,7 +229,7 @@ class Future(Generic[R]):
         return f"<Future of {self._source.name!r}: {self._source.state.name}>"
 
 
-class FlowFuture(Future[R]):
+class FlowFuture(Future[R_co]):
     """A handle on a flow run that was started in the background."""
 
     __slots__ = ()

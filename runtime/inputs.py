@@ -8,7 +8,7 @@ good enough is decided here, what follows from a bad one by the actors.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from millrace.actors.annotations import Annotation, allow_failure, opaque, quote
 from millrace.actors.errors import ConfigurationError, ForeignFuture, InputResolutionError, UnfinishedRun
@@ -185,13 +185,13 @@ class _Scan:
         if value.__class__ in LEAVES:
             return False
         if isinstance(value, Future):
-            self._depend(value.source, allow=allow)
+            self._depend(cast("Future[Any]", value).source, allow=allow)
             return True
         if isinstance(value, State):
-            self._depend(GivenState(value), allow=allow)
+            self._depend(GivenState(cast("State[Any]", value)), allow=allow)
             return True
         if isinstance(value, Annotation):
-            return self._look_into_annotation(value, allow=allow)
+            return self._look_into_annotation(cast("Annotation[Any]", value), allow=allow)
         place = (id(value), allow)
         if place in self._seen:
             return False  # what is in it has been found
@@ -231,9 +231,9 @@ def dependencies(wait_for: Any) -> Any:
         ConfigurationError: it cannot hold dependencies.
     """
     if isinstance(wait_for, (Future, State, Annotation, list, tuple, set, frozenset, dict)):
-        return wait_for
+        return cast("Any", wait_for)
     if isinstance(wait_for, Iterable) and not isinstance(wait_for, (str, bytes)):
-        return list(wait_for)
+        return list(cast("Iterable[Any]", wait_for))
     raise ConfigurationError("wait_for", wait_for, "a collection of futures, states or results of tasks")
 
 

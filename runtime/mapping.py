@@ -20,7 +20,8 @@ from millrace.actors.messages import Born, ChildrenDropped
 from millrace.actors.states import State
 from millrace.runtime.future_list import FutureList
 from millrace.runtime.futures import Future
-from millrace.runtime.inputs import LEAVES, Inputs, scan
+from millrace.runtime.inputs import Inputs, scan
+from millrace.runtime.nesting import LEAVES
 from millrace.runtime.runs import TaskRun
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 
@@ -45,9 +45,9 @@ def held_by(value: Any, name: str) -> list[Any] | None:
         return None  # a run, which is an attrs class too, is a thing and not a collection
     try:
         if isinstance(value, (list, tuple, set, frozenset)):
-            return list(value)
+            return list(cast("Iterable[Any]", value))
         if isinstance(value, dict):
-            return [each for item in value.items() for each in item]
+            return [each for item in cast("dict[Any, Any]", value).items() for each in item]
         fields = fields_of(value)
         return None if fields is None else [getattr(value, field, _UNSET) for field in fields]
     except Exception as error:  # whatever the user's code raises
@@ -70,17 +70,17 @@ def _blank(value: Any, plain: tuple[type, ...]) -> Any:
         return None
     if isinstance(value, plain):
         return []
-    clone = copy.copy(value)
-    if isinstance(clone, (list, set, dict)):
+    clone: Any = copy.copy(value)
+    if isinstance(value, (list, set, dict)):
         clone.clear()
     return clone
 
 
 def _fill(clone: Any, value: Any, items: list[Any]) -> None:
     if isinstance(clone, list):
-        clone.extend(items)
+        cast("list[Any]", clone).extend(items)
     elif isinstance(clone, set):
-        clone.update(items)
+        cast("set[Any]", clone).update(items)
     elif isinstance(clone, dict):
         for key, item in zip(items[::2], items[1::2], strict=True):
             clone[key] = item  # not by update(), which counts in a Counter
@@ -158,8 +158,9 @@ class Replacement:
         if isinstance(value, self._targets):
             return self._convert(value)
         if isinstance(value, Annotation):
-            inner = value.unwrap()
-            return self._wrapped(value, self._tree(inner, known) if self._inside(value) else inner)
+            annotation = cast("Annotation[Any]", value)
+            inner = annotation.unwrap()
+            return self._wrapped(annotation, self._tree(inner, known) if self._inside(annotation) else inner)
         before = known.get(id(value))
         if before is not None:
             if before[1] is _UNSET:
@@ -192,8 +193,9 @@ class Replacement:
             if isinstance(part, self._targets):
                 return self._convert(part)
             if isinstance(part, Annotation):
-                inner = part.unwrap()
-                return self._wrapped(part, copied(inner, done) if self._inside(part) else inner)
+                annotation = cast("Annotation[Any]", part)
+                inner = annotation.unwrap()
+                return self._wrapped(annotation, copied(inner, done) if self._inside(annotation) else inner)
             if id(part) not in touched:
                 return part
             if id(part) in done:
@@ -223,8 +225,10 @@ class Replacement:
             part = left.pop()
             if id(part) in found or isinstance(part, self._targets):
                 continue
+            items: list[Any] | None
             if isinstance(part, Annotation):
-                items: list[Any] | None = [part.unwrap()] if self._inside(part) else []
+                annotation = cast("Annotation[Any]", part)
+                items = [annotation.unwrap()] if self._inside(annotation) else []
             else:
                 items = held_by(part, self._name)
             if items is not None:

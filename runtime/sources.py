@@ -10,7 +10,7 @@ import concurrent.futures
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 from millrace.actors.messages import Unwatch
@@ -29,61 +29,78 @@ class Source(Protocol):
     @property
     def uuid(self) -> UUID:
         """The run's id."""
+        ...
 
     @property
     def name(self) -> str:
         """The run's name."""
+        ...
 
     @property
     def done(self) -> bool:
         """Whether it has ended."""
+        ...
 
     @property
     def state(self) -> State[Any]:
         """Its present state."""
+        ...
 
     @property
     def reference(self) -> TaskRunInput | None:
         """What a dependency on it is recorded as."""
+        ...
 
     @property
     def engine(self) -> Any:
         """The engine it belongs to; None where it belongs to none."""
+        ...
 
     def tell(self, message: Any) -> None:
         """Takes `Watch` and `Unwatch`."""
+        ...
 
-    def cancel(self, reason: str) -> None:
+    def cancel(self, reason: str, /) -> None:
         """Ask for its end."""
+        ...
 
     def see(self) -> None:
         """Its outcome is being taken."""
+        ...
 
     @property
     def ended(self) -> int:
         """Whether it has ended, as a number: not 0."""
+        ...
 
     @property
     def type(self) -> StateType:
         """The type of its present state."""
+        ...
 
     def take(self, *, raise_on_failure: bool) -> Any:
         """The outcome of a run that has ended: its result, or what it raised. It counts as looked at."""
+        ...
 
     def remember(self, value: Any) -> None:
         """A value that is its result goes to the user."""
+        ...
 
     def remember_all(self, sources: Sequence[Any], values: list[Any]) -> None:
         """Results of this and other sources go to the user, in one list."""
+        ...
 
     def waiting_lane(self) -> LoopLane:
         """The lane of the running loop, for a task that waits there."""
+        ...
 
     def blocks_here(self) -> bool:
         """Whether blocking the calling thread could keep the run from ending, or holds up a loop for no reason."""
+        ...
 
     def lend(self) -> Any:
         """A context manager to block in."""
+        ...
 
 
 class PromiseSource:
@@ -194,4 +211,4 @@ def _state_of(promise: Any) -> State[Any]:
         return exception_to_failed_state(error)
     except BaseException as error:  # noqa: BLE001
         return exception_to_crashed_state(error)
-    return value if isinstance(value, State) else return_value_to_state(value)
+    return cast("State[Any]", value) if isinstance(value, State) else return_value_to_state(value)

@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Container, Sequence
 from enum import Enum
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 import attrs
@@ -127,7 +127,7 @@ class Tracker:
         if entry is None:
             return None
         held, run_id, kind = entry
-        alive = held() if isinstance(held, weakref.ref) else held[0]
+        alive: Any = cast("Any", held)() if isinstance(held, weakref.ref) else held[0]
         return kind(UUID(int=run_id)) if alive is value else None
 
     def _unpack(self) -> None:
@@ -145,8 +145,12 @@ class Tracker:
         known = self._known
         key = id(value)
         if value.__class__ not in _NO_WEAK_REFERENCES:
+
+            def forget(_gone: object) -> None:
+                known.pop(key, None)
+
             try:
-                reference = weakref.ref(value, lambda _gone, known=known, key=key: known.pop(key, None))
+                reference = weakref.ref(value, forget)
             except TypeError:
                 pass
             else:

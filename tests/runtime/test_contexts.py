@@ -223,7 +223,7 @@ async def test_flows_side_by_side_see_each_its_own() -> None:
         await turns[1 - index].wait()
         return flow_context().flow_run.uuid == before and flow_context().parameters == {"index": index}
 
-    assert await asyncio.gather(body(0), body(1)) == [True, True]
+    assert list(await asyncio.gather(body(0), body(1))) == [True, True]
 
 
 @pytest.mark.anyio
@@ -295,7 +295,7 @@ async def test_the_context_goes_along_into_asyncio_tasks_of_the_users() -> None:
             await asyncio.sleep(0)
             return flow_context().flow_run.id
 
-        assert await asyncio.gather(inside(), inside()) == [flow_context().flow_run.id] * 2
+        assert list(await asyncio.gather(inside(), inside())) == [flow_context().flow_run.id] * 2
 
     await body()
 
@@ -430,7 +430,7 @@ async def test_tags_of_flows_side_by_side_do_not_mix() -> None:
 
             return await tagged.submit()
 
-    assert await asyncio.gather(body(0), body(1)) == [{"t0"}, {"t1"}]
+    assert list(await asyncio.gather(body(0), body(1))) == [{"t0"}, {"t1"}]
 
 
 # Context variables of users.

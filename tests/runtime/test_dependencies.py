@@ -1,5 +1,8 @@
 """Dependencies: what a run waits for, and how that is recorded per parameter."""
 
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+# Lambdas stand in for code of users, who annotate none.
+
 from __future__ import annotations
 
 import asyncio
@@ -241,7 +244,9 @@ class Colour(Enum):
     "value",
     [
         pytest.param(value, id=repr(value))
-        for value in (0, 1, -5, 256, True, False, None, ..., NotImplemented, "", "x", b"", b"x", (), frozenset())
+        for value in list[Any](
+            [0, 1, -5, 256, True, False, None, ..., NotImplemented, "", "x", b"", b"x", (), frozenset()]
+        )
     ]
     + [
         pytest.param(Colour.RED, id="a member of an enum"),
@@ -645,9 +650,9 @@ async def test_a_sync_task_called_with_a_future_that_is_not_done_on_a_loop_says_
     async def body() -> None:
         first = late.submit()
         with pytest.raises(BlockingCallOnLoop, match="await the future first"):
-            take(first)
+            _ = take(first)
         with pytest.raises(BlockingCallOnLoop, match="await the future first"):
-            take(1, wait_for=[first])
+            _ = take(1, wait_for=[first])
         gate.set()
         await first
         assert take(first) == 1

@@ -216,7 +216,7 @@ def test_the_futures_of_a_map_are_aggregated(world: World, kit: Kit) -> None:
 
     state = end_of(world, body)
     assert state.message == "All states completed."
-    assert type(state.data) is list
+    assert state.data.__class__ is list
     assert [each.result() for each in state.data] == [0, 1, 2]
 
 

@@ -459,7 +459,11 @@ def test_a_callback_that_comes_late_is_called_at_once(world: World) -> None:
         future = tell.submit(1)
         await world.result(future)
         seen: list[Any] = []
-        future.add_done_callback(lambda done: seen.append((done, current_thread())))
+
+        def note(done: object) -> None:
+            seen.append((done, current_thread()))
+
+        future.add_done_callback(note)
         assert seen == [(future, current_thread())]
 
     world.body(body)
@@ -542,7 +546,7 @@ def test_a_flow_started_in_the_background_gives_a_flow_future(kind: str) -> None
         return x + 1
 
     engine = Engine()
-    future: FlowFuture[int] = engine.start(plain if kind == "sync" else coroutine, 1)  # type: ignore[arg-type]
+    future: FlowFuture[int] = engine.start(plain if kind == "sync" else coroutine, 1)
     assert isinstance(future, FlowFuture)
     assert future.result(timeout=PATIENCE) == 2
     assert future.state.state_details.flow_run_id == future.flow_run_id

@@ -1,5 +1,8 @@
 """Not ready: what becomes of a run when something it depends on did not complete."""
 
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+# Lambdas stand in for code of users, who annotate none.
+
 from __future__ import annotations
 
 from typing import Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from threading import Event
 from typing import Any, Self
@@ -139,11 +139,11 @@ def test_a_wrong_call_never_reaches_it() -> None:
     @flow(task_runner=runner)
     def body() -> None:
         with pytest.raises(ParameterBindError):
-            double.submit(z=1)
+            _ = double.submit(z=1)  # type: ignore[call-overload]
         with pytest.raises(MappingMissingIterable):
-            double.map(1)
+            _ = double.map(1)
         with pytest.raises(MappingLengthMismatch):
-            add.map([1, 2], [1])
+            _ = add.map([1, 2], [1])
 
     body()
     assert runner.submitted == []
@@ -164,7 +164,7 @@ def test_its_own_map_does_the_same() -> None:
     with PoolRunner() as runner:
         assert runner.map(add, {"x": [1, 2], "y": 5}).result(timeout=PATIENCE) == [6, 7]
         with pytest.raises(MappingMissingIterable):
-            runner.map(add, {"x": 1})
+            _ = runner.map(add, {"x": 1})
 
 
 def test_direct_calls_do_not_go_to_it() -> None:
@@ -199,14 +199,14 @@ def test_each_flow_run_starts_a_duplicate_and_closes_it_at_its_end() -> None:
     assert all(each is not original for each in kept)
     for each in kept:
         with pytest.raises(RuntimeError, match="it is not started"):
-            each.submit(double, {"x": 1})
+            _ = each.submit(double, {"x": 1})
 
 
 def test_one_that_is_not_started_refuses_work() -> None:
     with pytest.raises(RuntimeError, match=r"^Cannot submit task 'double' with PoolRunner\(2\): it is not started"):
-        PoolRunner().submit(double, {"x": 1})
+        _ = PoolRunner().submit(double, {"x": 1})
     with pytest.raises(RuntimeError, match="it is not started"):
-        PoolRunner().map(double, {"x": [1]})
+        _ = PoolRunner().map(double, {"x": [1]})
 
 
 def test_starting_it_twice_is_an_error() -> None:
@@ -280,7 +280,7 @@ def test_cancelling_the_future_cancels_the_promise() -> None:
 
 def test_one_that_is_not_kept_yet_can_be_waited_for_in_every_way() -> None:
     @contextmanager
-    def kept_soon() -> Iterator[Future[int]]:
+    def kept_soon() -> Generator[Future[int]]:
         promise: Promise[int] = Promise()
         go = Event()
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -330,7 +330,7 @@ async def test_it_can_be_awaited_while_another_thread_keeps_the_promise() -> Non
     waiting = asyncio.gather(one(), other(), third())
     await asyncio.sleep(0)
     await asyncio.to_thread(promise.set_result, 6)
-    assert await waiting == [6, "COMPLETED", [6]]
+    assert list(await waiting) == [6, "COMPLETED", [6]]
 
 
 @pytest.mark.anyio
@@ -369,7 +369,9 @@ def test_it_is_an_input_like_any_other_future() -> None:
 def test_one_that_failed_keeps_what_depends_on_it_from_starting() -> None:
     @flow
     def body() -> None:
-        state = double.submit(promised(error=ValueError("as ever")), return_state=True)
+        future = double.submit(promised(error=ValueError("as ever")))
+        assert future.wait(PATIENCE)
+        state = future.state
         assert state.name == "NotReady"
         assert "'task-run-abc'" in (state.message or "")
 
@@ -378,11 +380,11 @@ def test_one_that_failed_keeps_what_depends_on_it_from_starting() -> None:
 
 def test_a_flow_may_return_it() -> None:
     @flow
-    def good() -> Any:
+    def good() -> Future[int]:
         return promised(5)
 
     @flow
-    def bad() -> Any:
+    def bad() -> list[Future[int]]:
         return [promised(5), promised(error=ValueError("as ever"))]
 
     assert good().result() == 5

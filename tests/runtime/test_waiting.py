@@ -1,5 +1,8 @@
 """Waiting for several futures: `wait` and `as_completed`."""
 
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+# Lambdas stand in for code of users, who annotate none.
+
 from __future__ import annotations
 
 import asyncio
@@ -92,7 +95,7 @@ async def test_wait_on_the_thread_of_a_loop_is_an_error_that_says_to_await() -> 
         with pytest.raises(
             BlockingCallOnLoop, match=r"^wait\(\) would block .* Use `await each future\.wait_async\(\)`"
         ):
-            wait([late.submit()])
+            _ = wait([late.submit()])
         gate.set()
 
     await confused()
@@ -212,11 +215,11 @@ def test_it_is_an_iterator(world: World) -> None:
             async for _ in completed:
                 rest += 1
             with pytest.raises(StopAsyncIteration):
-                await anext(completed)
+                _ = await anext(completed)
         else:
             rest = len(list(completed))
             with pytest.raises(StopIteration):
-                next(completed)
+                _ = next(completed)
         assert rest == 2
 
     world.body(body)
@@ -327,7 +330,7 @@ def test_a_wait_for_the_next_one_that_is_cancelled_loses_nothing() -> None:
             completed = as_completed([late.submit()])
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0):
-                    await anext(completed)
+                    _ = await anext(completed)
             gate.set()
             assert await (await anext(completed)) == 1
 
@@ -347,7 +350,7 @@ async def test_for_over_as_completed_on_the_thread_of_a_loop_is_an_error_that_sa
     @flow
     async def confused() -> None:
         with pytest.raises(BlockingCallOnLoop, match=r"Use `async for \.\.\. in as_completed\(\)` instead"):
-            next(as_completed([late.submit()]))
+            _ = next(as_completed([late.submit()]))
         gate.set()
 
     await confused()

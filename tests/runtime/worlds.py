@@ -11,7 +11,7 @@ import functools
 import inspect
 from collections.abc import Callable, Coroutine
 from threading import Event, Lock
-from typing import Any
+from typing import Any, cast, overload
 
 import attrs
 import uvloop
@@ -110,12 +110,20 @@ class World:
     async_tasks: bool
     new_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
 
+    @overload
+    def task(self, fn: Callable[..., Any], /, **options: Any) -> Any: ...
+    @overload
+    def task(self, /, **options: Any) -> Callable[[Callable[..., Any]], Any]: ...
     def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """A task of this world's kind; `@world.task` or `@world.task(...)`."""
         if fn is None:
             return functools.partial(self.task, **options)
         return task(**options)((_async_body if self.async_tasks else _sync_body)(fn))
 
+    @overload
+    def flow(self, fn: Callable[..., Any], /, **options: Any) -> Any: ...
+    @overload
+    def flow(self, /, **options: Any) -> Callable[[Callable[..., Any]], Any]: ...
     def flow(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """A flow of this world's kind; `@world.flow` or `@world.flow(...)`."""
         if fn is None:
@@ -147,7 +155,7 @@ class World:
     async def ended(self, future: Any) -> Any:
         """The final state of a future; the futures of a list are waited for one by one, and their states are given."""
         if isinstance(future, FutureList):
-            return [await self.ended(each) for each in future]
+            return [await self.ended(each) for each in cast("list[Any]", future)]
         if self.async_flows:
             return await future.wait_async(PATIENCE)
         assert future.wait(PATIENCE)
