@@ -20,9 +20,12 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
 from threading import Lock
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from millrace.actors.errors import MailboxFull
+
+if TYPE_CHECKING:
+    from millrace.actors.instructions import Order
 
 BOUND: Final = 1024
 """Data messages that may wait for one actor; a sender that finds more helps to handle them before it goes on."""
@@ -73,7 +76,7 @@ class Mailbox(ABC):
     messages that were handled and found no use any more.
     """
 
-    handlers: ClassVar[Mapping[type, Callable[[Any, Any], Any]]]
+    handlers: ClassVar[Mapping[type, Callable[[Any, Any], Order | None]]]
     """By class of the message: handles it in the actor's turn, and returns the instruction that follows, or None."""
 
     __slots__ = ("_queue", "_turn", "dead_letters", "handled")
@@ -85,7 +88,7 @@ class Mailbox(ABC):
         self.dead_letters = 0
 
     @abstractmethod
-    def perform(self, instruction: Any) -> None:
+    def perform(self, instruction: Order) -> None:
         """Carry out an instruction; given by the upper floor."""
 
     @property
@@ -98,7 +101,7 @@ class Mailbox(ABC):
         """Messages that were refused because the mailbox was full."""
         return 0 if self._queue is None else self._queue.refused
 
-    def ask(self, message: Message) -> Any:
+    def ask(self, message: Message) -> Order | None:
         """Deliver a message; hand the teller the instruction it leads to, if it was handled at once.
 
         Returns:
@@ -174,7 +177,7 @@ class Mailbox(ABC):
             What was raised. An error is to be raised when nothing waits any more: it belongs to one message or
             instruction, and the others must not be lost with it.
         """
-        instructions: list[Any] = []
+        instructions: list[Order] = []
         errors: list[BaseException] = []
         try:
             while (message := queue.pop()) is not None:

@@ -188,9 +188,11 @@ class End(Protocol[R_co]):
 
     def returned(self, value: Any) -> R_co:
         """It returned."""
+        ...
 
     def raised(self, error: BaseException) -> R_co:
         """It raised."""
+        ...
 
 
 def drive(context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any, end: End[R]) -> Generator[Any, Any, R]:

@@ -19,10 +19,10 @@ from millrace.actors.errors import MissingContextError
 from millrace.actors.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
-    from millrace.runtime.flow import Flow
+    from millrace.runtime.flow import BaseFlow
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.runs import TaskRun
-    from millrace.runtime.task import Task
+    from millrace.runtime.task import BaseTask
 
 CURRENT: ContextVar[TaskRun | FlowRun | None] = ContextVar("millrace_current_run", default=None)
 TAGS: ContextVar[frozenset[str]] = ContextVar("millrace_tags", default=frozenset())
@@ -39,7 +39,7 @@ class FlowRunContext:
         start_time: When the run entered RUNNING.
     """
 
-    flow: Flow[Any, Any]
+    flow: BaseFlow[Any, Any]
     flow_run: FlowRun
     parameters: dict[str, Any]
     start_time: datetime
@@ -65,7 +65,7 @@ class TaskRunContext:
         start_time: When the run first entered RUNNING.
     """
 
-    task: Task[Any, Any]
+    task: BaseTask[Any, Any]
     task_run: TaskRun
     parameters: dict[str, Any]
     start_time: datetime

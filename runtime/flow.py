@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextvars import Context, copy_context
 from threading import Thread
 from time import sleep
-from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, overload
+from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from anyio import CancelScope
 
@@ -60,12 +60,12 @@ class BaseFlow(Generic[P, R]):
         if task_runner is not None and not isinstance(task_runner, TaskRunner):
             raise ConfigurationError("task_runner", task_runner, "a TaskRunner, such as ThreadPoolTaskRunner()")
         self.fn = fn
-        self.name: str = name or getattr(fn, "__name__", type(fn).__name__)
+        self.name = name or str(getattr(fn, "__name__", type(fn).__name__))
         self.description = description if description is not None else inspect.getdoc(fn)
         self.version = version
         self.task_runner = task_runner
         self.shape = Shape(fn, RESERVED)
-        functools.update_wrapper(self, fn)
+        functools.update_wrapper(cast("Any", self), fn)
 
     def with_options(
         self,
@@ -487,7 +487,7 @@ class FlowDecorator:
         self._options = options
 
     @overload
-    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]]) -> AsyncFlow[P, R]: ...
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]]) -> AsyncFlow[P, R]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
     @overload
     def __call__(self, fn: Callable[P, R]) -> Flow[P, R]: ...
     def __call__(self, fn: Callable[..., Any]) -> Any:
@@ -496,7 +496,7 @@ class FlowDecorator:
 
 
 @overload
-def flow(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFlow[P, R]: ...
+def flow(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFlow[P, R]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
 @overload
 def flow(fn: Callable[P, R], /) -> Flow[P, R]: ...
 @overload
@@ -563,4 +563,5 @@ def run(flow: Any, /, *args: Any, **kwargs: Any) -> Any:
         return flow(*args, **kwargs)
     if running_loop() is not None:
         raise BlockingCallOnLoop(f"run({flow.name}, ...)", f"await {flow.name}(...)")
-    return run_in_new_loop(lambda: flow(*args, **kwargs))
+    start: Callable[..., Coroutine[Any, Any, Any]] = cast("AsyncFlow[..., Any]", flow)
+    return run_in_new_loop(lambda: start(*args, **kwargs))

@@ -36,11 +36,11 @@ from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 if TYPE_CHECKING:
     from millrace.runtime.attempt import Interruptible
     from millrace.runtime.engine import Engine
-    from millrace.runtime.flow import Flow
+    from millrace.runtime.flow import BaseFlow
     from millrace.runtime.lanes import Lane
     from millrace.runtime.loop_lane import LoopLane
     from millrace.runtime.runners import TaskRunner
-    from millrace.runtime.task import Task
+    from millrace.runtime.task import BaseTask
 
 _NOTHING: frozenset[asyncio.AbstractEventLoop] = frozenset()
 _CLOSED = "Its event loop was closed."
@@ -61,7 +61,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     )  # fmt: skip
 
     def __init__(
-        self, engine: Engine, flow: Flow[Any, Any] | None, parameters: dict[str, Any], *, blocks: bool = False
+        self, engine: Engine, flow: BaseFlow[Any, Any] | None, parameters: dict[str, Any], *, blocks: bool = False
     ) -> None:
         number = engine.ids.fresh()
         name = random_name(number) if flow else "engine"
@@ -104,7 +104,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     # Starting children.
 
-    def site(self, task: Task[Any, Any]) -> TaskSite:
+    def site(self, task: BaseTask[Any, Any]) -> TaskSite:
         """The task as it stands in this run."""
         site = self._sites.get(id(task))
         if site is None:
@@ -128,7 +128,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     def start_run(
         self,
-        task: Task[Any, Any],
+        task: BaseTask[Any, Any],
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         wait_for: Any,
@@ -178,7 +178,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             lane.dispatch(run)
         return run
 
-    def start_map(self, task: Task[Any, Any], plan: Plan, wait_for: Any, lane: Lane) -> FutureList[Any]:
+    def start_map(self, task: BaseTask[Any, Any], plan: Plan, wait_for: Any, lane: Lane) -> FutureList[Any]:
         """Put a run of a task for every item in line.
 
         Raises:
@@ -219,20 +219,20 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     # Acting for the supervisor.
 
-    def perform(self, order: Order) -> None:
+    def perform(self, instruction: Order) -> None:
         """Carry out what the supervisor instructs."""
-        if order is IDLE:
+        if instruction is IDLE:
             joiner, self.joiner = self.joiner, None
             if joiner is not None:
                 joiner.notify()
-        elif order is STOP_CHILDREN:
+        elif instruction is STOP_CHILDREN:
             scopes = [self]
             while scopes:  # not one in another: subflows may be nested deeper than calls may
                 scopes += scopes.pop().stop_children()
-        elif order is SETTLE:
+        elif instruction is SETTLE:
             self._settle_up()
-        elif isinstance(order, Notify):
-            order.watcher.notify(self)
+        elif isinstance(instruction, Notify):
+            instruction.watcher.notify(self)
 
     def stop_children(self) -> list[FlowRun]:
         """Cancel the body and the children; the subflows among them whose own children are to be stopped yet."""

@@ -165,7 +165,7 @@ class FutureList(list[Future[R]]):
         return [*other, *self]
 
     def __repr__(self) -> str:
-        return f"<FutureList of {len(self):,}>" if len(self) > _SHOWN else list.__repr__(self.all())
+        return f"<FutureList of {len(self):,}>" if len(self) > _SHOWN else repr([*self])
 
 
 def _filled(name: str) -> Any:

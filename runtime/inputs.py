@@ -8,17 +8,17 @@ good enough is decided here, what follows from a bad one by the actors.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from millrace.actors.annotations import Annotation, allow_failure, opaque, quote
 from millrace.actors.errors import ConfigurationError, ForeignFuture, InputResolutionError, UnfinishedRun
 from millrace.actors.messages import Watch
 from millrace.actors.outcomes import get_state_exception
 from millrace.actors.run import is_final
-from millrace.actors.states import State, StateType
+from millrace.actors.states import State, StateType, is_state
 from millrace.runtime.future_list import FutureList
 from millrace.runtime.futures import Future
-from millrace.runtime.nesting import LEAVES, Replacement, held_by
+from millrace.runtime.nesting import LEAVES, Replacement, held_by, is_annotation
 from millrace.runtime.tracking import FlowRunResult, TaskRunInput, TaskRunResult
 
 if TYPE_CHECKING:
@@ -185,13 +185,16 @@ class _Scan:
         if value.__class__ in LEAVES:
             return False
         if isinstance(value, Future):
-            self._depend(cast("Future[Any]", value).source, allow=allow)
+            self._depend(value.source, allow=allow)
             return True
-        if isinstance(value, State):
-            self._depend(GivenState(cast("State[Any]", value)), allow=allow)
+        kind = (
+            value.__class__
+        )  # asked instead of isinstance(), so that what the value is a state or annotation of stays open
+        if issubclass(kind, State):
+            self._depend(GivenState(value), allow=allow)
             return True
-        if isinstance(value, Annotation):
-            return self._look_into_annotation(cast("Annotation[Any]", value), allow=allow)
+        if is_annotation(value):
+            return self._look_into_annotation(value, allow=allow)
         place = (id(value), allow)
         if place in self._seen:
             return False  # what is in it has been found
@@ -230,10 +233,11 @@ def dependencies(wait_for: Any) -> Any:
     Raises:
         ConfigurationError: it cannot hold dependencies.
     """
-    if isinstance(wait_for, (Future, State, Annotation, list, tuple, set, frozenset, dict)):
-        return cast("Any", wait_for)
-    if isinstance(wait_for, Iterable) and not isinstance(wait_for, (str, bytes)):
-        return list(cast("Iterable[Any]", wait_for))
+    kind = wait_for.__class__
+    if issubclass(kind, (Future, State, Annotation, list, tuple, set, frozenset, dict)):
+        return wait_for
+    if issubclass(kind, Iterable) and not issubclass(kind, (str, bytes)):
+        return list(wait_for)
     raise ConfigurationError("wait_for", wait_for, "a collection of futures, states or results of tasks")
 
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 class Lane(Protocol):
     """A place where attempts run. Every method may be called from any thread."""
 
-    def dispatch(self, run: TaskRun) -> None:
+    def dispatch(self, run: TaskRun, /) -> None:
         """Put a run in line."""
 
-    def dispatch_map(self, cursor: Cursor) -> None:
+    def dispatch_map(self, cursor: Cursor, /) -> None:
         """Put all the runs of a map in line; they are made as they come up."""
 
-    def stop(self, run: TaskRun) -> None:
+    def stop(self, run: TaskRun, /) -> None:
         """Cancel the body of a run that is CANCELLING, if it runs here and has not ended yet."""

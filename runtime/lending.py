@@ -6,7 +6,7 @@ that the worker belongs to, on each of its threads; whoever blocks asks here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import local
 
@@ -24,7 +24,7 @@ class _Place:
         self._lent: AbstractContextManager[None] | None = None  # there exactly while `_waits` is not 0
 
     @contextmanager
-    def lent(self) -> Iterator[None]:
+    def lent(self) -> Generator[None]:
         self._waits += 1
         if self._lent is None:
             self._lent = self._lend()

@@ -106,12 +106,13 @@ def plan_map(shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     columns = {index: _column_or_constant(value) for index, value in enumerate(args)}
     named = {name: _column_or_constant(value) for name, value in kwargs.items()}
     lengths: dict[str, int] = {}
-    for place, each in [*columns.items(), *named.items()]:
+    every: list[tuple[int | str, Column | Constant]] = [*columns.items(), *named.items()]
+    for place, each in every:
         if isinstance(each, Column):
             name = shape.name_of(place)
             lengths[name if name not in lengths else f"{name}[{place}]"] = len(each.items)
     if not lengths:
-        raise MappingMissingIterable([shape.name_of(place) for place in (*columns, *named)])
+        raise MappingMissingIterable([shape.name_of(place) for place, _ in every])
     if len(set(lengths.values())) > 1:
         raise MappingLengthMismatch(lengths)
     return Plan(tuple(columns.values()), named, next(iter(lengths.values())))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard
 
 import attrs
 
@@ -44,10 +44,10 @@ def held_by(value: Any, name: str) -> list[Any] | None:
     if kind in LEAVES or isinstance(value, Mailbox):
         return None  # a run, which is an attrs class too, is a thing and not a collection
     try:
-        if isinstance(value, (list, tuple, set, frozenset)):
-            return list(cast("Iterable[Any]", value))
-        if isinstance(value, dict):
-            return [each for item in cast("dict[Any, Any]", value).items() for each in item]
+        if issubclass(kind, (list, tuple, set, frozenset)):
+            return list(value)
+        if issubclass(kind, dict):
+            return [each for item in value.items() for each in item]
         fields = fields_of(value)
         return None if fields is None else [getattr(value, field, _UNSET) for field in fields]
     except Exception as error:  # whatever the user's code raises
@@ -77,11 +77,12 @@ def _blank(value: Any, plain: tuple[type, ...]) -> Any:
 
 
 def _fill(clone: Any, value: Any, items: list[Any]) -> None:
-    if isinstance(clone, list):
-        cast("list[Any]", clone).extend(items)
-    elif isinstance(clone, set):
-        cast("set[Any]", clone).update(items)
-    elif isinstance(clone, dict):
+    kind = clone.__class__
+    if issubclass(kind, list):
+        clone.extend(items)
+    elif issubclass(kind, set):
+        clone.update(items)
+    elif issubclass(kind, dict):
         for key, item in zip(items[::2], items[1::2], strict=True):
             clone[key] = item  # not by update(), which counts in a Counter
     else:
@@ -93,6 +94,11 @@ def _fill(clone: Any, value: Any, items: list[Any]) -> None:
 def _frozen(value: Any, items: list[Any]) -> Any:
     kind = value.__class__
     return kind._make(items) if hasattr(kind, "_make") else kind(items)
+
+
+def is_annotation(value: Any) -> TypeGuard[Annotation[Any]]:
+    """Whether a value is an annotation."""
+    return isinstance(value, Annotation)
 
 
 class _InsideItselfError(Exception):
@@ -157,10 +163,9 @@ class Replacement:
             return value
         if isinstance(value, self._targets):
             return self._convert(value)
-        if isinstance(value, Annotation):
-            annotation = cast("Annotation[Any]", value)
-            inner = annotation.unwrap()
-            return self._wrapped(annotation, self._tree(inner, known) if self._inside(annotation) else inner)
+        if is_annotation(value):
+            inner = value.unwrap()
+            return self._wrapped(value, self._tree(inner, known) if self._inside(value) else inner)
         before = known.get(id(value))
         if before is not None:
             if before[1] is _UNSET:
@@ -192,10 +197,9 @@ class Replacement:
         def copied(part: Any, done: dict[int, Any]) -> Any:
             if isinstance(part, self._targets):
                 return self._convert(part)
-            if isinstance(part, Annotation):
-                annotation = cast("Annotation[Any]", part)
-                inner = annotation.unwrap()
-                return self._wrapped(annotation, copied(inner, done) if self._inside(annotation) else inner)
+            if is_annotation(part):
+                inner = part.unwrap()
+                return self._wrapped(part, copied(inner, done) if self._inside(part) else inner)
             if id(part) not in touched:
                 return part
             if id(part) in done:
@@ -226,9 +230,8 @@ class Replacement:
             if id(part) in found or isinstance(part, self._targets):
                 continue
             items: list[Any] | None
-            if isinstance(part, Annotation):
-                annotation = cast("Annotation[Any]", part)
-                items = [annotation.unwrap()] if self._inside(annotation) else []
+            if is_annotation(part):
+                items = [part.unwrap()] if self._inside(part) else []
             else:
                 items = held_by(part, self._name)
             if items is not None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread, current_thread
@@ -106,7 +106,7 @@ class Offload:
             run.abandon_body()
 
     @contextmanager
-    def _lending(self) -> Iterator[None]:
+    def _lending(self) -> Generator[None]:
         with self._lock:
             self._lent += 1
         self._staff()

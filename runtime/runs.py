@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.lanes import Lane
     from millrace.runtime.loop_lane import LoopLane
-    from millrace.runtime.task import Task
+    from millrace.runtime.task import BaseTask
 
 _PENDING = StateType.PENDING
 _COMPLETED = StateType.COMPLETED
@@ -46,7 +46,7 @@ class TaskSite(TaskNode):
 
     __slots__ = ("calls", "fn", "journal", "now", "scope", "task")
 
-    def __init__(self, task: Task[Any, Any], scope: FlowRun) -> None:
+    def __init__(self, task: BaseTask[Any, Any], scope: FlowRun) -> None:
         super().__init__(task.name, scope, task.retry_policy)
         self.task = task
         self.scope = scope
@@ -119,7 +119,7 @@ class TaskRun(TaskRunActor[TaskSite]):
         return self.node.scope
 
     @property
-    def task(self) -> Task[Any, Any]:
+    def task(self) -> BaseTask[Any, Any]:
         """The task."""
         return self.node.task
 
@@ -143,23 +143,23 @@ class TaskRun(TaskRunActor[TaskSite]):
         args, kwargs = self.arguments()
         return self.node.task.shape.by_name(args, kwargs)
 
-    def perform(self, order: Order) -> None:
+    def perform(self, instruction: Order) -> None:
         """Carry out what the actor instructs."""
-        if order is SETTLE:
+        if instruction is SETTLE:
             self.settle_up()
-        elif order is READY:
+        elif instruction is READY:
             self.lane.dispatch(self)
-        elif order is EXECUTE:
+        elif instruction is EXECUTE:
             self.granted = True
             self.lane.dispatch(self)
-        elif isinstance(order, WakeAt):
-            self.node.scope.wake_at(order.at, self)
-        elif order is STOP_ATTEMPT:
+        elif isinstance(instruction, WakeAt):
+            self.node.scope.wake_at(instruction.at, self)
+        elif instruction is STOP_ATTEMPT:
             self.lane.stop(self)
             if not self.ended:
                 self.node.scope.engine.expect_end(self, self.node.scope)
-        elif isinstance(order, Notify):
-            order.watcher.notify(self)
+        elif isinstance(instruction, Notify):
+            instruction.watcher.notify(self)
 
     def settle_up(self) -> None:
         """The run has ended: let go of what its attempts needed, tell the watchers and the supervisor."""

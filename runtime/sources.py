@@ -10,12 +10,12 @@ import concurrent.futures
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from threading import Lock
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 from uuid import UUID
 
 from millrace.actors.messages import Unwatch
 from millrace.actors.outcomes import exception_to_crashed_state, exception_to_failed_state, return_value_to_state
-from millrace.actors.states import Cancelled, Pending, State, StateType
+from millrace.actors.states import Cancelled, Pending, State, StateType, is_state
 from millrace.runtime.lending import lend
 from millrace.runtime.loop_lane import LoopLane
 from millrace.runtime.ports import system_clock
@@ -211,4 +211,4 @@ def _state_of(promise: Any) -> State[Any]:
         return exception_to_failed_state(error)
     except BaseException as error:  # noqa: BLE001
         return exception_to_crashed_state(error)
-    return cast("State[Any]", value) if isinstance(value, State) else return_value_to_state(value)
+    return value if is_state(value) else return_value_to_state(value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, overload
+from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from millrace.actors.annotations import Annotation
 from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, TaskDefinitionError
@@ -61,7 +61,7 @@ class BaseTask(Generic[P, R]):
         retry_delay_seconds: float | Sequence[float] | None = None,
     ) -> None:
         self.fn = fn
-        self.name: str = name or getattr(fn, "__name__", type(fn).__name__)
+        self.name = name or str(getattr(fn, "__name__", type(fn).__name__))
         self.description = description if description is not None else inspect.getdoc(fn)
         if isinstance(tags, str):
             raise ConfigurationError("tags", tags, "a collection of strings, not one string")
@@ -71,7 +71,7 @@ class BaseTask(Generic[P, R]):
         self.retry_delay_seconds = retry_delay_seconds
         self.retry_policy = RetryPolicy.of(retries, retry_delay_seconds)
         self.shape = Shape(fn, RESERVED)
-        functools.update_wrapper(self, fn)
+        functools.update_wrapper(cast("Any", self), fn)
 
     def with_options(
         self,
@@ -148,7 +148,7 @@ class BaseTask(Generic[P, R]):
         return future
 
     @overload
-    def map(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> list[State[R]]: ...
+    def map(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> list[State[R]]: ...  # pyright: ignore[reportOverlappingOverload]
     @overload
     def map(self, *args: Any, **kwargs: Any) -> FutureList[R]: ...
     def map(self, *args: Any, **kwargs: Any) -> FutureList[R] | list[State[R]]:
@@ -329,7 +329,7 @@ def call_blocks(name: str) -> bool:
     if loop is None or loop is run.scope.outer_loop:
         return True
     lane = run.scope.loop_lane
-    called_in = None if run.is_flow else getattr(run.lane, "loop", None)
+    called_in: Any = getattr(run.lane, "loop", None) if isinstance(run, TaskRun) else None
     if called_in is loop or (lane is not None and lane.loop is loop):
         raise BlockingCallOnLoop(f"{name}(...) in a sync body", "submit the sync task instead of calling it")
     return False  # the body runs a loop of its own, and the call is made in that
@@ -355,7 +355,7 @@ class TaskDecorator:
         self._options = options
 
     @overload
-    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]]) -> AsyncTask[P, R]: ...
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]]) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
     @overload
     def __call__(self, fn: Callable[P, R]) -> Task[P, R]: ...
     def __call__(self, fn: Callable[..., Any]) -> Any:
@@ -364,7 +364,7 @@ class TaskDecorator:
 
 
 @overload
-def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
 @overload
 def task(fn: Callable[P, R], /) -> Task[P, R]: ...
 @overload

@@ -24,6 +24,7 @@ class Watchable(Protocol):
     @property
     def done(self) -> bool:
         """Whether it has ended."""
+        ...
 
     def tell(self, message: Any) -> None:
         """Takes `Watch` and `Unwatch`."""
