@@ -187,10 +187,7 @@ class _Scan:
         if isinstance(value, Future):
             self._depend(value.source, allow=allow)
             return True
-        kind = (
-            value.__class__
-        )  # asked instead of isinstance(), so that what the value is a state or annotation of stays open
-        if issubclass(kind, State):
+        if is_state(value):
             self._depend(GivenState(value), allow=allow)
             return True
         if is_annotation(value):

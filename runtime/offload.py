@@ -42,9 +42,6 @@ LOOP_GRACE_SECONDS: Final = 1.0
 TURN_SECONDS: Final = 0.0005
 """How long a thread takes runs from one map before it looks for other work."""
 
-CHUNK: Final = 16
-"""How many runs a thread takes from a map at once, at most, and only where they have been short so far."""
-
 
 @attrs.frozen
 class OffloadStats:
@@ -223,13 +220,11 @@ class Offload:
         if cursor.more:
             self._put(cursor)
         until = perf_counter() + TURN_SECONDS
-        most = 1  # doubled as long as the runs are short: what one thread has taken no other can
-        while runs := cursor.take(most):
-            for run in runs:
-                self._execute(run, me)
+        # One at a time: what a thread has taken no other can, and its body may wait for those after it.
+        while runs := cursor.take(1):
+            self._execute(runs[0], me)
             if perf_counter() > until:
                 return
-            most = min(2 * most, CHUNK)
 
 
 def thread_limit(threads: int | None) -> int:

@@ -70,9 +70,15 @@ class Shape:
 
     def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
         try:
-            return self.signature.bind(*args, **kwargs)
+            bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
             raise ParameterBindError(self.function_name, str(self.signature), str(error)) from None
+        # Python 3.13.0 takes f(a=1) for a call of f(a, /, **more).
+        missing = next((name for name in self.names if name in self._required and name not in bound.arguments), None)
+        if missing is not None:
+            reason = f"missing a required argument: '{missing}'"
+            raise ParameterBindError(self.function_name, str(self.signature), reason)
+        return bound
 
     def by_name(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call by parameter, defaults filled in.

@@ -28,7 +28,8 @@ from millrace.runtime.cli.results import as_json
 from millrace.runtime.cli.screen import Screen, has_colour, is_live
 from millrace.runtime.cli.targets import Target
 from millrace.runtime.engine import Engine
-from millrace.runtime.flow import BaseFlow, see_through, see_through_async
+from millrace.runtime.flow import BaseFlow
+from millrace.runtime.flow_body import see_through, see_through_async
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.loops import run_in_new_loop
 

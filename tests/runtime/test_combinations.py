@@ -507,6 +507,8 @@ async def test_an_engine_is_found_by_what_runs_in_it() -> None:
 @pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="eager tasks came with Python 3.12")
 async def test_flows_run_on_a_loop_that_starts_its_tasks_eagerly() -> None:
     loop = asyncio.get_running_loop()
+    if "uvloop" in type(loop).__module__:
+        pytest.skip("uvloop and the first releases of Python 3.13 do not agree on how a task factory is called")
     loop.set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009  # not known to checkers of 3.11
     try:
 

@@ -419,14 +419,19 @@ def test_the_state_alone_counts_as_looked_at(world: World, kit: Kit) -> None:
     assert end_of(world, body).is_completed()
 
 
-def test_waiting_in_sync_code_without_asking_for_the_state_is_not_looking(world: World, kit: Kit) -> None:
-    if world.async_flows:
-        pytest.skip("wait_async() gives the state")
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_waiting_in_sync_code_without_asking_for_the_state_is_not_looking(kind: str) -> None:
+    def bad() -> None:
+        raise Broken("as ever")
 
-    async def body() -> None:
-        kit.bad.submit().wait()
+    async def abad() -> None:
+        raise Broken("as ever")
 
-    assert end_of(world, body).is_failed()
+    @flow
+    def body() -> None:
+        (task(bad) if kind == "sync" else task(abad)).submit().wait()
+
+    assert body(return_state=True).is_failed()
 
 
 def test_an_exception_of_a_direct_call_that_was_caught_counts_as_looked_at(world: World, kit: Kit) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from millrace import CancelledRun, Engine, Event, FlowRunContext, Future, SequentialTaskRunner
-from millrace.runtime.flow import see_through
+from millrace.runtime.flow_body import see_through
 from tests.loose import flow, task
 
 WAIT = 10.0

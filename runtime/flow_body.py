@@ -1,0 +1,236 @@
+"""The body of a flow run, seen through: admission, the body, the wait for all that it started, the end.
+
+Decides nothing about states; every decision is the supervisor's. Sync and async bodies differ in how the body is run
+and in how is waited. A crash is recorded before the exception that made it goes on up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Coroutine, Generator
+from contextvars import Context, copy_context
+from time import sleep
+from typing import Any
+
+from anyio import CancelScope
+
+from millrace.actors.errors import ConfigurationError, UpstreamTaskError
+from millrace.actors.messages import Admit, Returned
+from millrace.actors.states import StateType
+from millrace.runtime.attempt import Closed, Interruptible, drive, raised
+from millrace.runtime.context import CURRENT, TAGS
+from millrace.runtime.flow_run import FlowRun
+from millrace.runtime.futures import refuse_to_block
+from millrace.runtime.inputs import Inputs, futures_in, good_enough, holds_futures, scan
+from millrace.runtime.resolving import resolve_futures_to_states
+from millrace.runtime.running import running_loop
+from millrace.runtime.waiting import block_until_done, wait_until_done
+
+
+def see_through(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
+    """Run a sync flow on this thread, from admission to the end.
+
+    Raises:
+        BaseException: what interrupted the body or the wait for its children, after it was recorded.
+    """
+    run.enter_on(running_loop())
+    value: Any = None
+    error: BaseException | None = None
+    begun = False
+    try:
+        begun = _admitted(run)
+        inputs = _inputs(run, args, kwargs, wait_for) if begun else None
+        if inputs is not None:
+            for upstream, _ in inputs.upstreams:
+                if not upstream.done:
+                    refuse_to_block(upstream, f"{run.name}, with a future that is not done", "await the future first")
+                    with upstream.lend():
+                        block_until_done(upstream, None)
+            args, kwargs = _resolved(inputs, args, kwargs)
+        if begun:
+            value = copy_context().run(_call, run, args, kwargs)
+    except BaseException as raised:  # noqa: BLE001  # whatever a body raises is its run's outcome
+        error = raised
+    error = _leave(run, error)
+    if error is None and begun:
+        try:
+            value = resolve_futures_to_states(value)
+        except BaseException as raised:  # noqa: BLE001  # futures of other runs are waited for here, too
+            error = raised
+    conclude(run, value, error if begun else asyncio.CancelledError())
+    if error is not None and _is_crash(error):
+        raise error
+
+
+def _admitted(run: FlowRun) -> bool:
+    """Propose RUNNING; whether the body is to be run. Not where the run was cancelled before it began."""
+    run.ask(Admit(run.engine.now()))
+    while run.type is StateType.PENDING:  # another thread has the run's turn, for the length of a few function calls
+        sleep(0)
+    return run.type is StateType.RUNNING
+
+
+def _leave(run: FlowRun, error: BaseException | None) -> BaseException | None:
+    """Block until all that a sync flow started has ended; an interrupt cancels it, a second one gives it up.
+
+    Returns:
+        What the body came to, or the last interrupt of the wait.
+    """
+    while True:
+        try:
+            if _is_crash(error):
+                run.interrupt(_why(error))
+            run.join()
+        except BaseException as again:  # noqa: BLE001  # an interrupt of the wait, mostly
+            if _is_crash(error):
+                run.give_up_children(_why(again))
+            error = again
+        else:
+            return error
+
+
+async def see_through_async(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
+    """Run an async flow in this task, from admission to the end.
+
+    Raises:
+        BaseException: what interrupted the body or the wait for its children, after it was recorded.
+    """
+    run.loop_lane = run.engine.lane_here()
+    value: Any = None
+    error: BaseException | None = None
+    end = _AsItIs()
+    body = run.handle = Interruptible()  # before admission: a cancellation that comes right after it finds the handle
+    begun = False
+    try:
+        begun = _admitted(run)
+        inputs = _inputs(run, args, kwargs, wait_for) if begun else None
+        if inputs is not None:
+            for upstream, _ in inputs.upstreams:
+                await wait_until_done(upstream, run.loop_lane)
+            args, kwargs = _resolved(inputs, args, kwargs)
+        if begun:
+            value = await _call_async(copy_context(), run, args, kwargs, end)
+    except BaseException as raised:  # noqa: BLE001  # whatever a body raises is its run's outcome
+        error = raised
+    run.handle = None
+    wanted_elsewhere = body.close()
+    try:
+        if end.closed and error is not None:
+            raise error
+        left = await _leave_async(run, error)
+        if left is error is None and begun:
+            try:
+                value = await _states(value, run)
+            except BaseException as raised:  # noqa: BLE001  # a cancellation of the wait for a future of another scope
+                left = raised
+    except GeneratorExit as closing:  # the coroutine was closed: nothing can be waited for any more
+        run.interrupt(_why(closing))
+        run.give_up_children(_why(closing))
+        conclude(run, None, closing)
+        raise
+    wanted_elsewhere |= left is not error
+    cancelled_here = run.type is StateType.CANCELLING and not wanted_elsewhere
+    conclude(run, value, left if begun else asyncio.CancelledError())
+    if left is not None and _is_crash(left) and not (cancelled_here and isinstance(left, asyncio.CancelledError)):
+        raise left
+
+
+async def _leave_async(run: FlowRun, error: BaseException | None) -> BaseException | None:
+    """Wait until all that an async flow started has ended; an interrupt cancels it.
+
+    Returns:
+        What the body came to, or the last interrupt of the wait.
+    """
+    if _is_crash(error):
+        run.interrupt(_why(error))
+    while run.live:
+        try:
+            with CancelScope(shield=_is_crash(error)):
+                await run.join_async()
+        except GeneratorExit:
+            raise
+        except BaseException as again:  # noqa: BLE001  # a cancellation of the wait
+            error = again
+            run.interrupt(_why(again))
+    return error
+
+
+async def _states(value: Any, run: FlowRun) -> Any:
+    """A returned value with its futures replaced by states; those of this scope have ended, others are waited for."""
+    if holds_futures(value):
+        for future in futures_in(value):
+            await wait_until_done(future.source, run.engine.lane_here())
+        return resolve_futures_to_states(value)
+    return value
+
+
+def _call(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    CURRENT.set(run)
+    if run.tags:
+        TAGS.set(run.tags)
+    assert run.flow is not None  # the engine's own scope has no body
+    return run.flow.fn(*args, **kwargs)
+
+
+class _AsItIs:
+    """A flow's body ends as it ends: what is to be made of that is decided when its children have ended too."""
+
+    __slots__ = ("closed",)
+
+    def __init__(self) -> None:
+        self.closed = False  # the coroutine was closed around it
+
+    def returned(self, value: Any) -> Any:
+        return value
+
+    def raised(self, error: BaseException) -> Any:
+        self.closed = isinstance(error, Closed)
+        raise error
+
+
+@types.coroutine
+def _call_async(
+    context: Context, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], end: _AsItIs
+) -> Generator[Any, Any, Any]:
+    coroutine: Coroutine[Any, Any, Any] = context.run(_call, run, args, kwargs)
+    try:
+        waits_for = context.run(coroutine.send, None)
+    except StopIteration as stop:
+        return stop.value
+    return (yield from drive(context, coroutine, waits_for, end))
+
+
+def _inputs(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> Inputs | None:
+    if run.flow is None or run.parent is None:
+        if wait_for is not None:
+            raise ConfigurationError("wait_for", wait_for, "nothing, for a flow that is not called inside another one")
+        return None
+    return scan(run.flow.shape.name_of, args, kwargs, wait_for, run.parent)
+
+
+def _resolved(inputs: Inputs, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    for upstream, failure_allowed in inputs.upstreams:
+        if not good_enough(upstream.state, failure_allowed=failure_allowed):
+            raise UpstreamTaskError(upstream.name, upstream.state)
+    resolved, named = inputs.resolve(args, kwargs)
+    return resolved, dict(named)
+
+
+def _is_crash(error: BaseException | None) -> bool:
+    return error is not None and not isinstance(error, Exception)
+
+
+def _why(error: BaseException | None) -> str:
+    return f"its flow run was interrupted by {type(error).__name__}"
+
+
+def conclude(run: FlowRun, value: Any, error: BaseException | None) -> None:
+    """Give back what the run held, and tell the supervisor what the body came to."""
+    if run.runner is not None:
+        try:
+            run.runner.__exit__(None, None, None)
+        except Exception as broken:  # noqa: BLE001  # what a runner does is the user's, and so is what goes wrong there
+            error = error or broken
+    now = run.engine.now()
+    run.tell(Returned(value, now) if error is None else raised(error, now))
