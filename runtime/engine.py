@@ -27,10 +27,10 @@ from millrace.actors.events import Event, Journal
 from millrace.actors.messages import Admit
 from millrace.actors.states import State
 from millrace.runtime.context import CURRENT
-from millrace.runtime.flow_run import FlowRun
+from millrace.runtime.flow_run import LOOP_ENDED, FlowRun
 from millrace.runtime.futures import FlowFuture
 from millrace.runtime.loop_lane import LoopLane
-from millrace.runtime.loops import LoopThread
+from millrace.runtime.loops import LoopThread, at_shutdown
 from millrace.runtime.offload import Offload, OffloadStats, thread_limit
 from millrace.runtime.ports import Clock, IdSource, system_clock
 from millrace.runtime.running import running_loop
@@ -100,6 +100,7 @@ class Engine:
         self._lanes: dict[
             int, LoopLane
         ] = {}  # by id of the loop, which the lane keeps alive; closed ones are let go of
+        self._watches: dict[int, Callable[[], None]] = {}  # by id of the loop: calls off the watch for its end
         self._own: list[LoopThread] = []  # more than one only where a sync flow holds up one of them
         self._stopping: deque[tuple[int, TaskRun | FlowRun]] = deque()  # until when each may take to stop; by time
         self._minder: LoopLane | None = None  # whose loop wakes us for the first of them
@@ -128,13 +129,23 @@ class Engine:
         loop = asyncio.get_running_loop()
         lane = self._lanes.get(id(loop))
         if lane is None or lane.loop is not loop:
-            lane = LoopLane(loop)
-            with self._lock:
-                self._lanes = {key: each for key, each in self._lanes.items() if not each.loop.is_closed()}
-                self._lanes[id(loop)] = lane
-        else:
-            lane.heal()
+            return self._new_lane(loop)
+        lane.heal()
         return lane
+
+    def _new_lane(self, loop: asyncio.AbstractEventLoop) -> LoopLane:
+        lane = LoopLane(loop)
+        with self._lock:
+            self._lanes = {key: each for key, each in self._lanes.items() if not each.loop.is_closed()}
+            self._lanes[id(loop)] = lane
+            self._watches = {key: each for key, each in self._watches.items() if key in self._lanes}
+        self._watches[id(loop)] = at_shutdown(lambda: self._loop_ends(lane))
+        return lane
+
+    def _loop_ends(self, lane: LoopLane) -> None:
+        """A loop is being shut down: what is left there never runs, and whoever waits for it is to know."""
+        lane.give_back(RuntimeError(LOOP_ENDED))
+        self.root.give_up_the_dead(lane.loop)
 
     def own_lane(self, held: Container[asyncio.AbstractEventLoop] = ()) -> LoopLane:
         """The lane of the engine's own loop, which is started now if it was not.
@@ -388,6 +399,9 @@ class Engine:
 
     async def _end_threads(self) -> None:
         self.offload.close()
+        call_off = self._watches.pop(id(asyncio.get_running_loop()), None)
+        if call_off is not None:
+            call_off()
         own, self._own = self._own, []
         ended = LoopWaiter(self.lane_here(), len(own))
         for thread in own:

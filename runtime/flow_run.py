@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from contextvars import copy_context
 from threading import Lock
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from uuid import UUID
 
 from millrace.actors.errors import EngineClosed
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from millrace.runtime.task import BaseTask
 
 _NOTHING: frozenset[asyncio.AbstractEventLoop] = frozenset()
-_CLOSED = "Its event loop was closed."
+LOOP_ENDED: Final = "Its event loop has ended."
 _FAILURES = (StateType.FAILED, StateType.CRASHED)
 
 
@@ -270,16 +270,20 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             for child in tuple(scope.children.values()):
                 child.tell(Stopped(exception_to_crashed_state(RuntimeError(reason)), self.engine.now()))
 
-    def give_up_the_dead(self) -> None:
-        """End what was to run on loops that have been closed: nothing else will."""
+    def give_up_the_dead(self, ending: asyncio.AbstractEventLoop | None = None) -> None:
+        """End what was to run on loops that have been closed: nothing else will.
+
+        Args:
+            ending: A loop that is about to be.
+        """
         if self.loop_lane is not None and self.loop_lane.loop.is_closed():
-            self.give_up(_CLOSED)
+            self.give_up(LOOP_ENDED)
         for cursor in tuple(self._cursors.values()):
-            if _is_dead(cursor.lane):
+            if _is_dead(cursor.lane, ending):
                 cursor.cancel()
         for child in tuple(self.children.values()):
-            if isinstance(child, TaskRun) and _is_dead(child.lane):
-                child.give_up(_CLOSED)
+            if isinstance(child, TaskRun) and _is_dead(child.lane, ending):
+                child.give_up(LOOP_ENDED)
 
     def _settle_up(self) -> None:
         self.engine.discharge(self)
@@ -439,9 +443,9 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         return lane
 
 
-def _is_dead(lane: Lane) -> bool:
+def _is_dead(lane: Lane, ending: asyncio.AbstractEventLoop | None) -> bool:
     loop: asyncio.AbstractEventLoop | None = getattr(lane, "loop", None)
-    return loop is not None and loop.is_closed()
+    return loop is not None and (loop is ending or loop.is_closed())
 
 
 class _Patience:

@@ -21,6 +21,7 @@ from millrace.runtime.sources import PromiseSource, Source
 from millrace.runtime.waiting import CallbackWatcher, block_until_done, wait_until_done
 
 if TYPE_CHECKING:
+    from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.runs import TaskRun
 
 R_co = TypeVar("R_co", covariant=True)
@@ -238,3 +239,8 @@ class FlowFuture(Future[R_co]):
     def flow_run_id(self) -> UUID:
         """The id of the flow run."""
         return self._source.uuid
+
+    @property
+    def flow_run(self) -> FlowRun:
+        """The flow run itself: its name, its parameters, its counts of children by state."""
+        return cast("FlowRun", self._source)

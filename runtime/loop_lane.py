@@ -84,9 +84,9 @@ class LoopLane:
         worker = self._worker
         if worker is not None and worker.cancelled() and self._awake:
             self._worker = None
-            self._give_back(asyncio.CancelledError())
+            self.give_back(asyncio.CancelledError())
 
-    def _give_back(self, error: BaseException) -> None:
+    def give_back(self, error: BaseException) -> None:
         """End all that stands in line, because the loop does not run it any more."""
         self._awake = False  # first: what is brought in from now on wakes a worker
         while self._maps:
@@ -109,7 +109,7 @@ class LoopLane:
                 if not self.loop.is_closed():
                     raise
                 # A closed loop runs nothing any more, and whoever waited there is gone with it.
-                self._give_back(RuntimeError("its event loop was closed"))
+                self.give_back(RuntimeError("its event loop was closed"))
 
     # On the loop.
 
@@ -183,7 +183,7 @@ class LoopLane:
                 run.crash(error)
             if awake:
                 if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
-                    self._give_back(error)  # somebody ends all tasks of the loop: nothing more is to run there
+                    self.give_back(error)  # somebody ends all tasks of the loop: nothing more is to run there
                 else:
                     self._start_successor()
             raise

@@ -7,7 +7,8 @@ with a uvloop loop (asyncio's where uvloop is not there), started when the first
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import suppress
 from threading import Event, Thread
 from typing import Any, TypeVar
 
@@ -90,6 +91,40 @@ def finish_loop(loop: asyncio.AbstractEventLoop, grace_seconds: float) -> None:
         loop.run_until_complete(asyncio.wait(left, timeout=grace_seconds))
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
+
+
+def at_shutdown(call: Callable[[], None]) -> Callable[[], None]:
+    """Have something called when the running loop is being shut down.
+
+    Nothing is installed in the loop: whoever shuts one down closes the async generators that were begun in it, and one that
+    waits for its end is begun here.
+
+    Args:
+        call: What to call, on the loop's thread.
+
+    Returns:
+        A function that calls it off. On the loop's thread.
+    """
+    wanted = True
+
+    async def waits() -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            if wanted:
+                call()
+
+    generator = waits()
+    with suppress(StopIteration):
+        generator.asend(None).send(None)  # the first step, which needs no loop to go on
+
+    def call_off() -> None:
+        nonlocal wanted
+        wanted = False
+        with suppress(StopIteration):
+            generator.aclose().send(None)
+
+    return call_off
 
 
 def run_in_new_loop(make: Callable[[], Coroutine[Any, Any, R]]) -> R:

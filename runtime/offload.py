@@ -160,11 +160,19 @@ class Offload:
     def _run(self) -> None:
         set_lender(self._lending)
         me = current_thread()
-        while (source := self._next(me)) is not None:
-            if isinstance(source, TaskRunActor):
-                self._execute(source, me)
-            else:
-                self._execute_some(source, me)
+        while self._serve(me):
+            pass
+
+    def _serve(self, me: Thread) -> bool:
+        """Take the next work; False when this thread is to end. In a frame of its own: an idle thread holds no run."""
+        source = self._next(me)
+        if source is None:
+            return False
+        if isinstance(source, TaskRunActor):
+            self._execute(source, me)
+        else:
+            self._execute_some(source, me)
+        return True
 
     def _next(self, me: Thread) -> TaskRun | Cursor | None:
         """The next work; None when this thread is to end."""

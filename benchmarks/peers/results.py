@@ -16,15 +16,15 @@ WORKS = {
     "map_async": "map or gather, async",
     "sequential_sync": "one after another, sync",
     "sequential_async": "one after another, async",
-    "durable_first_flow": "durable: first flow",
-    "durable_flow_of_one": "durable: a flow of one task",
-    "durable_map_async": "durable: map or gather, async",
-    "durable_sequential_sync": "durable: one after another, sync",
-    "durable_sequential_async": "durable: one after another, async",
+    "durable_first_flow": "first flow (peer durable)",
+    "durable_flow_of_one": "a flow of one task (peer durable)",
+    "durable_map_async": "map or gather, async (peer durable)",
+    "durable_sequential_sync": "one after another, sync (peer durable)",
+    "durable_sequential_async": "one after another, async (peer durable)",
 }
 
-# (peer, its work, millrace's work). Prefect records every state, so its figures stand beside the
-# durable ones too; Dask's processes stand beside the threads that millrace runs a sync task in.
+# (peer, its work, millrace's work). Prefect records every state on its server and DBOS commits every step, where
+# millrace keeps them in memory; Dask's processes stand beside the threads that millrace runs a sync task in.
 COMPARISONS = (
     ("prefect", "first_flow", "first_flow"),
     ("prefect", "flow_of_one", "flow_of_one"),
@@ -32,18 +32,16 @@ COMPARISONS = (
     ("prefect", "map_async", "map_async"),
     ("prefect", "sequential_sync", "sequential_sync"),
     ("prefect", "sequential_async", "sequential_async"),
-    ("prefect", "map_async", "durable_map_async"),
-    ("prefect", "sequential_async", "durable_sequential_async"),
     ("dask", "first_flow", "first_flow"),
     ("dask", "map_sync", "map_sync"),
     ("dask", "map_sync_processes", "map_sync"),
     ("dask", "map_async", "map_async"),
     ("dask", "sequential_sync", "sequential_sync"),
-    ("dbos", "durable_first_flow", "durable_first_flow"),
-    ("dbos", "durable_flow_of_one", "durable_flow_of_one"),
-    ("dbos", "durable_map_async", "durable_map_async"),
-    ("dbos", "durable_sequential_sync", "durable_sequential_sync"),
-    ("dbos", "durable_sequential_async", "durable_sequential_async"),
+    ("dbos", "durable_first_flow", "first_flow"),
+    ("dbos", "durable_flow_of_one", "flow_of_one"),
+    ("dbos", "durable_map_async", "map_async"),
+    ("dbos", "durable_sequential_sync", "sequential_sync"),
+    ("dbos", "durable_sequential_async", "sequential_async"),
 )
 
 # What one peer printed, and what came of it: plain JSON.

@@ -693,3 +693,25 @@ async def test_counts_of_a_flow_run_add_up() -> None:
     assert counts[StateType.COMPLETED.lower()] == 1
     assert counts[StateType.CANCELLED.lower()] == 1
     assert counts[StateType.RUNNING.lower()] == 1
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_what_a_loop_leaves_behind_when_it_is_shut_down_has_an_end(*, debug: bool) -> None:
+    @task(retries=1, retry_delay_seconds=3600)
+    async def fails() -> None:
+        raise ValueError
+
+    async def main() -> list[Any]:
+        waiting = fails.submit()
+        await until(lambda: waiting.state.name == "AwaitingRetry")
+        never = forever.submit()
+        return [waiting, never, echo.submit(never), echo.submit(1), echo.map([1, 2])[1]]
+
+    left = asyncio.run(main(), debug=debug)
+    for each in left:
+        assert each.wait(WAIT)
+        assert each.state.name in {"Crashed", "Cancelled", "NotReady"}
+    with pytest.raises(RuntimeError, match="event loop has ended"):
+        left[0].result()
+    assert default_engine().stats().task_runs == 0
+    assert asyncio.run(echo(1)) == 1

@@ -170,3 +170,27 @@ async def test_threads_that_were_lent_end_when_they_are_not_needed_any_more() ->
         stats = engine.stats().threads
         assert stats.lent == 0
         assert stats.busy <= stats.threads
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("runner", [None, ThreadPoolTaskRunner(max_workers=1)], ids=repr)
+def test_a_run_of_a_map_may_wait_for_a_later_one(
+    monkeypatch: pytest.MonkeyPatch, runner: TaskRunner | None, kind: str
+) -> None:
+    monkeypatch.setenv("MILLRACE_THREADS", "1")
+    maps: list[Any] = []
+
+    @task
+    def sync_body(x: int) -> Any:
+        return maps[0][x + 1].result() + 1 if x % 5 == 3 else x
+
+    @task
+    async def async_body(x: int) -> Any:
+        return await maps[0][x + 1] + 1 if x % 5 == 3 else x
+
+    @flow(task_runner=runner)
+    def body() -> Any:
+        maps.append({"sync": sync_body, "async": async_body}[kind].map(range(100)))
+        return maps[0].result()
+
+    assert body() == [x + 2 if x % 5 == 3 else x for x in range(100)]

@@ -95,3 +95,4 @@ assert_type(Completed(data=3).result(), int)
 started = assert_type(Engine().start(report, 1), FlowFuture[str])
 run(crawl, 1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 report("x")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+assert_type(started.flow_run.counts(), dict[str, int])

@@ -1,0 +1,126 @@
+"""What a run leaves behind: counted in objects, never in seconds."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from contextvars import copy_context
+from typing import Any
+
+import pytest
+
+from millrace import Engine, flow, task
+from millrace.actors.states import State
+from millrace.actors.task_run import TaskRunActor
+from millrace.runtime.flow_run import FlowRun
+from millrace.runtime.mapping import Cursor
+from millrace.runtime.runs import TaskRun
+
+pytestmark = pytest.mark.anyio
+
+MANY = 2_000
+
+
+@task
+async def echo(x: int) -> int:
+    return x
+
+
+@task
+def sync_echo(x: int) -> int:
+    return x
+
+
+@task
+async def fail(x: int) -> int:
+    raise ValueError(x)
+
+
+@flow
+def nothing() -> None: ...
+
+
+def slots(kind: type) -> set[str]:
+    return {name for each in kind.__mro__ for name in getattr(each, "__slots__", ())}
+
+
+def alive() -> Counter[str]:
+    gc.collect()
+    kinds = (TaskRun, State, FlowRun, Cursor)
+    return Counter(type(each).__name__ for each in gc.get_objects() if type(each) in kinds)
+
+
+def test_the_flat_constructor_of_a_task_run_sets_what_its_ancestors_set() -> None:
+    engine = Engine()
+    site = FlowRun(engine, nothing, {}).site(echo)
+    run = TaskRun(site, 7, 3, None, (1,), {}, copy_context(), frozenset(), engine.offload)
+
+    class Ancestor(TaskRunActor[Any]):
+        def perform(self, instruction: Any) -> None: ...
+
+    ancestor = Ancestor(7, run.created, run.journal, site, 3, None, 0)
+    inherited = slots(Ancestor) - {"_turn"}
+    assert {name: getattr(run, name) for name in inherited} == {name: getattr(ancestor, name) for name in inherited}
+    assert all(hasattr(run, name) for name in slots(TaskRun))
+
+
+async def test_runs_whose_futures_are_dropped_leave_nothing_while_their_flow_goes_on() -> None:
+    left: list[Counter[str]] = []
+
+    @flow
+    async def body() -> None:
+        for each in (echo, sync_echo):
+            await each.map(range(10))
+        before = alive()
+        for each in (echo, sync_echo):
+            await each.map(range(MANY))
+            for number in range(50):
+                await each.submit(number)
+        await echo(1)
+        left.append(alive() - before)
+
+    await body()
+    assert left == [Counter()]
+
+
+async def test_a_kept_run_of_the_ordinary_way_holds_no_state_objects() -> None:
+    @flow
+    async def body() -> Counter[str]:
+        before = alive()
+        futures = echo.map(range(MANY))
+        assert len(await futures) == MANY
+        return alive() - before
+
+    kept = await body()
+    assert kept["TaskRun"] == MANY
+    assert kept["State"] == 0
+
+
+async def test_runs_make_no_cycles_that_only_the_collector_could_free() -> None:
+    @flow
+    async def body() -> None:
+        await echo.map(range(100))
+        failed = fail.map(range(100))
+        for future in failed:
+            assert (await future.wait_async()).is_failed()
+
+    await body()
+    gc.collect()
+    gc.disable()
+    try:
+        await body()
+        left = Counter(type(each).__name__ for each in gc.get_objects() if type(each) is TaskRun)
+    finally:
+        gc.enable()
+    assert left["TaskRun"] == 0
+
+
+async def test_a_finished_run_keeps_no_arguments() -> None:
+    @flow
+    async def body() -> Any:
+        future = echo.submit(1)
+        await future
+        run: TaskRun = future.source
+        return run.args, dict(run.kwargs), len(run.context), run.inputs
+
+    assert await body() == ((), {}, 0, None)
