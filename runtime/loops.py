@@ -96,8 +96,8 @@ def finish_loop(loop: asyncio.AbstractEventLoop, grace_seconds: float) -> None:
 def at_shutdown(call: Callable[[], None]) -> Callable[[], None]:
     """Have something called when the running loop is being shut down.
 
-    Nothing is installed in the loop: whoever shuts one down closes the async generators that were begun in it, and one that
-    waits for its end is begun here.
+    Nothing is installed in the loop: whoever shuts one down closes the async generators that were begun in it, and
+    one that waits for its end is begun here.
 
     Args:
         call: What to call, on the loop's thread.
