@@ -78,10 +78,13 @@ def start(run: TaskRun) -> Order | Suspended | None:
     except StopIteration as stop:
         return run.ask(Returned(stop.value, run.node.now()))
     except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
-        order = run.ask(raised(error, run.node.now()))
-        if isinstance(error, KeyboardInterrupt):
-            _finish_and_raise(run, order, error)
-        return order
+        try:
+            order = run.ask(raised(error, run.node.now()))
+            if isinstance(error, KeyboardInterrupt):
+                _finish_and_raise(run, order, error)
+            return order
+        finally:
+            del run, context  # from Python 3.12 on the frame of the body holds this one, and the run holds the error
     return Suspended(run, context, coroutine, waits_for)
 
 
@@ -89,6 +92,7 @@ def _first_step(run: TaskRun) -> tuple[Coroutine[Any, Any, Any], Any]:
     CURRENT.set(run)
     args, kwargs = run.arguments()
     coroutine = run.node.fn(*args, **kwargs)
+    del run, args, kwargs  # see `start`
     return coroutine, coroutine.send(None)
 
 

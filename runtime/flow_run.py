@@ -201,7 +201,9 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         )
         futures: FutureList[Any] = FutureList(cursor=cursor)
         if plan.size:
-            self._cursors = {number: each for number, each in self._cursors.items() if each.more} | {first_id: cursor}
+            with self._lock:  # maps may be started from several threads at once
+                going = {number: each for number, each in self._cursors.items() if each.more}
+                self._cursors = going | {first_id: cursor}
             self.tell(Spawned(plan.size))
             lane.dispatch_map(cursor)
         return futures

@@ -16,6 +16,7 @@ import signal
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
+from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -23,6 +24,9 @@ from millrace.runtime.flow_run import FlowRun
 
 EXIT_CODE: Final = 130
 """128 and the number of SIGINT, as shells have it."""
+
+AGAIN_SECONDS: Final = 0.25
+"""How soon the body is interrupted again when it has not heard."""
 
 
 class Interruption(KeyboardInterrupt, asyncio.CancelledError):
@@ -43,6 +47,9 @@ class Interrupts:
         self._announce = announce
         self._notes: SimpleQueue[bool] = SimpleQueue()  # the one queue that a signal handler may put into
         self._stop_body = False  # the next signal is our own: it is to interrupt the body
+        self._sends = 0  # how often our own was sent
+        self._sent = 0.0  # when it was sent last, on the monotonic clock
+        self._heard = threading.Event()
         self._former: Any = None
         self._thread = threading.Thread(target=self._cancel_when_told, name="millrace-interrupts", daemon=True)
 
@@ -64,8 +71,11 @@ class Interrupts:
     def _handle(self, _number: int, _frame: object) -> None:
         if self._stop_body:
             self._stop_body = False
+            self._heard.set()
             if not self._run.ended:
                 raise Interruption
+        elif self._sends > 1 and monotonic() - self._sent < AGAIN_SECONDS:
+            pass  # our own once more: it was sent while the one before was being heard
         elif self.happened:
             os.write(2, b"\r\x1b[K" if os.isatty(2) else b"")
             os._exit(EXIT_CODE)
@@ -78,6 +88,13 @@ class Interrupts:
             return
         self._announce()
         self._run.cancel("It was interrupted with Ctrl-C.")
-        if self._run.blocks:
-            self._stop_body = True
+        if not self._run.blocks:
+            return
+        self._stop_body = True
+        # Again until it is heard: a signal that comes between the interpreter's last look for one and the system call
+        # that a body blocks in wakes nobody.
+        while self._stop_body and not self._run.ended:
+            self._sent = monotonic()
+            self._sends += 1
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            self._heard.wait(AGAIN_SECONDS)

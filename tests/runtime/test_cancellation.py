@@ -512,6 +512,12 @@ async def check_environment(run_it: Callable[[Callable[[], Coroutine[Any, Any, A
         assert engine.stats().flow_runs == engine.stats().task_runs == 0
 
 
+async def after_turns(call: Callable[[], None]) -> None:
+    """Call something when the family has had the time to start."""
+    await turns(20)
+    call()
+
+
 @pytest.mark.anyio
 async def test_a_cancelled_asyncio_task_takes_the_flow_with_it() -> None:
     async def cut(make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
@@ -530,8 +536,9 @@ async def test_a_timeout_of_asyncio_takes_the_flow_with_it_and_is_a_timeout() ->
     async def cut(make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         async def limited() -> None:
             async with asyncio.timeout(None) as limit:
-                asyncio.get_running_loop().call_later(0.005, lambda: limit.reschedule(0))
-                await make()
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(after_turns(lambda: limit.reschedule(0)))
+                    await make()
 
         with pytest.raises(TimeoutError):
             await limited()
@@ -562,8 +569,9 @@ async def test_a_task_group_of_asyncio_takes_the_flow_with_it() -> None:
 async def test_a_cancel_scope_of_anyio_takes_the_flow_with_it() -> None:
     async def cut(make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         with anyio.CancelScope() as scope:
-            asyncio.get_running_loop().call_later(0.005, scope.cancel)
-            await make()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(after_turns(scope.cancel))
+                await make()
         assert scope.cancelled_caught
 
     await check_environment(cut)
@@ -572,8 +580,13 @@ async def test_a_cancel_scope_of_anyio_takes_the_flow_with_it() -> None:
 @pytest.mark.anyio
 async def test_move_on_after_takes_the_flow_with_it() -> None:
     async def cut(make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        with anyio.move_on_after(0.005) as scope:
-            await make()
+        def time_is_over() -> None:
+            scope.deadline = 0
+
+        with anyio.move_on_after(WAIT) as scope:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(after_turns(time_is_over))
+                await make()
         assert scope.cancelled_caught
 
     await check_environment(cut)

@@ -12,6 +12,7 @@ import pytest
 from millrace import Engine, Event, Future, State, ThreadPoolTaskRunner
 from millrace.runtime.engine import default_engine
 from millrace.runtime.loops import finish_loop
+from tests.checkpoints import until
 from tests.loose import flow, task
 
 WAIT = 10.0
@@ -377,6 +378,5 @@ async def test_an_engine_goes_on_after_a_hundred_crashes() -> None:
             assert (await each.wait_async(WAIT)).is_crashed()
         assert await fine.map(range(20)) == list(range(20))
         assert await sync_fine.map(range(20)) == list(range(20))
-        stats = engine.stats()
-        assert stats.task_runs == 0
-        assert stats.threads.threads <= 2
+        await until(lambda: engine.stats().task_runs == 0)
+        assert engine.stats().threads.threads <= 2
