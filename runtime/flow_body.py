@@ -13,8 +13,6 @@ from contextvars import Context, copy_context
 from time import sleep
 from typing import Any
 
-from anyio import CancelScope
-
 from millrace.actors.errors import ConfigurationError, UpstreamTaskError
 from millrace.actors.messages import Admit, Returned
 from millrace.actors.states import StateType
@@ -146,14 +144,21 @@ async def _leave_async(run: FlowRun, error: BaseException | None) -> BaseExcepti
         run.interrupt(_why(error))
     while run.live:
         try:
-            with CancelScope(shield=_is_crash(error)):
-                await run.join_async()
+            await (_join_shielded(run) if _is_crash(error) else run.join_async())
         except GeneratorExit:
             raise
         except BaseException as again:  # noqa: BLE001  # a cancellation of the wait
             error = again
             run.interrupt(_why(again))
     return error
+
+
+async def _join_shielded(run: FlowRun) -> None:
+    """Wait for the last child although a cancel scope around the flow cancels every wait in it."""
+    from anyio import CancelScope  # noqa: PLC0415  # a tenth of the import, and only an interrupted flow needs it
+
+    with CancelScope(shield=True):
+        await run.join_async()
 
 
 async def _states(value: Any, run: FlowRun) -> Any:
