@@ -16,7 +16,6 @@ import signal
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -24,6 +23,9 @@ from millrace.runtime.flow_run import FlowRun
 
 EXIT_CODE: Final = 130
 """128 and the number of SIGINT, as shells have it."""
+
+OWN_SIGNAL: Final = signal.SIGUSR2
+"""Interrupts the body of a sync flow; not SIGINT, so that a second Ctrl-C is never taken for it."""
 
 AGAIN_SECONDS: Final = 0.25
 """How soon the body is interrupted again when it has not heard."""
@@ -46,11 +48,10 @@ class Interrupts:
         self._run = run
         self._announce = announce
         self._notes: SimpleQueue[bool] = SimpleQueue()  # the one queue that a signal handler may put into
-        self._stop_body = False  # the next signal is our own: it is to interrupt the body
-        self._sends = 0  # how often our own was sent
-        self._sent = 0.0  # when it was sent last, on the monotonic clock
+        self._stop_body = False  # our own signal is to interrupt the body
         self._heard = threading.Event()
         self._former: Any = None
+        self._former_own: Any = None
         self._thread = threading.Thread(target=self._cancel_when_told, name="millrace-interrupts", daemon=True)
 
     def __enter__(self) -> Self:
@@ -58,6 +59,7 @@ class Interrupts:
         # script for instance, goes on ignoring it.
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
             self._former = signal.signal(signal.SIGINT, self._handle)
+            self._former_own = signal.signal(OWN_SIGNAL, self._interrupt_body)
             self._thread.start()
         return self
 
@@ -66,17 +68,24 @@ class Interrupts:
     ) -> None:
         if self._former is not None:
             signal.signal(signal.SIGINT, self._former)
+            self._stop_body = False
+            self._heard.set()
             self._notes.put(False)
+            self._thread.join(timeout=1.0)
+            if (
+                not self._thread.is_alive()
+            ):  # else our own signal may still come, and without a handler it would be the end
+                signal.signal(OWN_SIGNAL, self._former_own)
 
-    def _handle(self, _number: int, _frame: object) -> None:
+    def _interrupt_body(self, _number: int, _frame: object) -> None:
         if self._stop_body:
             self._stop_body = False
             self._heard.set()
             if not self._run.ended:
                 raise Interruption
-        elif self._sends > 1 and monotonic() - self._sent < AGAIN_SECONDS:
-            pass  # our own once more: it was sent while the one before was being heard
-        elif self.happened:
+
+    def _handle(self, _number: int, _frame: object) -> None:
+        if self.happened:
             os.write(2, b"\r\x1b[K" if os.isatty(2) else b"")
             os._exit(EXIT_CODE)
         else:
@@ -94,7 +103,5 @@ class Interrupts:
         # Again until it is heard: a signal that comes between the interpreter's last look for one and the system call
         # that a body blocks in wakes nobody.
         while self._stop_body and not self._run.ended:
-            self._sent = monotonic()
-            self._sends += 1
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            signal.pthread_kill(threading.main_thread().ident or 0, OWN_SIGNAL)
             self._heard.wait(AGAIN_SECONDS)
