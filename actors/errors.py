@@ -8,6 +8,7 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
     MillraceError
     +-- UsageError                     the calling code is wrong
     |   +-- BlockingCallOnLoop         (RuntimeError)
+    |   +-- CacheKeyError              (ValueError)
     |   +-- ConfigurationError         (ValueError)
     |   +-- EngineClosed               (RuntimeError)
     |   +-- FlowDefinitionError        (TypeError)
@@ -21,9 +22,12 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
     |   +-- ParameterBindError         (TypeError)
     |   +-- ParameterTypeError         (TypeError)
     |   +-- ReservedArgumentError      (TypeError)
+    |   +-- RunNameError               (ValueError)
     |   +-- RunNotFound                (LookupError)
     |   +-- SignatureMismatchError     (TypeError)
     |   +-- TaskDefinitionError        (TypeError)
+    |   +-- TransactionError           (RuntimeError)
+    |   +-- Unhashable                 (TypeError)
     +-- RunError                       a run did not come to the result that was asked for
     |   +-- CancelledRun
     |   +-- CrashedRun
@@ -32,6 +36,7 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
     |   +-- FlowRunTimeoutError        (TimeoutError)
     |   +-- MissingResult
     |   +-- PausedRun
+    |   +-- RestartLimitExceeded
     |   +-- RollBack
     |   +-- TaskRunTimeoutError        (TimeoutError)
     |   +-- UnfinishedRun
@@ -42,6 +47,7 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
         +-- MailboxFull                (RuntimeError)
         +-- MissingExtra               (ImportError)
         +-- SerializationError         (ValueError)
+        +-- StorageError               (OSError)
 
     Signal                             a BaseException, so that `except Exception` lets it pass
     +-- Abort
@@ -113,6 +119,22 @@ class BlockingCallOnLoop(UsageError, RuntimeError):
         super().__init__(f"{call} would block the event loop on its own thread. Use `{instead}` instead.")
         self.call = call
         self.instead = instead
+
+
+class CacheKeyError(UsageError, ValueError):
+    """A part of a cache key could not be computed, so there is no key.
+
+    Args:
+        part: The part, as in "input 'page'".
+        reason: Why not; a clause without a full stop.
+        advice: What to do, as a sentence; nothing where the reason says it.
+    """
+
+    def __init__(self, part: str, reason: str, advice: str = "") -> None:
+        super().__init__(f"{part} cannot be part of a cache key: {reason}.{advice and ' '}{advice}")
+        self.part = part
+        self.reason = reason
+        self.advice = advice
 
 
 class ConfigurationError(UsageError, ValueError):
@@ -328,6 +350,22 @@ class ReservedArgumentError(UsageError, TypeError):
         self.parameter = parameter
 
 
+class RunNameError(UsageError, ValueError):
+    """A run has no name, because what is to make one failed.
+
+    Args:
+        option: What is to make it, as in `task_run_name`.
+        owner: The name of the task or flow.
+        reason: What happened; a clause without a full stop.
+    """
+
+    def __init__(self, option: str, owner: str, reason: str) -> None:
+        super().__init__(f"Could not name a run of '{owner}' with its '{option}': {reason}.")
+        self.option = option
+        self.owner = owner
+        self.reason = reason
+
+
 class RunNotFound(UsageError, LookupError):
     """No run with that id is known.
 
@@ -362,6 +400,36 @@ class SignatureMismatchError(UsageError, TypeError):
         super().__init__(
             f"'{function}' takes the parameters {_names(self.expected)}, and was given {_names(self.given)}."
         )
+
+
+class TransactionError(UsageError, RuntimeError):
+    """A transaction was asked for something that it cannot do, or not in the state it is in.
+
+    Args:
+        attempted: What was asked of which, as in "commit transaction 'totals'".
+        state: The state it is in.
+        instead: What to do; a whole sentence.
+    """
+
+    def __init__(self, attempted: str, state: object, instead: str) -> None:
+        super().__init__(f"Cannot {attempted}: it is {state}. {instead}")
+        self.attempted = attempted
+        self.state = str(state)
+        self.instead = instead
+
+
+class Unhashable(UsageError, TypeError):
+    """A value has no hash that says what is in it.
+
+    Args:
+        reason: Why not; a clause without a full stop.
+        culprit: The type that is to blame, which may stand deep inside the value.
+    """
+
+    def __init__(self, reason: str, culprit: str) -> None:
+        super().__init__(f"Cannot hash a value by its content: {reason}.")
+        self.reason = reason
+        self.culprit = culprit
 
 
 # Runs.
@@ -450,6 +518,27 @@ class PausedRun(RunError):
     def __init__(self, state: object) -> None:
         super().__init__(f"The run has no result: it is {state}. Resume it first.")
         self.state = state
+
+
+class RestartLimitExceeded(RunError):
+    """More task runs of a flow run crashed than its crash policy restarts.
+
+    Args:
+        run: The name of the task run that crashed last.
+        restarts: How many restarts the policy allows.
+        seconds: Within how many seconds.
+        crash: The last crash.
+    """
+
+    def __init__(self, run: object, restarts: int, seconds: float, crash: str) -> None:
+        self.run = str(run)
+        self.restarts = restarts
+        self.seconds = seconds
+        self.crash = crash
+        super().__init__(
+            f"Task run '{self.run}' crashed and was not restarted: its flow run allows {_count(restarts, 'restart')}"
+            f" within {_seconds(seconds)}. The crash: {crash}"
+        )
 
 
 class UnfinishedRun(RunError):
@@ -553,6 +642,20 @@ class SerializationError(EngineError, ValueError):
 
     Args:
         attempted: What was attempted on what, as in "serialize the result of 'fetch-1a2'".
+        reason: Why it failed; a clause without a full stop.
+    """
+
+    def __init__(self, attempted: str, reason: str) -> None:
+        super().__init__(f"Could not {attempted}: {reason}.")
+        self.attempted = attempted
+        self.reason = reason
+
+
+class StorageError(EngineError, OSError):
+    """A storage could not be read or written; what was asked for is neither done nor known to be absent.
+
+    Args:
+        attempted: What was attempted on what, as in "write to /results/1a2".
         reason: Why it failed; a clause without a full stop.
     """
 

@@ -66,5 +66,41 @@ class Notify:
         self.watcher = watcher
 
 
-Order = Instruction | WakeAt | Notify
+class Escalate:
+    """The run has crashed: ask the supervisor what follows.
+
+    Args:
+        state: The CRASHED state.
+        at: Nanoseconds since the epoch.
+    """
+
+    __slots__ = ("at", "state")
+
+    def __init__(self, state: Any, at: int) -> None:
+        self.state = state
+        self.at = at
+
+
+class Judge:
+    """Tell a child that crashed what follows.
+
+    Args:
+        child: The run.
+        state: Its CRASHED state.
+        at: Nanoseconds since the epoch.
+        restart: It is started again.
+        stop_siblings: All other children are to be stopped.
+    """
+
+    __slots__ = ("at", "child", "restart", "state", "stop_siblings")
+
+    def __init__(self, child: Any, state: Any, at: int, *, restart: bool, stop_siblings: bool) -> None:
+        self.child = child
+        self.state = state
+        self.at = at
+        self.restart = restart
+        self.stop_siblings = stop_siblings
+
+
+Order = Instruction | WakeAt | Notify | Escalate | Judge
 """What `receive` may return, beside None."""

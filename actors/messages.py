@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from millrace.actors.mailbox import Message
+from millrace.actors.policies import Advice
 from millrace.actors.states import State
 from millrace.actors.verdicts import Verdict
 
@@ -21,12 +22,15 @@ class Admit(Message):
 
     Args:
         at: Nanoseconds since the epoch, as everywhere here.
+        state: The RUNNING state, where it has more to say than its time: the key of its cache, and in its data what
+            was `Found` under that.
     """
 
-    __slots__ = ("at",)
+    __slots__ = ("at", "state")
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, state: State[Any] | None = None) -> None:
         self.at = at
+        self.state = state
 
 
 class Returned(Message):
@@ -34,13 +38,17 @@ class Returned(Message):
 
     Args:
         value: What it returned.
+        attempt: Which attempt it was, counted from 1; 0 for the present one, whichever that is.
+        advice: On a retry, where the policy asks for it and the value is a failure.
     """
 
-    __slots__ = ("at", "value")
+    __slots__ = ("advice", "at", "attempt", "value")
 
-    def __init__(self, value: Any, at: int) -> None:
+    def __init__(self, value: Any, at: int, attempt: int = 0, advice: Advice | None = None) -> None:
         self.value = value
         self.at = at
+        self.attempt = attempt
+        self.advice = advice
 
 
 class Raised(Message):
@@ -49,14 +57,67 @@ class Raised(Message):
     Args:
         error: What it raised.
         cancelled: That is the cancellation of an event loop.
+        attempt: Which attempt it was, counted from 1; 0 for the present one, whichever that is.
+        advice: On a retry, where the policy asks for it.
+        for_good: Whoever drives the body is being ended, too: a crash leads to no restart.
     """
 
-    __slots__ = ("at", "cancelled", "error")
+    __slots__ = ("advice", "at", "attempt", "cancelled", "error", "for_good")
 
-    def __init__(self, error: BaseException, at: int, cancelled: bool = False) -> None:  # noqa: FBT001, FBT002
+    def __init__(  # noqa: PLR0917  # told for every run that fails
+        self,
+        error: BaseException,
+        at: int,
+        cancelled: bool = False,  # noqa: FBT001, FBT002
+        attempt: int = 0,
+        advice: Advice | None = None,
+        for_good: bool = False,  # noqa: FBT001, FBT002
+    ) -> None:
         self.error = error
         self.at = at
         self.cancelled = cancelled
+        self.attempt = attempt
+        self.advice = advice
+        self.for_good = for_good
+
+
+class Expired(Message):
+    """The time of an attempt is over.
+
+    Args:
+        seconds: How much it had.
+        attempt: Which attempt, counted from 1.
+        stops: The body can be stopped, and the attempt is over when it has; else the attempt is over now, and its body
+            is left to itself.
+        advice: On a retry, where the policy asks for it.
+    """
+
+    __slots__ = ("advice", "at", "attempt", "seconds", "stops")
+
+    def __init__(self, seconds: float, at: int, attempt: int, *, stops: bool, advice: Advice | None = None) -> None:
+        self.seconds = seconds
+        self.at = at
+        self.attempt = attempt
+        self.stops = stops
+        self.advice = advice
+
+    control = True
+
+
+class Judged(Message):
+    """The supervisor has said what follows from a crash.
+
+    Args:
+        state: The CRASHED state.
+        restart: The run is started again; else it stays as it is.
+    """
+
+    __slots__ = ("at", "restart", "state")
+
+    def __init__(self, state: State[Any], at: int, *, restart: bool) -> None:
+        self.state = state
+        self.at = at
+        self.restart = restart
 
 
 class Stopped(Message):
@@ -213,6 +274,22 @@ class ChildEnded(Message):
 
     def __init__(self, child: Any) -> None:
         self.child = child
+
+
+class ChildCrashed(Message):
+    """A child has crashed, and wants to know what follows.
+
+    Args:
+        child: The run.
+        state: The CRASHED state.
+    """
+
+    __slots__ = ("at", "child", "state")
+
+    def __init__(self, child: Any, state: State[Any], at: int) -> None:
+        self.child = child
+        self.state = state
+        self.at = at
 
 
 class ChildrenDropped(Message):

@@ -34,12 +34,17 @@ __all__ = (
     "aggregate",
     "exception_to_crashed_state",
     "exception_to_failed_state",
+    "failure",
     "get_state_exception",
     "is_state",
     "is_state_iterable",
     "raise_state_exception",
     "return_value_to_state",
+    "timed_out",
 )
+
+TIMED_OUT: Final = "TimedOut"
+"""Name of the FAILED state of a run that ran into a timeout."""
 
 _CANCELLATIONS: Final = {("asyncio.exceptions", "CancelledError"), ("trio", "Cancelled")}
 
@@ -183,6 +188,22 @@ def exception_to_failed_state(
         raise ValueError("No exception was given, and there is none active.")
     text = _formatted(error) if not message else f"{message.rstrip()} {_formatted(error)}"
     return _proposal(StateType.FAILED, name or "Failed", text, error)
+
+
+def failure(error: Exception) -> State[Any]:
+    """The FAILED state that an exception of a run's own body makes of it; a timeout of its own code is named so."""
+    if isinstance(error, TimeoutError):
+        return exception_to_failed_state(error, message="Its own code ran into a timeout:", name=TIMED_OUT)
+    return exception_to_failed_state(error)
+
+
+def timed_out(error: TimeoutError) -> State[Any]:
+    """The FAILED state of a run whose time is over.
+
+    Args:
+        error: Says which run and how much time it had.
+    """
+    return _proposal(StateType.FAILED, TIMED_OUT, str(error), error)
 
 
 def exception_to_crashed_state(exc: BaseException) -> State[Any]:

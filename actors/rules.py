@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from millrace.actors.states import TERMINAL, AwaitingRetry, Paused, Retrying, State, StateDetails, StateType
+from millrace.actors.stored_result import Found
 from millrace.actors.timestamps import from_nanoseconds, to_nanoseconds
 from millrace.actors.transitions import possible
 from millrace.actors.verdicts import Verdict, abort, accept, reject, wait
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from millrace.actors.task_run import TaskRunActor
 
 ANY: Final = frozenset(StateType)
+
+CACHED: Final = "Cached"
+"""Name of the COMPLETED state of a run that got its result from the cache."""
 
 TRANSITION_CAP: Final = 100_000
 """A run with so many transitions is going in circles: from then on it accepts nothing but its end."""
@@ -115,20 +119,41 @@ def retry_what_failed(
     """
     policy = run.node.retry
     supervisor = run.node.supervisor
-    if run.run_count > policy.retries or not (supervisor.admits or supervisor.paused):
+    retry = run.failures + 1
+    if retry > policy.retries or not (supervisor.admits or supervisor.paused):
         return None
     if run.sequence >= TRANSITION_CAP:
         return None
     if state is not None and state.state_details.retriable is False:
         return None
-    delay = policy.delay_before(run.run_count)
-    reason = f"retry {run.run_count} of {policy.retries}"
-    message = f"Retry {run.run_count} of {policy.retries}, after {state if state is not None else 'a failure'}."
+    advice = run.advice
+    if not advice.retry:
+        return None
+    delay = policy.delay_before(retry, advice.drawn)
+    reason = f"retry {retry} of {policy.retries}"
+    message = f"Retry {retry} of {policy.retries}, after {state if state is not None else 'a failure'}."
     details = _same_transition(state)
     if delay <= 0 and supervisor.admits:
         return reject(Retrying(message=message, state_details=details), reason)
-    scheduled = from_nanoseconds(at + round(delay * 1e9))
+    scheduled = from_nanoseconds(at + round(delay * 1e9) + 999)  # rounded up: a retry is never early
     return reject(AwaitingRetry(scheduled_time=scheduled, message=message, state_details=details), reason)
+
+
+def give_what_was_found(
+    _run: TaskRunActor[Any], _proposed: StateType, state: State[Any] | None, _at: int
+) -> Verdict | None:
+    """A run whose result lies in the cache already is COMPLETED with that, and its body does not run."""
+    found = None if state is None else state.data
+    if state is None or not isinstance(found, Found):
+        return None
+    details = state.state_details
+    if details.cache_key is not None:
+        expires = found.expires
+        details = StateDetails(
+            cache_key=details.cache_key, cache_expiration=expires, transition_id=details.transition_id
+        )
+    cached = State[Any](type=StateType.COMPLETED, name=CACHED, data=found.data, state_details=details)
+    return reject(cached, "its result is in the cache")
 
 
 _COMMON: Final = (
@@ -146,6 +171,7 @@ _COMMON: Final = (
 TASK_RULES: Final = (
     *_COMMON,
     Rule(run_only_in_a_running_flow, current=ANY - {StateType.RUNNING}, proposed=frozenset({StateType.RUNNING})),
+    Rule(give_what_was_found, proposed=frozenset({StateType.RUNNING}), reads_details=True),
     Rule(retry_what_failed, current=frozenset({StateType.RUNNING}), proposed=frozenset({StateType.FAILED})),
 )
 """The rules a task run's proposals meet, in order."""

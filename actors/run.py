@@ -25,6 +25,9 @@ _PENDING = StateType.PENDING
 _RUNNING = StateType.RUNNING
 _CANCELLING = StateType.CANCELLING
 
+RETRYING = "Retrying"
+"""Name of the RUNNING state of an attempt that is not the first."""
+
 NOT_READY = "NotReady"
 """Name of the PENDING state that is final for its run: something it depends on did not complete."""
 
@@ -173,7 +176,8 @@ class RunActor(Mailbox):
             if self.journal.sink is not None:
                 self.record(cause)
         else:
-            self.become(_RUNNING, None, None, at, cause)
+            again = self.run_count > 0 and self.type is StateType.SCHEDULED
+            self.become(_RUNNING, None, None, at, cause, RETRYING if again else None)
             self._count_attempt(at)
 
     def end_plainly(self, kind: StateType, data: Any, at: int, cause: str) -> None:
@@ -200,11 +204,13 @@ class RunActor(Mailbox):
         else:
             self.become(_CANCELLING, cancellation.reason, None, cancellation.at, "cancel")
 
-    def become(self, kind: StateType, message: str | None, data: Any, at: int, cause: str) -> None:
-        """Enter a state of the run's own making, with the type's name and no details but the run's ids."""
+    def become(  # noqa: PLR0917  # called for transitions by the hundred thousand
+        self, kind: StateType, message: str | None, data: Any, at: int, cause: str, name: str | None = None
+    ) -> None:
+        """Enter a state of the run's own making, with no details but the run's ids."""
         sequence = self.sequence + 1
         flow, task = self.ids()
-        state = make_state(kind, DEFAULT_NAMES[kind], message, data, at, flow, task, sequence)
+        state = make_state(kind, name or DEFAULT_NAMES[kind], message, data, at, flow, task, sequence)
         self._leave_state()
         self.type = kind
         self._state = state

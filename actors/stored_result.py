@@ -6,8 +6,11 @@ the upper floor derives from `StoredResult`. Users import both names from `state
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import Enum
 from typing import Any, Final
+
+import attrs
 
 from millrace.actors.errors import MissingResult
 
@@ -21,6 +24,19 @@ class _Missing(Enum):
 
 MISSING: Final = _Missing.MISSING
 """In place of a state's data: there was a result, and it was not kept."""
+
+
+@attrs.frozen(eq=False)
+class Found:
+    """In the data of a proposed RUNNING state: what lies in the cache under the run's key.
+
+    Args:
+        data: The result, or where it lies.
+        expires: From when on it does not count any more; None: never.
+    """
+
+    data: Any
+    expires: datetime | None = None
 
 
 class StoredResult:

@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar, Generic, TypeVar
 
+from millrace.actors.errors import RestartLimitExceeded, Signal
 from millrace.actors.events import Journal
-from millrace.actors.instructions import EXECUTE, IDLE, SETTLE, STOP_CHILDREN, Order
+from millrace.actors.instructions import EXECUTE, IDLE, SETTLE, STOP_CHILDREN, Judge, Order
 from millrace.actors.messages import (
     Admit,
     Born,
     Cancel,
+    ChildCrashed,
     ChildEnded,
     ChildrenDropped,
     ChildSeen,
@@ -28,7 +30,13 @@ from millrace.actors.messages import (
     Spawned,
     Stopped,
 )
-from millrace.actors.outcomes import exception_to_crashed_state, exception_to_failed_state, return_value_to_state
+from millrace.actors.outcomes import (
+    exception_to_crashed_state,
+    exception_to_failed_state,
+    failure,
+    return_value_to_state,
+)
+from millrace.actors.policies import LET_IT_CRASH, CrashPolicy, Escalation, RestartWindow
 from millrace.actors.rules import FLOW_RULES, pick
 from millrace.actors.run import RunActor
 from millrace.actors.states import TERMINAL, Cancelled, Cancelling, Failed, State, StateType
@@ -50,11 +58,19 @@ class Supervisor(RunActor, Generic[C]):
     plain_rules: ClassVar = pick(FLOW_RULES, detailed=False)
     detailed_rules: ClassVar = pick(FLOW_RULES, detailed=True)
 
-    __slots__ = ("_name", "admits", "children", "live", "spawned", "stopping", "tally", "unseen")
+    __slots__ = (
+        "_name", "admits", "children", "crash_policy", "escalated", "live", "spawned", "stopping", "tally", "unseen",
+        "window",
+    )  # fmt: skip
 
-    def __init__(self, run_id: int, created: int, journal: Journal, name: str) -> None:
+    def __init__(
+        self, run_id: int, created: int, journal: Journal, name: str, crash_policy: CrashPolicy = LET_IT_CRASH
+    ) -> None:
         super().__init__(run_id, created, journal)
         self._name = name
+        self.crash_policy = crash_policy
+        self.window = RestartWindow(crash_policy)
+        self.escalated: RestartLimitExceeded | None = None  # crashes were too many: how the run is to end
         self.admits = False  # whether children may start: RUNNING and not being stopped
         self.stopping = ""  # why the children are being stopped; empty while they are not
         self.spawned = 0  # children ever started
@@ -120,6 +136,27 @@ class Supervisor(RunActor, Generic[C]):
         self.live -= 1
         return None if self.live else IDLE
 
+    def restarts_after(self, crash: State[Any]) -> bool:
+        """Whether a child with such a crash is to ask what follows.
+
+        An interrupt is meant for the whole program, and a body that is closed has nowhere to run any more.
+        """
+        return self.crash_policy.restarts and not isinstance(crash.data, (KeyboardInterrupt, GeneratorExit, Signal))
+
+    def _child_crashed(self, message: ChildCrashed) -> Order | None:
+        child, state, at = message.child, message.state, message.at
+        if self.ended or self.stopping or self.escalated is not None:
+            return Judge(child, state, at, restart=False, stop_siblings=False)
+        if self.window.admits(at):
+            return Judge(child, state, at, restart=True, stop_siblings=False)
+        policy = self.crash_policy
+        self.escalated = RestartLimitExceeded(child.name, policy.max_restarts, policy.within_seconds, str(state))
+        stop = policy.then == Escalation.CANCEL_SIBLINGS
+        if stop:
+            self.stopping = str(self.escalated)
+            self.admits = False
+        return Judge(child, state, at, restart=False, stop_siblings=stop)
+
     def _children_dropped(self, message: ChildrenDropped) -> Order | None:
         self.tally[StateType.CANCELLED] = self.tally.get(StateType.CANCELLED, 0) + message.count
         self.live -= message.count
@@ -143,10 +180,9 @@ class Supervisor(RunActor, Generic[C]):
 
     def _raised(self, message: Raised) -> Order | None:
         error = message.error
-        is_failure = isinstance(error, Exception)
-        if self.type is _CANCELLING and (is_failure or message.cancelled):
+        if self.type is _CANCELLING and (isinstance(error, Exception) or message.cancelled):
             return self._conclude(Cancelled(), message.at, "cancel")
-        state = exception_to_failed_state(error) if is_failure else exception_to_crashed_state(error)
+        state = failure(error) if isinstance(error, Exception) else exception_to_crashed_state(error)
         return self._conclude(state, message.at, "raised")
 
     def _stopped(self, message: Stopped) -> Order | None:
@@ -163,6 +199,8 @@ class Supervisor(RunActor, Generic[C]):
         """
         if self.type is _CANCELLING:
             return Cancelled()
+        if self.escalated is not None:
+            return exception_to_failed_state(self.escalated)
         if value is None and self.unseen:
             return self._failed_unseen()
         state = return_value_to_state(value)
@@ -233,6 +271,7 @@ class Supervisor(RunActor, Generic[C]):
         Spawned: _spawned,
         Born: _born,
         ChildEnded: _child_ended,
+        ChildCrashed: _child_crashed,
         ChildrenDropped: _children_dropped,
         ChildSeen: _child_seen,
         Cancel: _cancel,

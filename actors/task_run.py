@@ -5,7 +5,9 @@ of it, and what a cancellation does at each point. Does not know bodies, threads
 instructions.
 
 Conflicts: a cancellation that arrives while the body runs makes the run CANCELLING, and whatever the body then comes
-to, the run ends CANCELLED; a result that comes after the end is a dead letter. Meaning is never read from a state's
+to, the run ends CANCELLED. A deadline that passes while the body runs makes the attempt a failure, whatever the body
+then comes to. What an attempt comes to after the run's end, or after the next attempt has begun, is a dead letter.
+Meaning is never read from a state's
 display name: that a run is over is `ended`, that it waits for others is `unready`.
 """
 
@@ -14,18 +16,22 @@ from __future__ import annotations
 from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
+from millrace.actors.errors import TaskRunTimeoutError
 from millrace.actors.events import Journal
 from millrace.actors.instructions import (
     EXECUTE,
     READY,
     SETTLE,
     STOP_ATTEMPT,
+    Escalate,
     Order,
     WakeAt,
 )
 from millrace.actors.messages import (
     Admit,
     Cancel,
+    Expired,
+    Judged,
     Propose,
     Raised,
     Returned,
@@ -34,16 +40,17 @@ from millrace.actors.messages import (
 )
 from millrace.actors.outcomes import (
     exception_to_crashed_state,
-    exception_to_failed_state,
+    failure,
     is_state_iterable,
     return_value_to_state,
+    timed_out,
 )
-from millrace.actors.policies import NO_RETRIES, RetryPolicy
-from millrace.actors.rules import TASK_RULES, pick
+from millrace.actors.policies import NO_ADVICE, NO_RETRIES, Advice, RetryPolicy
+from millrace.actors.rules import TASK_RULES, TRANSITION_CAP, pick
 from millrace.actors.run import NOT_READY, RunActor
-from millrace.actors.states import Failed, State, StateType
+from millrace.actors.states import AwaitingRetry, Failed, Retrying, State, StateType
 from millrace.actors.supervisor import Supervisor
-from millrace.actors.timestamps import to_nanoseconds
+from millrace.actors.timestamps import from_nanoseconds, to_nanoseconds
 from millrace.actors.verdicts import Answer, Verdict, abort
 
 _COMPLETED = StateType.COMPLETED
@@ -72,6 +79,20 @@ class TaskNode:
         self.setbacks: dict[StateType, int] = {}  # runs that ended otherwise than COMPLETED, by type of last state
 
 
+class Facts:
+    """What is seldom there to know of a run; most runs have none."""
+
+    __slots__ = ("advice", "crashed", "expired", "name", "over", "restarts")
+
+    def __init__(self) -> None:
+        self.advice = NO_ADVICE  # on the retry that is being judged
+        self.crashed = 0  # the attempt that crashed, while its supervisor judges that
+        self.expired: Expired | None = None  # the deadline has passed, and the body has not stopped yet
+        self.name: str | None = None  # the display name, where it is not the usual one
+        self.over = 0  # the last attempt that nothing is expected of any more, though none may have followed it yet
+        self.restarts = 0  # attempts that followed a crash
+
+
 N = TypeVar("N", bound=TaskNode)
 
 
@@ -81,7 +102,7 @@ class TaskRunActor(RunActor, Generic[N]):
     plain_rules: ClassVar = pick(TASK_RULES, detailed=False)
     detailed_rules: ClassVar = pick(TASK_RULES, detailed=True)
 
-    __slots__ = ("key", "node", "parent", "unready")
+    __slots__ = ("facts", "key", "node", "parent", "unready")
 
     def __init__(  # noqa: PLR0917  # made for every run, and keywords cost
         self, run_id: int, created: int, journal: Journal, node: N, key: int, parent: int | None, unready: int = 0
@@ -91,11 +112,35 @@ class TaskRunActor(RunActor, Generic[N]):
         self.key = key  # position among the runs of its task in its flow run; what Prefect calls the dynamic key
         self.parent = parent  # id of the task run that started it
         self.unready = unready  # upstream runs that have not ended yet
+        self.facts: Facts | None = None
 
     @property
     def name(self) -> str:
-        """The display name: the task's, and the end of the id."""
+        """The display name; where nobody gave one, the task's and the end of the id."""
+        if self.facts is not None and self.facts.name is not None:
+            return self.facts.name
         return f"{self.node.name}-{self.id & 0xFFF:03x}"
+
+    @property
+    def failures(self) -> int:
+        """Attempts that have failed, the present one not counted."""
+        return self.run_count - 1 - (0 if self.facts is None else self.facts.restarts)
+
+    @property
+    def advice(self) -> Advice:
+        """What the upper floor has to say about the retry that is being judged."""
+        return NO_ADVICE if self.facts is None else self.facts.advice
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the body has been told to stop and has not yet."""
+        return self.type is _CANCELLING or (self.facts is not None and self.facts.expired is not None)
+
+    def known(self) -> Facts:
+        """The facts, to add one."""
+        if self.facts is None:
+            self.facts = Facts()
+        return self.facts
 
     @property
     def uuid(self) -> UUID:
@@ -116,23 +161,30 @@ class TaskRunActor(RunActor, Generic[N]):
     def _admit(self, message: Admit) -> Order | None:
         if self.ended or self.unready or self.type is _RUNNING:
             return None  # cancelled while it stood in line, or woken too early, or twice
-        verdict = self.judge(_RUNNING, None, message.at)
+        state = message.state
+        verdict = self.judge(_RUNNING, state, message.at)
         if verdict is None:
-            self.start_plainly(message.at, "admitted")
+            if state is None:
+                self.start_plainly(message.at, "admitted")
+            else:
+                self.enter(state, message.at, "admitted")
             return EXECUTE
         if verdict.answer is Answer.WAIT:
             return WakeAt(verdict.until)
         if verdict.answer is Answer.REJECT and verdict.state is not None:
-            self.enter(verdict.state, message.at, "admitted")
-            return None
+            entered = self.enter(verdict.state, message.at, "admitted")
+            return self._settle(message.at) if entered.is_final() else None
         if self.type is _CANCELLING:
             return None
         return self._finish_cancelled(f"It never started: {verdict.reason}.", message.at)
 
     def _returned(self, message: Returned) -> Order | None:
-        if self.ended:
+        attempt = message.attempt
+        if self.ended or (attempt and self._is_past(attempt)):
             self.dead_letters += 1
             return None
+        if self.facts is not None and (expired := self._overdue()) is not None:
+            return self._conclude_expired(expired, message.advice)
         value = message.value
         if self.type is _RUNNING and not (isinstance(value, _MAY_BE_STATES) and holds_states(value)):
             # The ordinary end: data, for which no rule about leaving RUNNING has an answer.
@@ -143,18 +195,48 @@ class TaskRunActor(RunActor, Generic[N]):
         state = return_value_to_state(value)
         if not state.is_final() and state.type is not _SCHEDULED:
             state = Failed(message=f"The task returned {state}, which is neither final nor scheduled.")
-        return self._conclude(state, message.at, "returned")
+        return self._conclude(state, message.at, "returned", message.advice)
 
     def _raised(self, message: Raised) -> Order | None:
-        if self.ended:
+        attempt = message.attempt
+        if self.ended or (attempt and self._is_past(attempt)):
             self.dead_letters += 1
             return None
         error = message.error
         is_failure = isinstance(error, Exception)
         if self.type is _CANCELLING and (is_failure or message.cancelled):
             return self._finish_cancelled(None, message.at)
-        state = exception_to_failed_state(error) if is_failure else exception_to_crashed_state(error)
-        return self._conclude(state, message.at, "raised")
+        if (is_failure or message.cancelled) and (expired := self._overdue()) is not None:
+            return self._conclude_expired(expired, message.advice)
+        if isinstance(error, Exception):
+            return self._conclude(failure(error), message.at, "raised", message.advice)
+        return self._crash(exception_to_crashed_state(error), message)
+
+    def _is_past(self, attempt: int) -> bool:
+        """Whether the run goes on without an attempt: the next one has begun, or is waited for."""
+        return attempt != self.run_count or (self.facts is not None and attempt <= self.facts.over)
+
+    def _expired(self, message: Expired) -> Order | None:
+        if self.ended or message.attempt != self.run_count or not self._has_body() or self.type is _CANCELLING:
+            return None
+        expired = self._overdue()
+        if not message.stops:
+            self.known().over = self.run_count
+            return self._conclude_expired(expired or message, message.advice)
+        if expired is not None:
+            return None
+        self.known().expired = message
+        return STOP_ATTEMPT
+
+    def _overdue(self) -> Expired | None:
+        """The deadline, if it has passed and decides what the attempt comes to; a cancellation comes before it."""
+        return None if self.facts is None or self.type is _CANCELLING else self.facts.expired
+
+    def _conclude_expired(self, expired: Expired, advice: Advice | None) -> Order | None:
+        """The attempt has timed out; that was when its time was over, however long its body took to stop."""
+        self.known().expired = None
+        at = max(expired.at, self.state.nanoseconds)  # another state may have been proposed meanwhile
+        return self._conclude(timed_out(TaskRunTimeoutError(self.name, expired.seconds)), at, "timeout", advice)
 
     def _stopped(self, message: Stopped) -> Order | None:
         if self.ended:
@@ -164,10 +246,42 @@ class TaskRunActor(RunActor, Generic[N]):
             if message.interrupted or message.state.type is not StateType.CRASHED:
                 return self._finish_cancelled(None, message.at)
             return self._finish(message.state, message.at, "raised")
+        if self.facts is not None and (expired := self._overdue()) is not None:
+            self.facts.over = self.run_count
+            return self._conclude_expired(expired, None)
         return self._conclude(message.state, message.at, "raised")
 
-    def _conclude(self, state: State[Any], at: int, cause: str) -> Order | None:
+    def _crash(self, state: State[Any], message: Raised) -> Order | None:
+        """The body has crashed: the supervisor says whether that stands, where it may be otherwise."""
+        again = self.type is _RUNNING and self.sequence < TRANSITION_CAP and not message.for_good
+        if again and self.node.supervisor.restarts_after(state):
+            facts = self.known()
+            facts.crashed = facts.over = self.run_count
+            return Escalate(state, message.at)
+        return self._conclude(state, message.at, "raised")
+
+    def _judged(self, message: Judged) -> Order | None:
+        facts = self.known()
+        if self.ended or facts.crashed != self.run_count:
+            self.dead_letters += 1  # it was cancelled, or begun anew from outside, meanwhile
+            return None
+        facts.crashed = 0
+        if not message.restart:
+            return self._conclude(message.state, message.at, "raised")
+        facts.restarts += 1
+        facts.expired = None
+        text = f"Restart {facts.restarts}, after {message.state}."
+        if self.node.supervisor.admits:
+            self.enter(Retrying(message=text), message.at, "restarted")
+            return EXECUTE
+        now = from_nanoseconds(message.at)
+        self.enter(AwaitingRetry(scheduled_time=now, message=text), message.at, "restarted")
+        return WakeAt(message.at)
+
+    def _conclude(self, state: State[Any], at: int, cause: str, advice: Advice | None = None) -> Order | None:
         """Propose what an attempt came to, and say what is to be done with what became of that."""
+        if advice is not None or self.facts is not None:
+            self.known().advice = advice or NO_ADVICE
         verdict = self.propose(state, at, cause)
         if verdict.answer is Answer.ABORT:
             # Its body has ended, so the run has, whatever state was proposed to it meanwhile.
@@ -234,10 +348,12 @@ class TaskRunActor(RunActor, Generic[N]):
         return self._finish_cancelled(message.reason, message.at)
 
     def _propose(self, message: Propose) -> Order | None:
-        sequence, has_body = self.sequence, self._has_body()
+        sequence, has_body, attempts = self.sequence, self._has_body(), self.run_count
         verdict = self._refusal(message)
         if verdict is None:
             verdict = self.propose(message.state, message.at, "proposed", force=message.force)
+        if has_body:
+            self.run_count = attempts  # the body that runs goes on, and is no other attempt
         if message.reply is not None:
             message.reply(verdict)
         if self.sequence == sequence or self.ended:
@@ -265,6 +381,8 @@ class TaskRunActor(RunActor, Generic[N]):
 
     def _has_body(self) -> bool:
         """Whether a body runs, as far as the states tell: one that was RUNNING goes on while its run is PAUSED."""
+        if self.facts is not None and self.facts.over == self.run_count > 0:
+            return False
         if self.type is StateType.PAUSED:
             return self.history()[-2].type is _RUNNING
         return self.type is _RUNNING or self.type is _CANCELLING
@@ -274,6 +392,8 @@ class TaskRunActor(RunActor, Generic[N]):
         Admit: _admit,
         Returned: _returned,
         Raised: _raised,
+        Expired: _expired,
+        Judged: _judged,
         Stopped: _stopped,
         UpstreamEnded: _upstream_ended,
         Cancel: _cancel,

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from millrace.actors.instructions import EXECUTE, Order
 from millrace.actors.messages import Admit, Raised, Returned
-from millrace.actors.states import StateType
+from millrace.actors.policies import Advice
+from millrace.actors.states import State
 from millrace.runtime.context import CURRENT
 
 if TYPE_CHECKING:
@@ -33,9 +34,14 @@ R_co = TypeVar("R_co", covariant=True)
 _ENGINE_FOLDERS = (str(_HERE), str(_HERE.parent / "actors"))
 
 
-def admit(run: TaskRun) -> Order | None:
-    """Propose RUNNING; EXECUTE means that the caller is to run the body."""
-    order = run.ask(Admit(run.node.now()))
+def admit(run: TaskRun, state: State[Any] | None = None) -> Order | None:
+    """Propose RUNNING; EXECUTE means that the caller is to run the body.
+
+    Args:
+        run: The run.
+        state: The RUNNING state, where it has more to say than its time.
+    """
+    order = run.ask(Admit(run.node.now(), state))
     if order is None and run.granted:
         run.granted = False
         return EXECUTE
@@ -44,19 +50,27 @@ def admit(run: TaskRun) -> Order | None:
 
 def execute(run: TaskRun) -> None:
     """Run a sync body on this thread: from admission to the end, or to where it waits for its next attempt."""
-    order = admit(run)
+    order = begin(run)
     while order is EXECUTE:
         order = _attempt(run)
     if order is not None:
         run.perform(order)
 
 
+def begin(run: TaskRun) -> Order | None:
+    """Admit a run, unless an attempt of it sees to that itself."""
+    return admit(run) if run.node.conduct is None else EXECUTE
+
+
 def _attempt(run: TaskRun) -> Order | None:
+    attempt = run.run_count
     try:
+        if run.node.conduct is not None:
+            return run.context.copy().run(run_blocking, run.node.conduct(run))
         value = run.context.copy().run(_call_body, run)
     except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
-        return run.ask(raised(error, run.node.now()))
-    return run.ask(Returned(value, run.node.now()))
+        return run.ask(raised(error, run.node.now(), attempt))
+    return run.ask(Returned(value, run.node.now(), attempt))
 
 
 def _call_body(run: TaskRun) -> Any:
@@ -73,26 +87,34 @@ def start(run: TaskRun) -> Order | Suspended | None:
         What `ask` returned if the body has ended; else the rest, to be awaited for the same.
     """
     context = run.context.copy()
+    attempt = run.run_count
     try:
         coroutine, waits_for = context.run(_first_step, run)
     except StopIteration as stop:
-        return run.ask(Returned(stop.value, run.node.now()))
+        if run.node.conduct is not None:
+            return stop.value  # type: ignore[no-any-return]
+        return run.ask(Returned(stop.value, run.node.now(), attempt))
     except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
         try:
-            order = run.ask(raised(error, run.node.now()))
+            order = run.ask(raised(error, run.node.now(), attempt))
             if isinstance(error, KeyboardInterrupt):
                 _finish_and_raise(run, order, error)
             return order
         finally:
             del run, context  # from Python 3.12 on the frame of the body holds this one, and the run holds the error
-    return Suspended(run, context, coroutine, waits_for)
+    return Suspended(run, context, coroutine, waits_for, attempt)
 
 
 def _first_step(run: TaskRun) -> tuple[Coroutine[Any, Any, Any], Any]:
-    CURRENT.set(run)
-    args, kwargs = run.arguments()
-    coroutine = run.node.fn(*args, **kwargs)
-    del run, args, kwargs  # see `start`
+    coroutine: Coroutine[Any, Any, Any]
+    if run.node.conduct is not None:
+        coroutine = run.node.conduct(run)
+        del run  # see `start`
+    else:
+        CURRENT.set(run)
+        args, kwargs = run.arguments()
+        coroutine = run.node.fn(*args, **kwargs)
+        del run, args, kwargs
     return coroutine, coroutine.send(None)
 
 
@@ -148,34 +170,41 @@ class Interruptible:
 class Suspended(Interruptible):
     """An async body that waits for something: await it for the rest of the attempt."""
 
-    __slots__ = ("_context", "_coroutine", "_run", "_waits_for")
+    __slots__ = ("_attempt", "_context", "_coroutine", "_run", "_waits_for")
 
-    def __init__(self, run: TaskRun, context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> None:
+    def __init__(
+        self, run: TaskRun, context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any, attempt: int
+    ) -> None:
         super().__init__()
         self._run = run
+        self._attempt = attempt
         self._context = context
         self._coroutine = coroutine
         self._waits_for = waits_for
         run.handle = self
 
     def __await__(self) -> Generator[Any, Any, Order | None]:
-        if self._run.type is StateType.CANCELLING:
-            self.cancel()  # asked for while the first step was being taken, when there was nothing to cancel yet
+        if self._run.stopping:
+            self._run.stop_body()  # asked for during the first step, when there was nothing to cancel yet
         return drive(self._context, self._coroutine, self._waits_for, self)
 
     def returned(self, value: Any) -> Order | None:
         """The body has returned."""
         run = self._run
         run.handle = None
-        self.close()
-        return run.ask(Returned(value, run.node.now()))
+        wanted_elsewhere = self.close()
+        if run.node.conduct is None:
+            return run.ask(Returned(value, run.node.now(), self._attempt))
+        if wanted_elsewhere:
+            _finish_and_raise(run, value, asyncio.CancelledError())
+        return value  # type: ignore[no-any-return]
 
     def raised(self, error: BaseException) -> Order | None:
         """The body has raised, or was interrupted."""
         run = self._run
         run.handle = None
         wanted_elsewhere = self.close()
-        order = run.ask(raised(error, run.node.now()))
+        order = run.ask(raised(error, run.node.now(), self._attempt))
         if isinstance(error, (KeyboardInterrupt, Closed)) or (
             wanted_elsewhere and isinstance(error, asyncio.CancelledError)
         ):
@@ -199,6 +228,24 @@ class End(Protocol[R_co]):
         ...
 
 
+class AsItIs:
+    """A body ends as it ends: what is to be made of that is decided elsewhere."""
+
+    __slots__ = ("closed",)
+
+    def __init__(self) -> None:
+        self.closed = False  # the coroutine was closed around it
+
+    def returned(self, value: Any) -> Any:
+        """Give what it returned."""
+        return value
+
+    def raised(self, error: BaseException) -> Any:
+        """Raise what it raised."""
+        self.closed = isinstance(error, Closed)
+        raise error
+
+
 def drive(context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any, end: End[R]) -> Generator[Any, Any, R]:
     """Go on with a coroutine that has taken its first step, each step in its own context, from a task in another."""
     try:
@@ -220,12 +267,27 @@ def drive(context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any,
     return end.returned(value)
 
 
-def raised(error: BaseException, at: int) -> Raised:
+def raised(error: BaseException, at: int, attempt: int = 0, advice: Advice | None = None) -> Raised:
     """The message that says what a body raised."""
     cancelled = isinstance(error, asyncio.CancelledError)
     if not cancelled:
         trim(error)
-    return Raised(error, at, cancelled)
+    return Raised(error, at, cancelled, attempt, advice)
+
+
+def run_blocking(coroutine: Coroutine[Any, Any, R]) -> R:
+    """Run a coroutine that never waits for a loop, on this thread.
+
+    Returns:
+        What it returns.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: R = stop.value
+        return result
+    coroutine.close()
+    raise AssertionError(f"{coroutine!r} waits for something, and there is no loop to wait on.")
 
 
 def trim(error: BaseException) -> None:

@@ -19,12 +19,14 @@ from millrace.actors.errors import MissingContextError
 from millrace.actors.timestamps import from_nanoseconds
 
 if TYPE_CHECKING:
+    from millrace.runtime.base_task import BaseTask
     from millrace.runtime.flow import BaseFlow
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.runs import TaskRun
-    from millrace.runtime.task import BaseTask
 
 CURRENT: ContextVar[TaskRun | FlowRun | None] = ContextVar("millrace_current_run", default=None)
+ATTEMPT: ContextVar[int] = ContextVar("millrace_attempt", default=0)
+"""Which attempt of its run this code belongs to, counted from 1; 0 where nobody asks."""
 TAGS: ContextVar[frozenset[str]] = ContextVar("millrace_tags", default=frozenset())
 
 

@@ -1,7 +1,7 @@
 """The engine: what the flows of one program share.
 
-Decides which engine a call belongs to: the one of the run it is made in, else the one whose `async with` it is in,
-else the default one, which is made on first use. Holds the threads, the lanes into event loops, the journal and the
+Decides which engine a call belongs to: the one of the run it is made in, else the one that was entered around it, else
+the default one, which is made on first use. Holds the threads, the lanes into event loops, the journal and the
 ports; all of them come into being when something asks for them. No state is bound to a loop but the lane of that
 loop.
 """
@@ -9,26 +9,26 @@ loop.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
-from collections import deque
 from collections.abc import Callable, Container
 from contextlib import nullcontext
-from contextvars import ContextVar, Token
 from threading import Lock, Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 import attrs
-from anyio import CancelScope
 
 from millrace.actors.errors import BlockingCallOnLoop, EngineClosed, FlowDefinitionError, RunNotFound
 from millrace.actors.events import Event, Journal
 from millrace.actors.messages import Admit
 from millrace.actors.states import State
 from millrace.runtime.context import CURRENT
+from millrace.runtime.entering import Entry, entered_engine
 from millrace.runtime.flow_run import LOOP_ENDED, FlowRun
 from millrace.runtime.futures import FlowFuture
+from millrace.runtime.grace import Grace
 from millrace.runtime.loop_lane import LoopLane
 from millrace.runtime.loops import LoopThread, at_shutdown
 from millrace.runtime.offload import Offload, OffloadStats, thread_limit
@@ -39,12 +39,11 @@ from millrace.runtime.waiting import LoopWaiter, block_until_done
 
 if TYPE_CHECKING:
     from millrace.runtime.flow import AsyncFlow, Flow
+    from millrace.runtime.results import MemoryLockManager
     from millrace.runtime.runs import TaskRun
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_active: ContextVar[Engine | None] = ContextVar("millrace_engine", default=None)
 
 
 @attrs.frozen
@@ -66,8 +65,11 @@ class Engine:
     """Runs flows and tasks.
 
     `async with Engine() as engine:` makes it the engine of the calls in the block, and closes it at the end: what
-    still runs is waited for, or cancelled when the block is left by an exception. Without any, a default engine is
-    made on first use.
+    still runs is waited for, or cancelled when the block is left by an exception. Until it is closed it is also the
+    engine of all other calls on the same loop that are in no block of their own: entered in the lifespan of an ASGI
+    application, it serves the request handlers, which run in other tasks. A handler that the server calls in a thread
+    is on no loop; there, pass the engine on, as in `engine.start(flow)`. Of several on one loop the last one entered
+    counts. Without any, a default engine is made on first use.
 
     Args:
         threads: How many sync functions may run at once on the engine's own threads; by default `MILLRACE_THREADS`,
@@ -93,6 +95,7 @@ class Engine:
         self.now = clock
         self.timers: Timers = timers or LoopTimers(clock)
         self.ids = IdSource(clock, random)
+        self._random = random
         self.journal = Journal()
         self.closed = False
         self.grace_seconds = grace_seconds
@@ -102,15 +105,25 @@ class Engine:
         ] = {}  # by id of the loop, which the lane keeps alive; closed ones are let go of
         self._watches: dict[int, Callable[[], None]] = {}  # by id of the loop: calls off the watch for its end
         self._own: list[LoopThread] = []  # more than one only where a sync flow holds up one of them
-        self._stopping: deque[tuple[int, TaskRun | FlowRun]] = deque()  # until when each may take to stop; by time
-        self._minder: LoopLane | None = None  # whose loop wakes us for the first of them
+        self._grace = Grace(self)
         self._lock = Lock()
         self._subscribers: list[Callable[[Event], None]] = []
         self._flow_runs: dict[int, FlowRun] = {}  # by id: not ended
         self._background: set[asyncio.Task[Any] | Thread] = set()
-        self._token: Token[Engine | None] | None = None
+        self._entries: list[Entry] = []
         self.root = FlowRun(self, None, {})
         self.root.ask(Admit(clock()))
+
+    @functools.cached_property
+    def locks(self) -> MemoryLockManager:
+        """Locks of cache keys, for policies that ask for them and name no manager."""
+        from millrace.runtime.results import MemoryLockManager  # noqa: PLC0415  # few engines need it
+
+        return MemoryLockManager()
+
+    def draw(self) -> float:
+        """A random number, at least 0 and less than 1."""
+        return int.from_bytes(self._random(8), "big") / 2**64
 
     # Which engine.
 
@@ -120,7 +133,7 @@ class Engine:
         run = CURRENT.get()
         if run is not None:
             return run.scope.engine
-        return _active.get() or default_engine()
+        return entered_engine() or default_engine()
 
     # Places to run.
 
@@ -228,32 +241,7 @@ class Engine:
             run: The run.
             scope: Says which loop may keep the time.
         """
-        with self._lock:
-            while self._stopping and self._stopping[0][1].done:
-                self._stopping.popleft()
-            self._stopping.append((self.now() + round(self.grace_seconds * 1e9), run))
-            if self._minder is not None and not self._minder.loop.is_closed():
-                return
-        lane = scope.lane_for_async()
-        self._mind(self.own_lane() if lane.loop.is_closed() else lane)
-
-    def _mind(self, lane: LoopLane) -> None:
-        with self._lock:
-            self._minder = lane if self._stopping else None
-            at = self._stopping[0][0] if self._stopping else 0
-        if at:
-            self.timers.call_at(at, lambda: self._give_up_overdue(lane), lambda: lane)
-
-    def _give_up_overdue(self, lane: LoopLane) -> None:
-        now = self.now()
-        overdue: list[TaskRun | FlowRun] = []
-        with self._lock:
-            while self._stopping and (self._stopping[0][0] <= now or self._stopping[0][1].done):
-                overdue.append(self._stopping.popleft()[1])
-        for run in overdue:
-            if not run.done:
-                run.give_up(f"It did not stop within {self.grace_seconds:g} seconds of being cancelled.")
-        self._mind(lane)
+        self._grace.expect_end(run, scope)
 
     def keep(self, worker: asyncio.Task[Any] | Thread) -> None:
         """Hold on to what runs a flow in the background: a loop holds its tasks weakly."""
@@ -307,19 +295,18 @@ class Engine:
     async def __aenter__(self) -> Self:
         if self.closed:
             raise EngineClosed("enter it again")
-        self._token = _active.set(self)
+        self._entries.append(Entry(self))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        token, self._token = self._token, None
-        if token is not None:
-            try:
-                _active.reset(token)
-            except ValueError:  # left in another context than it was entered in, as some test fixtures are
-                _active.set(None)
-        await self.aclose(cancel=error is not None)
+        entry = self._entries.pop()
+        entry.leave_context()
+        try:
+            await self.aclose(cancel=error is not None)
+        finally:
+            entry.leave_loop()  # not before: whoever calls while it closes is to hear that it does
 
     async def aclose(self, *, cancel: bool = False) -> None:
         """Accept nothing new, wait for what runs, and end the engine's threads.
@@ -329,6 +316,8 @@ class Engine:
 
         Cancellation: cancels what runs, waits for its end, and goes on up.
         """
+        from anyio import CancelScope  # noqa: PLC0415  # a tenth of the import, and only the end of an engine needs it
+
         self.closed = True
         interrupt: BaseException | None = None
         with CancelScope(shield=True) if cancel else nullcontext():

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import Context, copy_context
 from threading import Thread
-from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, FlowDefinitionError
+from millrace.actors.policies import LET_IT_CRASH, CrashPolicy
 from millrace.actors.states import State
+from millrace.runtime.base_task import Dependency
+from millrace.runtime.binding import Bindable, ClassLevel, function_in
 from millrace.runtime.context import CURRENT
 from millrace.runtime.engine import Engine, not_a_flow
 from millrace.runtime.flow_body import conclude, see_through, see_through_async
@@ -24,17 +27,23 @@ from millrace.runtime.futures import FlowFuture, take
 from millrace.runtime.loops import run_in_new_loop
 from millrace.runtime.runners import TaskRunner
 from millrace.runtime.running import running_loop
-from millrace.runtime.shape import Shape
-from millrace.runtime.task import Dependency, call_blocks
+from millrace.runtime.task import call_blocks
+from millrace.runtime.validation.plan import ParameterPlan
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
+T = TypeVar("T")
+
+if TYPE_CHECKING:  # they cannot be subscripted at run time
+    InClass = classmethod[Any, P, R] | staticmethod[P, R]
+    AsyncInClass = classmethod[Any, P, Coroutine[Any, Any, R]] | staticmethod[P, Coroutine[Any, Any, R]]
 
 RESERVED = ("return_state", "wait_for")
 """Names that calls of a flow use themselves."""
 
 
-class BaseFlow(Generic[P, R]):
+class BaseFlow(Bindable, Generic[P, R]):
     """What sync and async flows share. Made by `@flow`."""
 
     is_async = False
@@ -47,16 +56,24 @@ class BaseFlow(Generic[P, R]):
         description: str | None = None,
         version: str | None = None,
         task_runner: TaskRunner | None = None,
+        validate_parameters: bool = True,
+        crash_policy: CrashPolicy | None = None,
     ) -> None:
+        if crash_policy is not None and not isinstance(crash_policy, CrashPolicy):
+            raise ConfigurationError("crash_policy", crash_policy, "a CrashPolicy")
         if task_runner is not None and not isinstance(task_runner, TaskRunner):
             raise ConfigurationError("task_runner", task_runner, "a TaskRunner, such as ThreadPoolTaskRunner()")
-        self.fn = fn
-        self.name = name or str(getattr(fn, "__name__", type(fn).__name__))
-        self.description = description if description is not None else inspect.getdoc(fn)
+        if not isinstance(validate_parameters, bool):
+            raise ConfigurationError("validate_parameters", validate_parameters, "True or False")
+        self.take_function(fn, RESERVED)
+        self.name = name or str(getattr(self.fn, "__name__", type(fn).__name__))
+        self.description = description if description is not None else inspect.getdoc(self.fn)
         self.version = version
         self.task_runner = task_runner
-        self.shape = Shape(fn, RESERVED)
-        functools.update_wrapper(cast("Any", self), fn)
+        self.crash_policy = LET_IT_CRASH if crash_policy is None else crash_policy
+        self.should_validate_parameters = validate_parameters
+        self.plan = ParameterPlan(self.fn, self.shape.signature)
+        functools.update_wrapper(cast("Any", self), self.fn)
 
     def with_options(
         self,
@@ -65,15 +82,41 @@ class BaseFlow(Generic[P, R]):
         description: str | None = None,
         version: str | None = None,
         task_runner: TaskRunner | None = None,
+        validate_parameters: bool | None = None,
+        crash_policy: CrashPolicy | None = None,
     ) -> Self:
-        """A copy of the flow with some options changed; those that are left out stay."""
-        return type(self)(
-            self.fn,
+        """A copy of the flow with some options changed; those that are left out stay.
+
+        Raises:
+            ConfigurationError: an option has the wrong type.
+        """
+        changed = type(self)(
+            self.definition(),
             name=self.name if name is None else name,
             description=self.description if description is None else description,
             version=self.version if version is None else version,
             task_runner=self.task_runner if task_runner is None else task_runner,
+            validate_parameters=self.should_validate_parameters if validate_parameters is None else validate_parameters,
+            crash_policy=self.crash_policy if crash_policy is None else crash_policy,
         )
+        changed.plan = self.plan  # what is known of the function is not worked out again
+        return changed
+
+    def validate_parameters(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Check parameters, and convert them to what the annotations of the function ask for.
+
+        Args:
+            parameters: By name.
+
+        Returns:
+            All parameters by name, defaults filled in. Values that fit already are passed as they are.
+
+        Raises:
+            SignatureMismatchError: a name is not a parameter, or a required one is missing.
+            ParameterTypeError: some cannot be converted; it names each of them, and the place inside.
+        """
+        args, kwargs = self.shape.call_of(parameters)
+        return self.plan.convert(self.name, self.shape.by_name(args, kwargs))
 
     def begin(self, engine: Engine, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FlowRun:
         """Make a run of the flow and count it as a child of the run around it.
@@ -100,6 +143,16 @@ class BaseFlow(Generic[P, R]):
 
 class Flow(BaseFlow[P, R]):
     """A sync function that starts tasks. Made by `@flow`."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None, /) -> Self: ...
+    @overload
+    def __get__(
+        self: Flow[Concatenate[Any, Q], T], instance: object, owner: type[Any] | None = None, /
+    ) -> Flow[Q, T]: ...
+    def __get__(self, instance: object, owner: type[Any] | None = None, /) -> Any:
+        """The flow as a method: bound to the instance."""
+        return self.bound_to(instance, owner)
 
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
@@ -160,6 +213,16 @@ class AsyncFlow(BaseFlow[P, R]):
     """A coroutine function that starts tasks. Made by `@flow`."""
 
     is_async = True
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None, /) -> Self: ...
+    @overload
+    def __get__(
+        self: AsyncFlow[Concatenate[Any, Q], T], instance: object, owner: type[Any] | None = None, /
+    ) -> AsyncFlow[Q, T]: ...
+    def __get__(self, instance: object, owner: type[Any] | None = None, /) -> Any:
+        """The flow as a method: bound to the instance."""
+        return self.bound_to(instance, owner)
 
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
@@ -267,14 +330,22 @@ class FlowDecorator:
         self._options = options
 
     @overload
+    def __call__(self, fn: AsyncInClass[P, R]) -> ClassLevel[AsyncFlow[P, R]]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+    @overload
+    def __call__(self, fn: InClass[P, R]) -> ClassLevel[Flow[P, R]]: ...  # type: ignore[overload-overlap]
+    @overload
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]]) -> AsyncFlow[P, R]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
     @overload
     def __call__(self, fn: Callable[P, R]) -> Flow[P, R]: ...
-    def __call__(self, fn: Callable[..., Any]) -> Any:
+    def __call__(self, fn: Any) -> Any:
         """Make a flow of a function."""
         return _make(fn, self._options)
 
 
+@overload
+def flow(fn: AsyncInClass[P, R], /) -> ClassLevel[AsyncFlow[P, R]]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+@overload
+def flow(fn: InClass[P, R], /) -> ClassLevel[Flow[P, R]]: ...  # type: ignore[overload-overlap]
 @overload
 def flow(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFlow[P, R]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
 @overload
@@ -286,15 +357,18 @@ def flow(
     description: str | None = None,
     version: str | None = None,
     task_runner: TaskRunner | None = None,
+    validate_parameters: bool = True,
+    crash_policy: CrashPolicy | None = None,
 ) -> FlowDecorator: ...
-def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+def flow(fn: Any = None, /, **options: Any) -> Any:
     """Make a flow of a function or coroutine function; `@flow` or `@flow(...)`.
 
     Args:
-        fn: The function.
+        fn: The function; also a method, a classmethod or a staticmethod.
         **options: `name`, for people, by default the function's; `description`, by default its docstring; `version`;
             `task_runner`, where submitted tasks run, by default the flow's loop for async ones and threads for sync
-            ones.
+            ones; `validate_parameters`, whether arguments are converted to what their annotations ask for, by default
+            they are; `crash_policy`, what is done about task runs that crash, by default nothing.
 
     Returns:
         The flow: called like the function, or started in the background with `Engine.start`.
@@ -310,10 +384,11 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 def _make(fn: object, options: dict[str, Any]) -> Flow[Any, Any] | AsyncFlow[Any, Any]:
     if isinstance(fn, BaseFlow):
         raise FlowDefinitionError(f"@flow on {fn!r}, which is a flow already; use with_options() to change it.")
-    if inspect.iscoroutine(fn) or not callable(fn) or inspect.isclass(fn):
+    function = function_in(fn)
+    if inspect.iscoroutine(function) or not callable(function) or inspect.isclass(function):
         raise FlowDefinitionError(f"@flow on {fn!r}, a {type(fn).__name__}: expected a function or coroutine function.")
-    kind = AsyncFlow if inspect.iscoroutinefunction(fn) else Flow
-    return kind(fn, **options)
+    kind = AsyncFlow if inspect.iscoroutinefunction(function) else Flow
+    return kind(cast("Any", fn), **options)
 
 
 @overload

@@ -16,7 +16,7 @@ from typing import Any
 from millrace.actors.errors import ConfigurationError, UpstreamTaskError
 from millrace.actors.messages import Admit, Returned
 from millrace.actors.states import StateType
-from millrace.runtime.attempt import Closed, Interruptible, drive, raised
+from millrace.runtime.attempt import AsItIs, Interruptible, drive, raised
 from millrace.runtime.context import CURRENT, TAGS
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import refuse_to_block
@@ -45,8 +45,8 @@ def see_through(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wai
                     refuse_to_block(upstream, f"{run.name}, with a future that is not done", "await the future first")
                     with upstream.lend():
                         block_until_done(upstream, None)
-            args, kwargs = _resolved(inputs, args, kwargs)
         if begun:
+            args, kwargs = _ready(run, inputs, args, kwargs)
             value = copy_context().run(_call, run, args, kwargs)
     except BaseException as raised:  # noqa: BLE001  # whatever a body raises is its run's outcome
         error = raised
@@ -79,6 +79,7 @@ def _leave(run: FlowRun, error: BaseException | None) -> BaseException | None:
         try:
             if _is_crash(error):
                 run.interrupt(_why(error))
+            run.close_generators()
             run.join()
         except BaseException as again:  # noqa: BLE001  # an interrupt of the wait, mostly
             if _is_crash(error):
@@ -97,7 +98,7 @@ async def see_through_async(run: FlowRun, args: tuple[Any, ...], kwargs: dict[st
     run.loop_lane = run.engine.lane_here()
     value: Any = None
     error: BaseException | None = None
-    end = _AsItIs()
+    end = AsItIs()
     body = run.handle = Interruptible()  # before admission: a cancellation that comes right after it finds the handle
     begun = False
     try:
@@ -106,8 +107,8 @@ async def see_through_async(run: FlowRun, args: tuple[Any, ...], kwargs: dict[st
         if inputs is not None:
             for upstream, _ in inputs.upstreams:
                 await wait_until_done(upstream, run.loop_lane)
-            args, kwargs = _resolved(inputs, args, kwargs)
         if begun:
+            args, kwargs = _ready(run, inputs, args, kwargs)
             value = await _call_async(copy_context(), run, args, kwargs, end)
     except BaseException as raised:  # noqa: BLE001  # whatever a body raises is its run's outcome
         error = raised
@@ -142,6 +143,7 @@ async def _leave_async(run: FlowRun, error: BaseException | None) -> BaseExcepti
     """
     if _is_crash(error):
         run.interrupt(_why(error))
+    run.close_generators()
     while run.live:
         try:
             await (_join_shielded(run) if _is_crash(error) else run.join_async())
@@ -178,25 +180,9 @@ def _call(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return run.flow.fn(*args, **kwargs)
 
 
-class _AsItIs:
-    """A flow's body ends as it ends: what is to be made of that is decided when its children have ended too."""
-
-    __slots__ = ("closed",)
-
-    def __init__(self) -> None:
-        self.closed = False  # the coroutine was closed around it
-
-    def returned(self, value: Any) -> Any:
-        return value
-
-    def raised(self, error: BaseException) -> Any:
-        self.closed = isinstance(error, Closed)
-        raise error
-
-
 @types.coroutine
 def _call_async(
-    context: Context, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], end: _AsItIs
+    context: Context, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], end: AsItIs
 ) -> Generator[Any, Any, Any]:
     coroutine: Coroutine[Any, Any, Any] = context.run(_call, run, args, kwargs)
     try:
@@ -212,6 +198,28 @@ def _inputs(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_fo
             raise ConfigurationError("wait_for", wait_for, "nothing, for a flow that is not called inside another one")
         return None
     return scan(run.flow.shape.name_of, args, kwargs, wait_for, run.parent)
+
+
+def _ready(
+    run: FlowRun, inputs: Inputs | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments as the body gets them: futures resolved, and values converted to what their annotations ask for.
+
+    Raises:
+        UpstreamTaskError: a run that they depend on did not complete.
+        ParameterTypeError: some cannot be converted.
+    """
+    flow = run.flow
+    assert flow is not None  # the engine's own scope has no body
+    if inputs is not None:
+        args, kwargs = _resolved(inputs, args, kwargs)
+        run.parameters = flow.shape.by_name(args, kwargs)
+    if flow.should_validate_parameters:
+        converted = flow.plan.convert(flow.name, run.parameters)
+        if converted is not run.parameters:
+            run.parameters = converted
+            return flow.shape.call_of(converted)
+    return args, kwargs
 
 
 def _resolved(inputs: Inputs, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

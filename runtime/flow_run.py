@@ -7,7 +7,7 @@ supervisor. A scope is left only when its last child has ended.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import copy_context
 from threading import Lock
@@ -15,36 +15,63 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from uuid import UUID
 
+import attrs
+
 from millrace.actors.errors import EngineClosed
-from millrace.actors.instructions import IDLE, SETTLE, STOP_ATTEMPT, STOP_CHILDREN, Notify, Order
-from millrace.actors.messages import Cancel, ChildEnded, ChildSeen, Interrupt, Spawned, Stopped
+from millrace.actors.instructions import IDLE, SETTLE, STOP_ATTEMPT, STOP_CHILDREN, Judge, Notify, Order
+from millrace.actors.messages import Cancel, ChildEnded, ChildSeen, Interrupt, Judged, Returned, Spawned, Stopped
 from millrace.actors.outcomes import exception_to_crashed_state
+from millrace.actors.policies import LET_IT_CRASH
 from millrace.actors.states import StateType
+from millrace.actors.stored_result import kept
 from millrace.actors.supervisor import Supervisor
 from millrace.runtime.context import CURRENT, TAGS
 from millrace.runtime.future_list import FutureList
-from millrace.runtime.here_lanes import ThreadHere
-from millrace.runtime.inputs import dependencies, scan
+from millrace.runtime.here_lanes import HeldUp
+from millrace.runtime.inputs import Inputs, dependencies, scan
 from millrace.runtime.lending import lend
 from millrace.runtime.mapping import Cursor, Plan
 from millrace.runtime.names import random_name
 from millrace.runtime.running import running_loop
 from millrace.runtime.runs import TaskRun, TaskSite, blocks_here
-from millrace.runtime.tracking import FlowRunResult, Tracker
+from millrace.runtime.tracking import FlowRunResult, TaskRunInput, Tracker
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
 if TYPE_CHECKING:
     from millrace.runtime.attempt import Interruptible
+    from millrace.runtime.base_task import BaseTask
     from millrace.runtime.engine import Engine
     from millrace.runtime.flow import BaseFlow
     from millrace.runtime.lanes import Lane
     from millrace.runtime.loop_lane import LoopLane
     from millrace.runtime.runners import TaskRunner
-    from millrace.runtime.task import BaseTask
 
 _NOTHING: frozenset[asyncio.AbstractEventLoop] = frozenset()
 LOOP_ENDED: Final = "Its event loop has ended."
 _FAILURES = (StateType.FAILED, StateType.CRASHED)
+
+
+@attrs.frozen
+class Given:
+    """What is settled about a task run before it is made.
+
+    Args:
+        run_id: Its id; 0 for one of the flow run's own numbers.
+        dependencies: By parameter: what it depends on, beside what its arguments show.
+    """
+
+    run_id: int = 0
+    dependencies: Mapping[str, Iterable[TaskRunInput]] = attrs.field(factory=dict)
+
+    def added_to(self, inputs: Inputs | None) -> Inputs | None:
+        """The inputs of the run, with the dependencies that are given."""
+        if not self.dependencies:
+            return inputs
+        both = Inputs() if inputs is None else inputs
+        for name, references in self.dependencies.items():
+            for reference in references:
+                both.add(name, reference)
+        return both
 
 
 class FlowRun(Supervisor["TaskRun | FlowRun"]):
@@ -56,8 +83,11 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     is_flow: ClassVar = True
 
     __slots__ = (
-        "_cursors", "_held", "_lock", "_next_id", "_sites", "blocks", "engine", "flow", "handle", "joiner", "loop_lane",
-        "outer_loop", "parameters", "parent", "parent_task_run", "runner", "tags", "tracker",
+        "_cursors", "_held", "_lock", "_next_id", "_sites", "blocks", "engine", "flow", "handle", "joiner",
+        "log_prints", "loop_lane", "outer_loop", "parameters", "parent", "parent_task_run", "persist_result",
+        "result_serializer",
+        "result_storage", "runner", "suspended", "tags", "tracker",
+        "transactional",
     )  # fmt: skip
 
     def __init__(
@@ -66,9 +96,16 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         number = engine.ids.fresh()
         name = random_name(number) if flow else "engine"
         self.flow = flow  # None: the engine's own scope, for tasks outside of any flow
-        super().__init__(number, engine.now(), engine.journal, name)
+        policy = LET_IT_CRASH if flow is None else flow.crash_policy
+        super().__init__(number, engine.now(), engine.journal, name, policy)
         self.engine = engine
         self.parameters = parameters
+        self.log_prints: bool | None = None  # whether prints of its tasks go to their logs; None: nobody said
+        self.persist_result: bool | None = None  # whether its tasks keep their results; None: nobody said
+        self.result_storage: Any = None  # where, unless a task says so itself
+        self.result_serializer: Any = None  # how, likewise
+        self.suspended: set[TaskRun] = set()  # generators that have yielded, and wait to be asked on
+        self.transactional = False  # there has been a transaction: its tasks take part in one
         self.blocks = blocks  # the body is sync: it runs in the calling thread, and waiting blocks that
         self.parent: FlowRun | None = None  # the scope it was started in
         self.parent_task_run: int | None = None
@@ -82,7 +119,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         self.tracker = Tracker()
         self._lock = Lock()  # guards the numbering
         self._next_id = number + 1
-        self._sites: dict[int, TaskSite] = {}  # by id of the task, which the site holds
+        self._sites: dict[tuple[int, int], TaskSite] = {}  # by identity of the task, which the site holds
         self._cursors: dict[int, Cursor] = {}  # maps that have not started all their runs, by first id
         if flow is not None and self.journal.sink is not None:
             self.record("created")
@@ -106,10 +143,18 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     def site(self, task: BaseTask[Any, Any]) -> TaskSite:
         """The task as it stands in this run."""
-        site = self._sites.get(id(task))
+        site = self._sites.get(task.identity)
         if site is None:
-            site = self._sites.setdefault(id(task), TaskSite(task, self))
+            site = self._sites.setdefault(task.identity, TaskSite(task, self))
         return site
+
+    def begin_transactions(self) -> None:
+        """A transaction begins here: what is started from now on takes part in it."""
+        if self.transactional:
+            return
+        with self._lock:
+            self.transactional = True
+            self._sites = {key: site.again() for key, site in self._sites.items()}
 
     def sites(self) -> dict[TaskSite, int]:
         """The tasks that have run here, each with how many of its runs are not made yet. Empty after the end."""
@@ -126,13 +171,14 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             site.calls += count
         return run_id, key
 
-    def start_run(
+    def start_run(  # noqa: PLR0917  # what a call is made of
         self,
         task: BaseTask[Any, Any],
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         wait_for: Any,
         lane: Lane,
+        given: Given | None = None,
         *,
         in_line: bool,
     ) -> TaskRun:
@@ -144,6 +190,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             kwargs: Keyword arguments; they fit.
             wait_for: Dependencies without data.
             lane: Where it is to run.
+            given: What somebody else has settled about the run.
             in_line: Put it in line as soon as what it waits for has ended; else that is the caller's to do.
 
         Raises:
@@ -155,6 +202,9 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         site = self.site(task)
         inputs = scan(task.shape.name_of, args, kwargs, wait_for, self)
         run_id, key = self.number(site)
+        if given is not None:
+            run_id = given.run_id or run_id
+            inputs = given.added_to(inputs)
         current = CURRENT.get()
         tags = TAGS.get()
         run = TaskRun(
@@ -235,6 +285,10 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             self._settle_up()
         elif isinstance(instruction, Notify):
             instruction.watcher.notify(self)
+        elif isinstance(instruction, Judge):
+            instruction.child.tell(Judged(instruction.state, instruction.at, restart=instruction.restart))
+            if instruction.stop_siblings:
+                self.perform(STOP_CHILDREN)
 
     def stop_children(self) -> list[FlowRun]:
         """Cancel the body and the children; the subflows among them whose own children are to be stopped yet."""
@@ -308,14 +362,19 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     def wake_at(self, at: int, run: TaskRun) -> None:
         """Put a run in line at a time."""
-        self.engine.timers.call_at(at, lambda: run.lane.dispatch(run), lambda: self._lane_that_turns(run))
+        self.engine.timers.call_at(at, lambda: run.lane.dispatch(run), lambda: self.lane_for_timer_of(run))
 
-    def _lane_that_turns(self, run: TaskRun) -> LoopLane:
+    def lane_for_timer_of(self, run: TaskRun) -> LoopLane:
         """A lane whose loop is not blocked by the very call that waits for the time."""
         lane = self.lane_for_async()
-        if lane.here and isinstance(run.lane, ThreadHere):
+        if isinstance(run.lane, HeldUp) and run.lane.loop is lane.loop:
             return self.engine.own_lane({*self.held_loops(), lane.loop})
         return lane
+
+    def lane_that_turns(self) -> LoopLane:
+        """A lane whose loop goes on while this thread is blocked."""
+        lane = self.lane_for_async()
+        return self.engine.own_lane({*self.held_loops(), lane.loop}) if lane.here else lane
 
     def cancel(self, reason: str = "It was cancelled.") -> None:
         """Cancel the run: its children, then its body; it ends CANCELLED. From any thread; returns at once."""
@@ -329,6 +388,12 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     def interrupt(self, reason: str) -> None:
         """The body was interrupted from outside: cancel the children."""
         self.tell(Interrupt(reason, self.engine.now()))
+
+    def close_generators(self) -> None:
+        """The body is over: nobody iterates any more over what it has begun to iterate over."""
+        for run in tuple(self.suspended):
+            if run.parent is None:
+                run.tell(Returned(None, self.engine.now()))
 
     # Leaving the scope.
 
@@ -372,7 +437,14 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     def take(self, *, raise_on_failure: bool) -> Any:
         """The outcome of the run, which has ended: its result, or what it raised. A failure counts as looked at."""
         self.see()
+        if self.type is StateType.COMPLETED:
+            return kept(self.state.data)
         return self.state.result(raise_on_failure=raise_on_failure)
+
+    @property
+    def stores(self) -> bool:
+        """Whether its result may lie in a storage: it may be that of one of its tasks."""
+        return True
 
     def remember_all(self, sources: Sequence[Any], values: list[Any]) -> None:
         """See `remember`."""

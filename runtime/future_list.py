@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, cast, overload
 
 from millrace.actors.states import StateType
+from millrace.actors.stored_result import StoredResult, loaded
 from millrace.runtime.futures import Future, take_all
 from millrace.runtime.gathering import AsCompleted, block_for_all
 from millrace.runtime.waiting import wait_until_done
@@ -112,17 +113,36 @@ class FutureList(list[Future[R]]):
                 source = self._source_at(index)
             if not source.ended:
                 yield from wait_until_done(source, source.waiting_lane()).__await__()
-        return self._take(raise_on_failure=True)
+        sources, values = self._outcomes(raise_on_failure=True)
+        if sources and (self._runs is None or sources[0].stores):
+            for index, value in enumerate(values):
+                if isinstance(value, StoredResult):
+                    values[index] = yield from value.aload().__await__()
+        return self._remembered(sources, values)
 
     def _take(self, *, raise_on_failure: bool) -> list[R]:
+        sources, values = self._outcomes(raise_on_failure=raise_on_failure)
+        if sources and (self._runs is None or sources[0].stores):
+            values = [loaded(value) for value in values]
+        return self._remembered(sources, values)
+
+    def _outcomes(self, *, raise_on_failure: bool) -> tuple[list[Any], list[Any]]:
+        """The runs, and what they came to; results that lie in a storage are not read yet."""
         if self._runs is not None and None not in self._runs:
-            return take_all(cast("list[TaskRun]", self._runs), raise_on_failure=raise_on_failure)
+            runs = cast("list[TaskRun]", self._runs)
+            return runs, take_all(runs, raise_on_failure=raise_on_failure)
         sources = list(self.sources())
         for source in sources:  # the list's result is taken: each failure in it counts as looked at
             if source.type is not StateType.COMPLETED:
                 source.see()
-        values: list[R] = [source.take(raise_on_failure=raise_on_failure) for source in sources]
-        if len({source.__class__ for source in sources}) == 1:
+        return sources, [source.take(raise_on_failure=raise_on_failure) for source in sources]
+
+    def _remembered(self, sources: list[Any], values: list[R]) -> list[R]:
+        """The values, which go to the user now."""
+        if self._runs is not None:
+            if sources:
+                sources[0].remember_all(sources, values)
+        elif len({source.__class__ for source in sources}) == 1:
             sources[0].remember_all(sources, values)
         else:  # somebody put futures of several kinds together
             for source, value in zip(sources, values, strict=True):

@@ -17,6 +17,7 @@ from uuid import UUID
 from millrace.actors.errors import BlockingCallOnLoop, WaitTimeout
 from millrace.actors.messages import Watch
 from millrace.actors.states import State, StateType
+from millrace.actors.stored_result import StoredResult
 from millrace.runtime.sources import PromiseSource, Source
 from millrace.runtime.waiting import CallbackWatcher, block_until_done, wait_until_done
 
@@ -37,6 +38,8 @@ def take(source: Source, *, raise_on_failure: bool) -> Any:
     """
     try:
         value = source.take(raise_on_failure=raise_on_failure)
+        if isinstance(value, StoredResult):
+            value = value.load()
         source.remember(value)
         return value
     finally:
@@ -44,22 +47,34 @@ def take(source: Source, *, raise_on_failure: bool) -> Any:
         del source
 
 
+async def take_async(source: Source) -> Any:
+    """The same without blocking the loop, where the result lies in a storage. Cancellation: only the wait ends."""
+    try:
+        value = source.take(raise_on_failure=True)
+        if isinstance(value, StoredResult):
+            value = await value.aload()
+        source.remember(value)
+        return value
+    finally:
+        del source
+
+
 def take_all(runs: list[TaskRun], *, raise_on_failure: bool) -> list[Any]:
-    """The outcomes of runs that have ended, in order. All of them count as looked at, whatever the first one raises."""
+    """The outcomes of runs that have ended, in order; those that lie in a storage are not read.
+
+    All of them count as looked at, whatever the first one raises.
+    """
     completed = StateType.COMPLETED
     for run in runs:
         if run.type is not completed:
             run.see()
-    values = [
+    return [
         # The ordinary end, without making the state, or else the long way.
         run._data  # noqa: SLF001
         if run._state is None and run.type is completed  # noqa: SLF001
         else run.take(raise_on_failure=raise_on_failure)
         for run in runs
     ]
-    if runs:
-        runs[0].remember_all(runs, values)
-    return values
 
 
 def refuse_to_block(source: Source, call: str, instead: str) -> None:
@@ -211,6 +226,8 @@ class Future(Generic[R_co]):
         source = self._source
         if not source.done:
             yield from wait_until_done(source, source.waiting_lane()).__await__()
+        if source.stores:
+            return cast("R_co", (yield from take_async(source).__await__()))
         return cast("R_co", take(source, raise_on_failure=True))
 
     def add_done_callback(self, fn: Callable[[Future[R_co]], object]) -> None:

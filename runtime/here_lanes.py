@@ -6,6 +6,7 @@ attempts, and wakes when the run's actor, or a timer, puts the run in line again
 
 from __future__ import annotations
 
+import asyncio
 from threading import Lock
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,6 +19,7 @@ from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
 if TYPE_CHECKING:
     from millrace.runtime.mapping import Cursor
+    from millrace.runtime.offload import Offload
     from millrace.runtime.runs import TaskRun
 
 
@@ -55,14 +57,22 @@ class _Here:
             return not pending
 
 
-class ThreadHere(_Here):
+class HeldUp:
+    """What lanes of a direct call from sync code share: the caller's thread is blocked meanwhile."""
+
+    __slots__ = ()
+
+    loop: asyncio.AbstractEventLoop | None  # that the call holds up; None on other threads than a loop's
+
+
+class ThreadHere(HeldUp, _Here):
     """Sees a direct call of a sync task through, on the calling thread."""
 
     __slots__ = ("loop",)
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = running_loop()  # that the call holds up; None on other threads than a loop's
+        self.loop = running_loop()
 
     def stop(self, _run: TaskRun) -> None:
         """The function cannot be stopped; the run ends when it returns."""
@@ -71,12 +81,38 @@ class ThreadHere(_Here):
         """Run a task's further attempts until the run has ended, blocking in between where it has to wait."""
         run.tell(Watch(self))
         while not run.ended:
-            waiter = ThreadWaiter()
-            if self._expect(waiter):
-                with lend():
-                    waiter.wait()
+            self.wait_turn()
             if not run.ended:
                 execute(run)
+
+    def wait_turn(self) -> None:
+        """Block until the run has been put in line, or has ended. Somebody has to watch it for that."""
+        waiter = ThreadWaiter()
+        if self._expect(waiter):
+            with lend():
+                waiter.wait()
+
+
+class ThreadElsewhere(HeldUp):
+    """A direct call of a sync task that may have to be left at its deadline: its body runs on an engine's thread."""
+
+    __slots__ = ("_offload", "loop")
+
+    def __init__(self, offload: Offload) -> None:
+        self._offload = offload
+        self.loop = running_loop()
+
+    def dispatch(self, run: TaskRun) -> None:
+        """Put the run in line."""
+        self._offload.dispatch(run)
+
+    def dispatch_map(self, cursor: Cursor) -> None:
+        """Maps are never direct calls."""
+        raise NotImplementedError
+
+    def stop(self, run: TaskRun) -> None:
+        """The run ends now; its thread is abandoned."""
+        self._offload.stop(run)
 
 
 class LoopHere(_Here):
@@ -100,12 +136,16 @@ class LoopHere(_Here):
         run.tell(Watch(self))
         try:
             while not run.ended:
-                waiter = LoopWaiter(self._lane)
-                if self._expect(waiter):
-                    with lend():  # a body in a worker's own loop waits here for the worker too
-                        await waiter.wait()
+                await self.wait_turn()
                 if not run.ended:
                     await execute_async(run)
         except BaseException as error:
             run.crash(error)
             raise
+
+    async def wait_turn(self) -> None:
+        """Wait until the run has been put in line, or has ended. Cancellation: only the wait ends."""
+        waiter = LoopWaiter(self._lane)
+        if self._expect(waiter):
+            with lend():  # a body in a worker's own loop waits here for the worker too
+                await waiter.wait()

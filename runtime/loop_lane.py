@@ -15,17 +15,19 @@ import types
 from collections import deque
 from collections.abc import Callable, Generator
 from contextvars import Context
+from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from millrace.actors.instructions import EXECUTE, SETTLE, Order
 from millrace.actors.messages import Admit
-from millrace.runtime.attempt import Suspended, admit, start
+from millrace.runtime.attempt import Suspended, admit, begin, start
 from millrace.runtime.running import running_loop
 
 if TYPE_CHECKING:
     from millrace.runtime.mapping import Cursor
     from millrace.runtime.runs import TaskRun
+    from millrace.runtime.timers import TimerQueue
 
 BUDGET_SECONDS: Final = 0.002
 """How long runs may hold the loop before it gets a turn."""
@@ -45,6 +47,15 @@ class LoopLane:
         self._worker: asyncio.Task[None] | None = None  # the last one that was made
         self._calls: deque[Callable[[], None]] = deque()
         self._called = False  # the loop has been asked to empty `_calls`
+        self.timers: TimerQueue | None = None  # made when the first timer is set here
+        self._guard = Lock()
+
+    def timers_or(self, queue: TimerQueue) -> TimerQueue:
+        """The lane's timers: the given ones, if it has none yet."""
+        with self._guard:
+            if self.timers is None:
+                self.timers = queue
+            return self.timers
 
     @property
     def here(self) -> bool:
@@ -153,7 +164,7 @@ class LoopLane:
         awake = True  # this is the worker that takes runs
         try:
             while (run := self._next()) is not None:
-                order = run.ask(Admit(run.node.now()))
+                order = run.ask(Admit(run.node.now())) if run.node.conduct is None else EXECUTE
                 if order is None and run.granted:
                     order = admit(run)
                 while order is EXECUTE:
@@ -169,7 +180,7 @@ class LoopLane:
                         return
                     order = begun
                 if order is SETTLE:
-                    run.settle_up()
+                    run.settle_up()  # what its task wants done at the end is seen to by what conducts an attempt
                 elif order is not None:
                     run.perform(order)
                 taken += 1
@@ -197,7 +208,7 @@ async def execute_async(run: TaskRun, order: Order | Suspended | None = None) ->
         order: What has come of it so far, if it has been admitted already.
     """
     if order is None:
-        order = admit(run)
+        order = begin(run)
     while True:
         if order is EXECUTE:
             order = start(run)

@@ -19,7 +19,7 @@ from millrace.actors.errors import ForeignFuture, InputResolutionError, MappingL
 from millrace.actors.messages import Born, ChildrenDropped
 from millrace.actors.states import State
 from millrace.runtime.future_list import FutureList
-from millrace.runtime.futures import Future
+from millrace.runtime.futures import Future, refuse_to_block
 from millrace.runtime.inputs import Inputs, scan
 from millrace.runtime.nesting import LEAVES
 from millrace.runtime.runs import TaskRun
@@ -103,8 +103,8 @@ def plan_map(shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
         MappingLengthMismatch: what is spread is not of one length; the error gives the lengths.
         BlockingCallOnLoop: a future that is not done was given on a loop's thread; await it first.
     """
-    columns = {index: _column_or_constant(value) for index, value in enumerate(args)}
-    named = {name: _column_or_constant(value) for name, value in kwargs.items()}
+    columns = {index: _column_or_constant(value, shape, index) for index, value in enumerate(args)}
+    named = {name: _column_or_constant(value, shape, name) for name, value in kwargs.items()}
     lengths: dict[str, int] = {}
     every: list[tuple[int | str, Column | Constant]] = [*columns.items(), *named.items()]
     for place, each in every:
@@ -119,7 +119,7 @@ def plan_map(shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
 
 
 def _column_or_constant(  # noqa: PLR0911  # one for each kind of argument
-    value: Any, *, failure_allowed: bool = False
+    value: Any, shape: Shape, place: int | str, *, failure_allowed: bool = False
 ) -> Column | Constant:
     if isinstance(value, unmapped):
         return Constant(value.unwrap())  # it has said all it has to say
@@ -127,11 +127,20 @@ def _column_or_constant(  # noqa: PLR0911  # one for each kind of argument
         inner: Any = value.unwrap()
         if isinstance(value, quote) and isinstance(inner, (Future, State)):
             return Constant(value)
-        found = _column_or_constant(inner, failure_allowed=failure_allowed or isinstance(value, allow_failure))
+        allowed = failure_allowed or isinstance(value, allow_failure)
+        found = _column_or_constant(inner, shape, place, failure_allowed=allowed)
         if isinstance(found, Constant):
             return Constant(value.rewrap(found.value))
         return Column(found.items, (*found.annotations, value))
     if isinstance(value, (Future, State)):
+        if isinstance(value, Future) and not value.done():
+            # It cannot be left for later: a list of futures has a length.
+            call = f"{shape.function_name}.map()"
+            refuse_to_block(
+                value.source,
+                f"{call} of {shape.name_of(place)!r}, a future that is not done,",
+                call.replace("()", "(await future)"),
+            )
         result = value.result(raise_on_failure=not failure_allowed)
         if isinstance(result, BaseException):
             return Constant(value)  # every run gets the exception, as it would from any failure that is allowed

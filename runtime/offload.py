@@ -5,29 +5,31 @@ free, up to a limit; they end after a while without work, and none is there befo
 loop's default executor is left alone: it belongs to the host.
 
 A worker that waits for other runs lends its place: while it blocks another thread may be started for it, so that
-nesting never runs out of workers, whatever the limit. A body that goes on after its run was cancelled is *abandoned*:
-its thread is busy, and counts, until the function returns.
+nesting never runs out of workers, whatever the limit. A body that goes on after its run was cancelled or timed out is
+*abandoned*: its thread is busy, and counts, until the function returns. Others stand in for abandoned threads, as many
+as the limit allows threads at all; so bodies that never return cannot bring the engine to a halt at once, and cannot
+fill the process with threads either.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread, current_thread
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from millrace.actors.errors import ConfigurationError
 from millrace.actors.task_run import TaskRunActor
 from millrace.runtime.attempt import execute
 from millrace.runtime.lending import set_lender
 from millrace.runtime.loop_lane import execute_async
 from millrace.runtime.loops import finish_loop, new_loop
+from millrace.runtime.settings import THREADS, whole_number
 
 if TYPE_CHECKING:
     from millrace.runtime.mapping import Cursor
@@ -51,8 +53,8 @@ class OffloadStats:
         threads: Alive.
         busy: Running a body, abandoned ones included.
         lent: Blocked in a body that waits for other runs.
-        abandoned: Running a body whose run has ended already.
-        limit: How many may be busy and not lent.
+        abandoned: Running a body whose run has ended already, or is in a later attempt.
+        limit: How many may be busy and not lent, abandoned ones aside.
     """
 
     threads: int
@@ -60,6 +62,40 @@ class OffloadStats:
     lent: int
     abandoned: int
     limit: int
+
+
+class Call:
+    """A function of the engine's own that may block, to be called on a thread.
+
+    Args:
+        fn: The function.
+        args: Its arguments.
+        done: Called when it has returned or raised, on that thread.
+    """
+
+    __slots__ = ("_args", "_done", "_error", "_fn", "_value")
+
+    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], done: Callable[[], None]) -> None:
+        self._fn = fn
+        self._args = args
+        self._done = done
+        self._value: Any = None
+        self._error: BaseException | None = None
+
+    def make(self) -> None:
+        """Call the function and keep what came of it."""
+        try:
+            self._value = self._fn(*self._args)
+        except BaseException as error:  # noqa: BLE001  # raised to whoever asked for the call
+            self._error = error
+        self._done()
+
+    def outcome(self) -> Any:
+        """What the function returned; what it raised is raised."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return self._value
 
 
 class Offload:
@@ -73,10 +109,11 @@ class Offload:
     def __init__(self, limit: int, name: str = "millrace") -> None:
         self.limit = limit
         self._name = name
-        self._work: SimpleQueue[TaskRun | Cursor | None] = SimpleQueue()  # None: end, if there are too many
+        self._work: SimpleQueue[TaskRun | Cursor | Call | None] = SimpleQueue()  # None: end, if there are too many
         self._lock = Lock()
         self._threads: set[Thread] = set()
         self._running: dict[Thread, TaskRun] = {}
+        self._abandoned: set[Thread] = set()  # running a body that its run has been ended, or goes on, without
         self._loops: dict[Thread, asyncio.AbstractEventLoop] = {}  # of the workers that have run an async body
         self._idle = 0  # threads that wait for work, or are about to
         self._lent = 0
@@ -93,6 +130,10 @@ class Offload:
         """Put all the runs of a map in line."""
         self._put(cursor)
 
+    def call(self, call: Call) -> None:
+        """Have a function called."""
+        self._put(call)
+
     def stop(self, run: TaskRun) -> None:
         """Cancel an async body at its await. A sync one goes on: its run ends now, its thread is abandoned."""
         if run.task.is_async:
@@ -100,7 +141,21 @@ class Offload:
             if handle is not None:
                 handle.cancel_soon()
         else:
+            for thread, body in tuple(self._running.items()):
+                if body is run:
+                    self.abandon(thread, run)
             run.abandon_body()
+
+    def abandon(self, thread: Thread, run: TaskRun) -> None:
+        """A thread runs a body that nobody waits for any more; another one may be started for it meanwhile."""
+        if self._running.get(thread) is run:
+            self._abandoned.add(thread)
+            self._staff()
+
+    @property
+    def _away(self) -> int:
+        """Threads that others may stand in for: lent ones, and abandoned ones up to the limit's number."""
+        return self._lent + min(len(self._abandoned), self.limit)
 
     @contextmanager
     def _lending(self) -> Generator[None]:
@@ -121,7 +176,7 @@ class Offload:
                 threads=len(self._threads),
                 busy=len(running),
                 lent=self._lent,
-                abandoned=sum(run.done for run in running),
+                abandoned=len(self._abandoned),
                 limit=self.limit,
             )
 
@@ -140,7 +195,7 @@ class Offload:
             if thread not in self._running and thread is not current_thread():
                 thread.join()
 
-    def _put(self, source: TaskRun | Cursor) -> None:
+    def _put(self, source: TaskRun | Cursor | Call) -> None:
         self._work.put(source)
         if self._work.qsize() > self._idle:
             self._staff()
@@ -148,7 +203,7 @@ class Offload:
     def _staff(self) -> None:
         """Start a thread if there is work that no idle thread will take, and the limit allows."""
         with self._lock:
-            if self._closed or self._work.qsize() <= self._idle or len(self._threads) - self._lent >= self.limit:
+            if self._closed or self._work.qsize() <= self._idle or len(self._threads) - self._away >= self.limit:
                 return
             self._made += 1
             thread = Thread(target=self._run, name=f"{self._name}-{self._made}", daemon=True)
@@ -170,13 +225,15 @@ class Offload:
             return False
         if isinstance(source, TaskRunActor):
             self._execute(source, me)
+        elif isinstance(source, Call):
+            source.make()
         else:
             self._execute_some(source, me)
         return True
 
-    def _next(self, me: Thread) -> TaskRun | Cursor | None:
+    def _next(self, me: Thread) -> TaskRun | Cursor | Call | None:
         """The next work; None when this thread is to end."""
-        if len(self._threads) - self._lent <= self.limit:
+        if len(self._threads) - self._away <= self.limit:
             try:
                 source = self._work.get_nowait()
             except Empty:
@@ -193,7 +250,7 @@ class Offload:
             self._staff()
         return None
 
-    def _wait_for_work(self) -> TaskRun | Cursor | None:
+    def _wait_for_work(self) -> TaskRun | Cursor | Call | None:
         with self._lock:
             self._idle += 1
         try:
@@ -215,6 +272,7 @@ class Offload:
             run.crash(error)  # a dead letter where it is on record already
         finally:
             del self._running[me]
+            self._abandoned.discard(me)
 
     def _loop_of(self, me: Thread) -> asyncio.AbstractEventLoop:
         """The loop that a worker keeps for async bodies, so that what they open there can be used again."""
@@ -241,14 +299,6 @@ def thread_limit(threads: int | None) -> int:
     Raises:
         ConfigurationError: it is no whole number, or less than 1.
     """
-    chosen: object = os.environ.get("MILLRACE_THREADS") if threads is None else threads
-    if chosen is None:
-        return min(32, (os.cpu_count() or 1) + 4)
-    name = "MILLRACE_THREADS" if threads is None else "threads"
-    try:
-        number = int(str(chosen))
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise ConfigurationError(name, chosen, "a whole number, 1 or more")
-    return number
+    if threads is not None:
+        return whole_number("threads", threads, 1)
+    return THREADS.read() or min(32, (os.cpu_count() or 1) + 4)

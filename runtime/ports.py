@@ -1,7 +1,7 @@
 """Ports: what the engine takes from the world, so that a simulation can give something else.
 
-Decides nothing. A clock gives nanoseconds, an id source gives 128-bit numbers; both are plain callables, because they
-are called for every transition.
+Decides what time it is where the wall clock contradicts itself, and nothing else. A clock gives nanoseconds, an id
+source gives 128-bit numbers; both are plain callables, because they are called for every transition.
 """
 
 from __future__ import annotations
@@ -18,7 +18,57 @@ from millrace.actors import ambient
 Clock = Callable[[], int]
 """Nanoseconds since the epoch."""
 
-system_clock: Final[Clock] = time.time_ns
+_LOOK_NS: Final = 1_000_000_000  # between two looks at the wall clock: one takes as long as telling the time
+
+
+class ForwardClock:
+    """The time of the wall clock, except that it never goes back.
+
+    It advances with a steady clock. Once a second it looks at the wall clock, and follows where that is ahead: it was
+    set forward, or the machine was suspended and the steady clock stood still. It does not follow a wall clock that was
+    set back, but stays ahead of it by so much until the process ends; so no run ends before it began, and none stands
+    still. Between steps the two do not drift apart on Linux, where both go at the one rate that NTP gives them. A fork
+    goes on from where its parent was.
+
+    Args:
+        wall: Nanoseconds since the epoch.
+        steady: Nanoseconds since any moment; never goes back.
+    """
+
+    __slots__ = ("_guard", "_lead", "_look_at", "_steady", "_wall")
+
+    def __init__(self, wall: Clock = time.time_ns, steady: Callable[[], int] = time.monotonic_ns) -> None:
+        self._wall = wall
+        self._steady = steady
+        self._lead = wall() - steady()  # of the wall clock over the steady one; only grows
+        self._look_at = steady() + _LOOK_NS  # by the steady clock
+        self._guard = Lock()
+
+    def now(self) -> int:
+        """Nanoseconds since the epoch."""
+        steady = self._steady()
+        if steady >= self._look_at:
+            self._follow(steady)
+        return steady + self._lead
+
+    def _follow(self, steady: int) -> None:
+        if not self._guard.acquire(blocking=False):
+            return  # another thread is at it, or this one is, below a signal handler
+        try:
+            # The wall clock first: a thread that is held up between the two finds too little, which a maximum forgives.
+            wall = self._wall()
+            self._lead = max(self._lead, wall - self._steady())
+            self._look_at = steady + _LOOK_NS
+        finally:
+            self._guard.release()
+
+    def renew(self) -> None:
+        """In the child of a fork: another thread may have been looking at the wall clock at that moment."""
+        self._guard = Lock()
+
+
+_system = ForwardClock()
+system_clock: Final[Clock] = _system.now
 
 _POOL_BYTES = 4096  # random bytes are drawn by the pool: a system call per id costs more than the id
 
@@ -69,9 +119,10 @@ class IdSource:
         return int.from_bytes(self._pool[start : start + 6], "big")
 
 
-def _fork_safe_ids() -> None:
-    """Give the child of a fork ids of its own."""
+def _after_fork() -> None:
+    """Give the child of a fork ids of its own, and a clock that nobody else uses."""
     global system_ids  # noqa: PLW0603  # one per process, and a fork makes another process
+    _system.renew()
     system_ids = IdSource(system_clock)
     ambient.install(now_ns=system_clock, new_id=system_ids.fresh_uuid)
 
@@ -79,4 +130,4 @@ def _fork_safe_ids() -> None:
 system_ids = IdSource(system_clock)
 ambient.install(now_ns=system_clock, new_id=system_ids.fresh_uuid)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_fork_safe_ids)
+    os.register_at_fork(after_in_child=_after_fork)

@@ -24,10 +24,10 @@ from millrace.runtime.running import running_loop
 from millrace.runtime.runs import TaskRun
 
 if TYPE_CHECKING:
+    from millrace.runtime.base_task import BaseTask
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.lanes import Lane
     from millrace.runtime.mapping import Cursor
-    from millrace.runtime.task import BaseTask
 
 
 class TaskRunner(ABC):

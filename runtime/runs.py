@@ -9,31 +9,35 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Context
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from millrace.actors.errors import BlockingCallOnLoop
-from millrace.actors.instructions import EXECUTE, READY, SETTLE, STOP_ATTEMPT, Notify, Order, WakeAt
-from millrace.actors.messages import Cancel, ChildEnded, ChildSeen, Stopped, UpstreamEnded, Watch
+from millrace.actors.instructions import EXECUTE, READY, SETTLE, STOP_ATTEMPT, Escalate, Notify, Order, WakeAt
+from millrace.actors.messages import Cancel, ChildCrashed, ChildEnded, ChildSeen, Stopped, UpstreamEnded, Watch
 from millrace.actors.outcomes import exception_to_crashed_state, exception_to_failed_state
 from millrace.actors.states import State, StateType
+from millrace.actors.stored_result import kept
 from millrace.actors.task_run import TaskNode, TaskRunActor
 from millrace.runtime.context import CURRENT
 from millrace.runtime.inputs import Inputs, good_enough
 from millrace.runtime.lending import lend
+from millrace.runtime.prints import logs_prints
 from millrace.runtime.running import running_loop
 from millrace.runtime.tracking import UNTRACKED, TaskRunInput, TaskRunResult
 
 if TYPE_CHECKING:
-    from millrace.runtime.attempt import Suspended
+    from millrace.runtime.attempt import Interruptible
+    from millrace.runtime.base_task import BaseTask
     from millrace.runtime.engine import Engine
     from millrace.runtime.flow_run import FlowRun
+    from millrace.runtime.keeping import Keeping
     from millrace.runtime.lanes import Lane
     from millrace.runtime.loop_lane import LoopLane
-    from millrace.runtime.task import BaseTask
+    from millrace.runtime.recording import Recording
 
 _PENDING = StateType.PENDING
 _COMPLETED = StateType.COMPLETED
@@ -44,16 +48,29 @@ _NO_KWARGS: Mapping[str, Any] = {}
 class TaskSite(TaskNode):
     """A task as it stands in one flow run: what all of its runs there share."""
 
-    __slots__ = ("calls", "fn", "journal", "now", "scope", "task")
+    __slots__ = ("calls", "conduct", "fn", "journal", "keeping", "logs_prints", "now", "recorder", "scope", "task")
 
     def __init__(self, task: BaseTask[Any, Any], scope: FlowRun) -> None:
         super().__init__(task.name, scope, task.retry_policy)
         self.task = task
         self.scope = scope
-        self.fn = task.fn
+        self.fn = task.body
+        # Sees an attempt through from its admission on, where there is more to it than a body. None: there is not.
+        self.logs_prints = logs_prints(task.log_prints, scope.log_prints)
+        self.recorder: Callable[..., Recording] | None  # makes what an attempt does about its result. None: nothing
+        self.keeping: Keeping | None  # how results are kept; None: they are not
+        self.recorder, self.keeping = task.recorder(scope)
+        self.conduct: Callable[[TaskRun], Coroutine[Any, Any, Order | None]] | None = task.conductor(scope)
         self.now = scope.engine.now
         self.journal = scope.journal
         self.calls = 0  # runs numbered so far; the next key. Guarded by the scope's lock
+
+    def again(self) -> TaskSite:
+        """The same task in the same run, for what is started from now on: what is there to do may have changed."""
+        site = TaskSite(self.task, self.scope)
+        site.calls = self.calls
+        site.setbacks = self.setbacks
+        return site
 
 
 class TaskRun(TaskRunActor[TaskSite]):
@@ -64,7 +81,7 @@ class TaskRun(TaskRunActor[TaskSite]):
 
     is_flow: ClassVar = False
 
-    __slots__ = ("args", "context", "granted", "handle", "inputs", "kwargs", "lane", "tags")
+    __slots__ = ("args", "context", "granted", "handle", "inputs", "kwargs", "lane", "shielded", "tags")
 
     # Every field of the whole line of ancestors, as they set it, in one flat function: a run is made for every item
     # of a map, and three calls of super().__init__() would cost more than the rest. A test compares the two.
@@ -102,6 +119,7 @@ class TaskRun(TaskRunActor[TaskSite]):
         self.node = site
         self.key = key
         self.parent = parent
+        self.facts = None
         self.unready = 0 if inputs is None else len(inputs.upstreams)
         self.args = args  # empty again once the run has ended, and so is `kwargs`
         self.kwargs = kwargs
@@ -110,8 +128,9 @@ class TaskRun(TaskRunActor[TaskSite]):
         self.lane = lane
         # None: the arguments hold no futures, states or annotations, and nothing is depended on.
         self.inputs = inputs
-        self.handle: Suspended | None = None  # while an async body waits
+        self.handle: Interruptible | None = None  # while an async body waits
         self.granted = False  # admitted by another thread than the one that asked
+        self.shielded = False  # what goes on for an async run now, before or after its body, is not to be interrupted
 
     @property
     def scope(self) -> FlowRun:
@@ -146,7 +165,7 @@ class TaskRun(TaskRunActor[TaskSite]):
     def perform(self, instruction: Order) -> None:
         """Carry out what the actor instructs."""
         if instruction is SETTLE:
-            self.settle_up()
+            self.finish()
         elif instruction is READY:
             self.lane.dispatch(self)
         elif instruction is EXECUTE:
@@ -160,6 +179,17 @@ class TaskRun(TaskRunActor[TaskSite]):
                 self.node.scope.engine.expect_end(self, self.node.scope)
         elif isinstance(instruction, Notify):
             instruction.watcher.notify(self)
+        elif isinstance(instruction, Escalate):
+            self.node.supervisor.tell(ChildCrashed(self, instruction.state, instruction.at))
+
+    def finish(self) -> None:
+        """The run has ended, otherwise than at the end of an attempt: see to what its task wants done then."""
+        if self.node.task.hooks_at(self.type):
+            self.node.task.own_lane(self.node.scope).dispatch(self)
+            return
+        if self.node.conduct is not None and self.handle is not None and not self.shielded:
+            self.lane.stop(self)  # it was still waiting to begin
+        self.settle_up()
 
     def settle_up(self) -> None:
         """The run has ended: let go of what its attempts needed, tell the watchers and the supervisor."""
@@ -216,7 +246,7 @@ class TaskRun(TaskRunActor[TaskSite]):
 
     def stop_body(self) -> None:
         """Cancel an async body at its await. On its loop's thread."""
-        if self.handle is not None:
+        if self.handle is not None and not self.shielded:
             self.handle.cancel()
 
     def abandon_body(self) -> None:
@@ -238,11 +268,17 @@ class TaskRun(TaskRunActor[TaskSite]):
                 self.node.scope.tell(ChildSeen(self))
 
     def take(self, *, raise_on_failure: bool) -> Any:
-        """The outcome of the run, which has ended: its result, or what it raised. A failure counts as looked at."""
-        if self.type is _COMPLETED and self._state is None:
-            return self._data  # the ordinary end, without making the state
+        """The outcome of the run, which has ended: its result, or where that lies, or what it raised: looked at now."""
+        if self.type is _COMPLETED:
+            state = self._state
+            return self._data if state is None else kept(state.data)  # ordinarily without making the state
         self.see()
         return self.state.result(raise_on_failure=raise_on_failure)
+
+    @property
+    def stores(self) -> bool:
+        """Whether its result may lie in a storage."""
+        return self.node.keeping is not None
 
     def remember_all(self, sources: Sequence[Any], values: list[Any]) -> None:
         """Results of this and other runs go to the user, in one list."""

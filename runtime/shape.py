@@ -27,16 +27,22 @@ class Shape:
         ReservedArgumentError: a parameter has a reserved name.
     """
 
-    __slots__ = ("_all_named", "_most", "_required", "_simple", "function_name", "names", "positional", "signature")
+    __slots__ = (
+        "_all_named", "_method", "_most", "_required", "_simple", "function_name", "names", "positional", "signature",
+    )  # fmt: skip
 
     def __init__(self, fn: Callable[..., Any], reserved: tuple[str, ...] = ()) -> None:
         self.function_name = getattr(fn, "__name__", type(fn).__name__)
-        self.signature = inspect.signature(fn)
-        parameters = self.signature.parameters.values()
-        self.names = tuple(self.signature.parameters)
+        self._take(inspect.signature(fn))
         for name in reserved:
             if name in self.names:
                 raise ReservedArgumentError(self.function_name, name)
+
+    def _take(self, signature: inspect.Signature) -> None:
+        self.signature = signature
+        self._method: Shape | None = None  # the shape of a method, once it was asked for
+        parameters = signature.parameters.values()
+        self.names = tuple(signature.parameters)
         self.positional = tuple(each.name for each in parameters if each.kind in _POSITIONAL)
         # Counting is enough where every parameter can be given by position or by name.
         self._simple = all(each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for each in parameters)
@@ -48,6 +54,18 @@ class Shape:
             and each.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         )
         self._all_named = frozenset(self.names)
+
+    def of_method(self) -> Shape:
+        """The shape of the function where it is bound as a method: without the first parameter."""
+        if self._method is None:
+            first, *others = self.signature.parameters.values() or (None,)
+            if first is None or first.kind not in _POSITIONAL:
+                return self  # `*args` takes the object, too
+            method = object.__new__(Shape)
+            method.function_name = self.function_name
+            method._take(self.signature.replace(parameters=others))
+            self._method = method
+        return self._method
 
     def check(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Check that a call fits.

@@ -78,8 +78,13 @@ class Source(Protocol):
         """The type of its present state."""
         ...
 
+    @property
+    def stores(self) -> bool:
+        """Whether its result may lie in a storage."""
+        ...
+
     def take(self, *, raise_on_failure: bool) -> Any:
-        """The outcome of a run that has ended: its result, or what it raised. It counts as looked at."""
+        """The outcome of a run that has ended: its result, or where that lies, or what it raised. It is looked at."""
         ...
 
     def remember(self, value: Any) -> None:
@@ -178,6 +183,11 @@ class PromiseSource:
     def type(self) -> StateType:
         """The type of the state it came to."""
         return self.state.type
+
+    @property
+    def stores(self) -> bool:
+        """Whether the state it came to may have its result in a storage: it may be anything."""
+        return True
 
     def take(self, *, raise_on_failure: bool) -> Any:
         """The outcome."""

@@ -11,12 +11,23 @@ from typing import Any
 START = 1_700_000_000_000_000_000
 
 
+class VirtualAlarm:
+    """A timer that was set."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.call: Callable[[], None] | None = call
+
+    def call_off(self) -> None:
+        """Call nothing."""
+        self.call = None
+
+
 class VirtualTime:
     """A clock and its timers: `Engine(clock=time.now, timers=time)`."""
 
     def __init__(self) -> None:
         self._now = START
-        self._due: list[tuple[int, int, Callable[[], None]]] = []
+        self._due: list[tuple[int, int, VirtualAlarm]] = []
         self._order = itertools.count()
         self._lock = Lock()
 
@@ -32,12 +43,14 @@ class VirtualTime:
     @property
     def waiting(self) -> int:
         """How many timers are set."""
-        return len(self._due)
+        return sum(alarm.call is not None for _, _, alarm in self._due)
 
-    def call_at(self, at: int, call: Callable[[], None], lane: Any) -> None:
+    def call_at(self, at: int, call: Callable[[], None], lane: Any) -> VirtualAlarm:
         """Call something when the time comes."""
+        alarm = VirtualAlarm(call)
         with self._lock:
-            heapq.heappush(self._due, (at, next(self._order), call))
+            heapq.heappush(self._due, (at, next(self._order), alarm))
+        return alarm
 
     def advance(self, seconds: float) -> None:
         """Let time pass, and call what becomes due, each at its own moment."""
@@ -46,7 +59,11 @@ class VirtualTime:
             with self._lock:
                 if not self._due or self._due[0][0] > until:
                     break
-                at, _, call = heapq.heappop(self._due)
+                at, _, alarm = heapq.heappop(self._due)
+                call = alarm.call
+                if call is None:
+                    continue
+                alarm.call = None
                 self._now = max(self._now, at)
             call()
         self._now = until

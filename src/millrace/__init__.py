@@ -3,7 +3,8 @@
 Flows, tasks, states, futures and maps in the vocabulary of Prefect, on asyncio and actors, without a server.
 """
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from millrace.actors.annotations import Annotation, allow_failure, opaque, quote, unmapped
 from millrace.actors.errors import (
@@ -32,24 +33,30 @@ from millrace.actors.errors import (
     Pause,
     PausedRun,
     ReservedArgumentError,
+    RestartLimitExceeded,
     RollBack,
+    RunNameError,
     RunNotFound,
     SerializationError,
     SignatureMismatchError,
+    StorageError,
     TaskDefinitionError,
     TaskRunTimeoutError,
     TerminationSignal,
+    TransactionError,
     UnfinishedRun,
     UpstreamTaskError,
     WaitTimeout,
 )
 from millrace.actors.events import Event
+from millrace.actors.isolation import IsolationLevel
 from millrace.actors.outcomes import (
     StateGroup,
     exception_to_crashed_state,
     exception_to_failed_state,
     return_value_to_state,
 )
+from millrace.actors.policies import CrashPolicy, exponential_backoff
 from millrace.actors.states import (
     AwaitingConcurrencySlot,
     AwaitingRetry,
@@ -74,33 +81,126 @@ from millrace.actors.states import (
     raise_state_exception,
 )
 from millrace.runtime.context import FlowRunContext, TaskRunContext, get_run_context, tags
+from millrace.runtime.cooperation import cancelled, check_cancelled
 from millrace.runtime.engine import Engine, EngineStats
 from millrace.runtime.flow import AsyncFlow, Flow, flow, run
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.future_list import FutureList
 from millrace.runtime.futures import FlowFuture, Future
 from millrace.runtime.gathering import as_completed, wait
+from millrace.runtime.generator_task import AsyncGeneratorTask, GeneratorTask
 from millrace.runtime.logs import get_run_logger
 from millrace.runtime.proposing import propose_state
 from millrace.runtime.resolving import resolve_futures_to_results, resolve_futures_to_states
 from millrace.runtime.runners import DefaultTaskRunner, SequentialTaskRunner, TaskRunner, ThreadPoolTaskRunner
+from millrace.runtime.running_tasks import run_task
 from millrace.runtime.runs import TaskRun
-from millrace.runtime.task import AsyncTask, Task, task
+from millrace.runtime.task import AsyncTask, Task
+from millrace.runtime.task_decorator import task
 from millrace.runtime.tracking import FlowRunResult, TaskRunResult
 
+if TYPE_CHECKING:
+    from millrace.actors.transaction_state import (
+        CommitMode,
+        TransactionState,
+    )
+    from millrace.runtime.caching import (
+        DEFAULT,
+        FLOW_PARAMETERS,
+        INPUTS,
+        NO_CACHE,
+        NONE,
+        RUN_ID,
+        TASK_SOURCE,
+        CacheKeyFnPolicy,
+        CachePolicy,
+        Explanation,
+        task_input_hash,
+    )
+    from millrace.runtime.results import (
+        CompressedSerializer,
+        FileSystemLockManager,
+        FsspecStorage,
+        JSONSerializer,
+        LocalStorage,
+        MemoryLockManager,
+        MemoryStorage,
+        PickleSerializer,
+        ResultRecord,
+        ResultStore,
+        Serializer,
+        Storage,
+        register_serializer,
+    )
+    from millrace.runtime.transactions import (
+        Transaction,
+        atransaction,
+        get_transaction,
+        transaction,
+    )
+
+    __version__: str
+
+_LATER = {
+    "CommitMode": "millrace.actors.transaction_state",
+    "TransactionState": "millrace.actors.transaction_state",
+    "DEFAULT": "millrace.runtime.caching",
+    "FLOW_PARAMETERS": "millrace.runtime.caching",
+    "INPUTS": "millrace.runtime.caching",
+    "NONE": "millrace.runtime.caching",
+    "NO_CACHE": "millrace.runtime.caching",
+    "RUN_ID": "millrace.runtime.caching",
+    "TASK_SOURCE": "millrace.runtime.caching",
+    "CacheKeyFnPolicy": "millrace.runtime.caching",
+    "CachePolicy": "millrace.runtime.caching",
+    "Explanation": "millrace.runtime.caching",
+    "task_input_hash": "millrace.runtime.caching",
+    "CompressedSerializer": "millrace.runtime.results",
+    "FileSystemLockManager": "millrace.runtime.results",
+    "FsspecStorage": "millrace.runtime.results",
+    "JSONSerializer": "millrace.runtime.results",
+    "LocalStorage": "millrace.runtime.results",
+    "MemoryLockManager": "millrace.runtime.results",
+    "MemoryStorage": "millrace.runtime.results",
+    "PickleSerializer": "millrace.runtime.results",
+    "ResultRecord": "millrace.runtime.results",
+    "ResultStore": "millrace.runtime.results",
+    "Serializer": "millrace.runtime.results",
+    "Storage": "millrace.runtime.results",
+    "register_serializer": "millrace.runtime.results",
+    "Transaction": "millrace.runtime.transactions",
+    "atransaction": "millrace.runtime.transactions",
+    "get_transaction": "millrace.runtime.transactions",
+    "transaction": "millrace.runtime.transactions",
+}
+"""Names that few programs use, and where they are: importing these modules takes a while."""
+
 __all__ = (
+    "DEFAULT",
+    "FLOW_PARAMETERS",
+    "INPUTS",
+    "NONE",
+    "NO_CACHE",
+    "RUN_ID",
+    "TASK_SOURCE",
     "Abort",
     "Annotation",
     "AsyncFlow",
+    "AsyncGeneratorTask",
     "AsyncTask",
     "AwaitingConcurrencySlot",
     "AwaitingRetry",
     "BlockingCallOnLoop",
+    "CacheKeyFnPolicy",
+    "CachePolicy",
     "Cancelled",
     "CancelledRun",
     "Cancelling",
+    "CommitMode",
     "Completed",
+    "CompressedSerializer",
     "ConfigurationError",
+    "CrashPolicy",
     "Crashed",
     "CrashedRun",
     "DefaultTaskRunner",
@@ -108,8 +208,10 @@ __all__ = (
     "EngineClosed",
     "EngineStats",
     "Event",
+    "Explanation",
     "Failed",
     "FailedRun",
+    "FileSystemLockManager",
     "Flow",
     "FlowDefinitionError",
     "FlowFuture",
@@ -119,13 +221,20 @@ __all__ = (
     "FlowRunResult",
     "FlowRunTimeoutError",
     "ForeignFuture",
+    "FsspecStorage",
     "Future",
     "FutureList",
+    "GeneratorTask",
     "InputResolutionError",
+    "IsolationLevel",
+    "JSONSerializer",
     "Late",
+    "LocalStorage",
     "MailboxFull",
     "MappingLengthMismatch",
     "MappingMissingIterable",
+    "MemoryLockManager",
+    "MemoryStorage",
     "MillraceError",
     "MissingContextError",
     "MissingExtra",
@@ -137,19 +246,27 @@ __all__ = (
     "Paused",
     "PausedRun",
     "Pending",
+    "PickleSerializer",
     "ReservedArgumentError",
+    "RestartLimitExceeded",
+    "ResultRecord",
+    "ResultStore",
     "Retrying",
     "RollBack",
+    "RunNameError",
     "RunNotFound",
     "Running",
     "Scheduled",
     "SequentialTaskRunner",
     "SerializationError",
+    "Serializer",
     "SignatureMismatchError",
     "State",
     "StateDetails",
     "StateGroup",
     "StateType",
+    "Storage",
+    "StorageError",
     "Suspended",
     "Task",
     "TaskDefinitionError",
@@ -160,41 +277,52 @@ __all__ = (
     "TaskRunner",
     "TerminationSignal",
     "ThreadPoolTaskRunner",
+    "Transaction",
+    "TransactionError",
+    "TransactionState",
     "UnfinishedRun",
     "UpstreamTaskError",
     "WaitTimeout",
     "__version__",
     "allow_failure",
     "as_completed",
+    "atransaction",
+    "cancelled",
+    "check_cancelled",
     "exception_to_crashed_state",
     "exception_to_failed_state",
+    "exponential_backoff",
     "flow",
     "get_run_context",
     "get_run_logger",
     "get_state_exception",
+    "get_transaction",
     "is_state",
     "is_state_iterable",
     "opaque",
     "propose_state",
     "quote",
     "raise_state_exception",
+    "register_serializer",
     "resolve_futures_to_results",
     "resolve_futures_to_states",
     "return_value_to_state",
     "run",
+    "run_task",
     "tags",
     "task",
+    "task_input_hash",
+    "transaction",
     "unmapped",
     "wait",
 )
 
 
-if TYPE_CHECKING:
-    __version__: str
-
-
-def __getattr__(name: str) -> str:
-    """`__version__`, read from the metadata when somebody asks: that takes longer than the rest of the import."""
+def __getattr__(name: str) -> Any:
+    """What is made when somebody asks: names of modules that few programs use, and the version."""
+    if name in _LATER:
+        value = globals()[name] = getattr(import_module(_LATER[name]), name)
+        return value
     if name == "__version__":
         from importlib.metadata import version  # noqa: PLC0415  # see above
 

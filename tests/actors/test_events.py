@@ -60,7 +60,7 @@ def test_every_step_of_a_retry_is_an_event() -> None:
     run.ask(Stopped(Failed(), at(5)))
 
     assert [event.state.name for event in events] == [
-        "Pending", "Running", "AwaitingRetry", "Running", "Retrying", "Failed",
+        "Pending", "Running", "AwaitingRetry", "Retrying", "Retrying", "Failed",
     ]  # fmt: skip
     assert causes(events) == ["created", "admitted", "raised", "admitted", "returned", "raised"]
     check_chain(run, events)

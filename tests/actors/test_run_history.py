@@ -122,7 +122,7 @@ def test_the_history_of_a_retried_run_has_every_state() -> None:
         ("Pending", at(0)),
         ("Running", at(1)),
         ("AwaitingRetry", at(2)),
-        ("Running", at(3)),
+        ("Retrying", at(3)),
         ("Retrying", at(4)),
         ("Completed", at(5)),
     ]

@@ -727,7 +727,7 @@ def test_raising_the_exception_of_a_failure(make: Make, wrapper: type[RunError],
 
 @pytest.mark.parametrize("make", [Completed, Running, Paused])
 def test_raising_the_exception_of_any_other_state_does_nothing(make: Make) -> None:
-    raise_state_exception(make())
+    assert [*map(raise_state_exception, [make()])] == [None]
 
 
 # The surroundings.

@@ -306,7 +306,7 @@ def test_a_retry_that_succeeds_ends_the_run() -> None:
         "Pending()",
         "Running()",
         "AwaitingRetry('Retry 1 of 2, after Failed().', type=SCHEDULED)",
-        "Running()",
+        "Retrying(type=RUNNING)",
         "Completed()",
     ]
     assert run.started == at(1)

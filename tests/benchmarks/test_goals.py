@@ -28,7 +28,7 @@ def test_every_work_can_be_called_as_asked(goal: Goal) -> None:
     for work in goal.works.values():
         module, _, name = work.function.partition(".")
         function = getattr(importlib.import_module(f"benchmarks.works.{module}"), name)
-        inspect.signature(function).bind(**work.arguments)
+        assert inspect.signature(function).bind(**work.arguments).arguments == work.arguments
 
 
 @pytest.mark.parametrize("goal", BOTH)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,31 +23,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 SHIPPED_FROM = ("pyproject.toml", "README.md", "LICENSE", "src", "actors", "runtime", "tests")
 FLOORS = ("actors", "runtime")
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+VERSION = PROJECT["version"]
 INFO = f"millrace-{VERSION}.dist-info"
 
-# Imported only when they are needed, or part of an extra that may not be installed.
-LATE = {
-    "asyncpg",
-    "cattrs",
-    "cloudpickle",
-    "cyclopts",
-    "dask",
-    "distributed",
-    "fsspec",
-    "msgspec",
-    "obstore",
-    "opentelemetry",
-    "orjson",
-    "prometheus_client",
-    "ray",
-    "rich",
-    "sqlite3",
-    "sse_starlette",
-    "starlette",
-    "uvicorn",
-    "uvloop",
-}
+# Modules of the standard library that take long to import and are not needed before something is done with millrace.
+LATE = {"importlib.metadata", "multiprocessing", "pickle", "sqlite3", "tempfile"}
 
 FLOW = """
 from millrace import flow, run, task
@@ -60,6 +42,48 @@ def total(number: int) -> int:
     return double(number) + double.submit(number).result()
 
 print(run(total, 3))
+"""
+
+# Async and sync tasks, a map over a map, and the cancellation of a task and of a flow; on uvloop and on asyncio.
+FLOWS = """
+import asyncio
+from millrace import Engine, flow, run, task
+
+@task
+async def fetch(number):
+    await asyncio.sleep(0)
+    return number
+
+@task
+def double(number):
+    return 2 * number
+
+@task
+async def forever():
+    await asyncio.Event().wait()
+
+@flow
+async def body(size: int):
+    stopped = forever.submit()
+    while not stopped.state.is_running():
+        await asyncio.sleep(0)
+    stopped.cancel()
+    ended = await stopped.wait_async()
+    return sum(await double.map(fetch.map(range(size)))), ended.name
+
+@flow
+async def never():
+    await forever()
+
+async def main():
+    async with Engine() as engine:
+        future = engine.start(never)
+        while not future.state.is_running():
+            await asyncio.sleep(0)
+        future.cancel()
+        return await body(10), (await future.wait_async()).name
+
+print(run(body, 10), asyncio.run(main()))
 """
 
 
@@ -91,6 +115,14 @@ def call(command: Sequence[str | Path], cwd: Path) -> str:
 def build(tree: Path, out: Path, *options: str) -> None:
     """Build into a folder, with a build environment of its own as users' tools make it."""
     call([sys.executable, "-m", "build", *options, "--outdir", out, tree], cwd=tree.parent)
+
+
+def environment(folder: Path, *requirements: str | Path) -> Path:
+    """Make an environment that holds these, and return its interpreter."""
+    venv.create(folder)
+    python = folder / "bin" / "python"
+    call([sys.executable, "-m", "pip", "--quiet", "--python", python, "install", *requirements], cwd=folder)
+    return python
 
 
 def modules_in_tree() -> set[str]:
@@ -146,14 +178,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Archives:
 @pytest.fixture(scope="module")
 def installed(archives: Archives, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the interpreter of an environment that holds the wheel and what it requires."""
-    folder = tmp_path_factory.mktemp("installed") / "env"
-    venv.create(folder)
-    python = folder / "bin" / "python"
-    call(
-        [sys.executable, "-m", "pip", "--quiet", "--python", python, "install", archives.wheel],
-        cwd=folder,
-    )
-    return python
+    return environment(tmp_path_factory.mktemp("installed") / "env", archives.wheel)
 
 
 @pytest.mark.timeout(300)
@@ -215,9 +240,25 @@ def test_an_installed_wheel_offers_the_command(command: str, installed: Path, tm
 
 def test_importing_millrace_leaves_out_what_is_needed_late(tmp_path: Path) -> None:
     """A short-lived programme pays for no codec, loop, database or extra it does not use."""
-    program = "import sys, millrace; print(*(name for name in sys.modules if '.' not in name))"
-
+    program = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "src")!r})
+before = set(sys.modules)
+import millrace
+print(*sys.modules.keys() - before)
+"""
     loaded = set(call([sys.executable, "-c", program], cwd=tmp_path).split())
 
-    assert "millrace" in loaded
+    assert {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names == {"millrace", "attr", "attrs"}
     assert loaded & LATE == set()
+
+
+@pytest.mark.timeout(300)
+def test_the_oldest_dependencies_that_are_allowed_will_do(archives: Archives, tmp_path: Path) -> None:
+    oldest = [line.replace(">=", "==", 1) for line in PROJECT["dependencies"]]
+    python = environment(tmp_path / "env", archives.wheel, *oldest)
+    script = tmp_path / "flows.py"
+    script.write_text(FLOWS, encoding="utf-8")
+
+    assert all(re.match(r"\w+==[\d.]+(;|$)", line) for line in oldest)
+    assert call([python, script], cwd=tmp_path) == "(90, 'Cancelled') ((90, 'Cancelled'), 'Cancelled')\n"

@@ -50,7 +50,7 @@ BLOCKING: dict[str, tuple[Callable[[Future[Any]], Any], str]] = {
     "wait for several": (lambda future: wait([future]), "await each future.wait_async()"),
     "as_completed": (lambda future: list(as_completed([future])), "async for ... in as_completed()"),
     "a sync task over a future": (sync_plus_one, "await the future first"),
-    "a map over a future": (plus_one.map, "await future"),
+    "a map over a future": (plus_one.map, "plus_one.map(await future)"),
     "submit that returns a state": (
         lambda future: plus_one.submit(future, return_state=True),
         "await future.wait_async()",
@@ -59,61 +59,59 @@ BLOCKING: dict[str, tuple[Callable[[Future[Any]], Any], str]] = {
 }
 
 
-async def tries(call: Callable[[Future[Any]], Any], instead: str) -> None:
-    """Block for a run of this loop, expect to be told off, and see the run through."""
+async def told(how: str) -> tuple[str, int]:
+    """Block for a run of this loop, and see the run through: what to do instead, and what the run gave."""
     gate = asyncio.Event()
     future = slow.submit(gate)
-    with pytest.raises(BlockingCallOnLoop, match=r"on its own thread\. Use `.*` instead\.$") as caught:
-        call(future)
-    assert caught.value.instead == instead
-    gate.set()
-    assert await future == 1
+    try:
+        with pytest.raises(BlockingCallOnLoop, match=r"on its own thread\. Use `.*` instead\.$") as caught:
+            BLOCKING[how][0](future)
+    finally:
+        gate.set()
+    return caught.value.instead, await future
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("how", [key for key in BLOCKING if key != "a sync flow over a future"])
 async def test_blocking_is_refused_on_a_loop_outside_of_any_flow(how: str) -> None:
-    await asyncio.wait_for(tries(*BLOCKING[how]), WAIT)
+    assert await asyncio.wait_for(told(how), WAIT) == (BLOCKING[how][1], 1)
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("how", BLOCKING)
 async def test_blocking_is_refused_in_the_body_of_an_async_flow(how: str) -> None:
     @flow
-    async def body() -> bool:
-        await tries(*BLOCKING[how])
-        return True
+    async def body() -> tuple[str, int]:
+        return await told(how)
 
-    assert await asyncio.wait_for(body(), WAIT)
+    assert await asyncio.wait_for(body(), WAIT) == (BLOCKING[how][1], 1)
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("how", BLOCKING)
 async def test_blocking_is_refused_in_an_async_task(how: str) -> None:
     @task
-    async def body() -> bool:
-        await tries(*BLOCKING[how])
-        return True
+    async def body() -> tuple[str, int]:
+        return await told(how)
 
     @flow
-    async def outer() -> list[bool]:
+    async def outer() -> list[tuple[str, int]]:
         return [await body(), await body.submit()]
 
-    assert await asyncio.wait_for(outer(), WAIT) == [True, True]
+    assert await asyncio.wait_for(outer(), WAIT) == [(BLOCKING[how][1], 1)] * 2
 
 
 @pytest.mark.parametrize("how", [key for key in BLOCKING if key != "a sync flow over a future"])
 def test_blocking_is_refused_in_an_async_task_of_a_sync_flow(how: str) -> None:
     @task
-    async def body() -> bool:
-        await tries(*BLOCKING[how])
-        return True
+    async def body() -> tuple[str, int]:
+        return await told(how)
 
     @flow
     def outer() -> Any:
         return body.submit().result(WAIT)
 
-    assert outer()
+    assert outer() == (BLOCKING[how][1], 1)
 
 
 @pytest.mark.anyio

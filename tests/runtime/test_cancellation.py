@@ -182,14 +182,21 @@ async def test_a_sync_body_cannot_be_stopped_so_its_run_ends_at_once_and_its_thr
         assert future.state.is_cancelled()
         stats = engine.stats().threads
         assert (stats.busy, stats.abandoned, stats.limit) == (1, 1, 1)
+        assert await after.submit() == "free"  # another thread stands in for it
+
+        begun.clear()
+        second = body.submit()
+        await until(begun.is_set)
+        assert second.cancel()
         waits = after.submit()
         await turns()
-        assert not waits.done()  # its place is not given away while the function goes on
+        assert engine.stats().threads.abandoned == 2
+        assert not waits.done()  # and no more than the limit allows at all
         gate.set()
         assert await waits == "free"
         assert future.state.is_cancelled()
-        assert future.source.dead_letters == 1
         await until(lambda: engine.stats().threads.busy == 0)
+        assert (future.source.dead_letters, second.source.dead_letters) == (1, 1)
         assert engine.stats().threads.abandoned == 0
 
 

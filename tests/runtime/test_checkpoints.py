@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -215,10 +215,10 @@ async def test_cancelled_at_any_checkpoint_a_flow_leaves_nothing_behind(
 
 @pytest.mark.anyio
 async def test_the_tool_itself_tells_when_something_is_left_behind() -> None:
-    left: list[asyncio.Task[None]] = []
+    left: list[asyncio.Task[Literal[True]]] = []
 
     async def leaks() -> None:
-        left.append(asyncio.create_task(asyncio.sleep(1000)))
+        left.append(asyncio.create_task(asyncio.Event().wait()))
         await asyncio.sleep(0)
 
     with pytest.raises(AssertionError, match="after 1 passes"):

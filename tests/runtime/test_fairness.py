@@ -186,13 +186,15 @@ async def test_bodies_that_wait_do_not_keep_others_from_starting() -> None:
         await gate.wait()
 
     @flow
-    async def body() -> None:
+    async def body() -> int:
         futures = waits.map(range(500))
         await until(lambda: started == 500)
+        ended: int = sum(each.done() for each in futures)
         gate.set()
         await futures
+        return ended
 
-    await asyncio.wait_for(body(), WAIT)
+    assert await asyncio.wait_for(body(), WAIT) == 0
 
 
 def test_a_run_beside_a_big_map_of_sync_tasks_is_not_starved(monkeypatch: pytest.MonkeyPatch) -> None:

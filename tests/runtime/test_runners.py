@@ -25,7 +25,7 @@ from millrace import (
     TaskRunner,
     ThreadPoolTaskRunner,
 )
-from millrace.runtime.task import BaseTask
+from millrace.runtime.base_task import BaseTask
 from tests.checkpoints import until
 from tests.loose import flow, task
 

@@ -17,7 +17,7 @@ import attrs
 import uvloop
 
 from millrace import Engine, FutureList, flow, task
-from millrace.runtime.engine import _active
+from millrace.runtime.entering import ENTERED
 
 PATIENCE = 20.0
 """Seconds after which a test that waits gives up: something that should have happened has not."""
@@ -174,7 +174,7 @@ class World:
 
     def run(self, called: Any, *args: Any, engine: Engine | None = None, **kwargs: Any) -> Any:
         """Run a flow to its end and give what calling it gives; in a new loop if it is async."""
-        token = None if engine is None else _active.set(engine)
+        token = None if engine is None else ENTERED.set(engine)
         try:
             if not called.is_async:
                 return called(*args, **kwargs)
@@ -182,7 +182,7 @@ class World:
                 return runner.run(called(*args, **kwargs))
         finally:
             if token is not None:
-                _active.reset(token)
+                ENTERED.reset(token)
 
     def body(self, fn: Callable[[], Coroutine[Any, Any, Any]], *, engine: Engine | None = None) -> Any:
         """Run a coroutine function as the body of a flow, and give its result."""

@@ -1,0 +1,336 @@
+"""What all kinds of tasks share: the options, the hooks, and the ways to start runs elsewhere.
+
+Decides what a task is made of, and where submitted and mapped runs go. How a call of each kind is run where it was
+made is `task`'s and `generator_task`'s.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
+
+from millrace.actors.annotations import Annotation
+from millrace.actors.instructions import Order
+from millrace.actors.states import State, StateType
+from millrace.runtime.binding import Bindable
+from millrace.runtime.conduct import conduct
+from millrace.runtime.engine import current_scope
+from millrace.runtime.flow_run import FlowRun
+from millrace.runtime.future_list import FutureList
+from millrace.runtime.futures import Future
+from millrace.runtime.hooks import Hook, checked_hooks
+from millrace.runtime.lanes import Lane
+from millrace.runtime.mapping import Plan, plan_map
+from millrace.runtime.prints import logs_prints
+from millrace.runtime.run_names import RunName
+from millrace.runtime.runners import LaneTaskRunner
+from millrace.runtime.runs import TaskRun
+from millrace.runtime.settings import RESULTS_PERSIST_BY_DEFAULT
+from millrace.runtime.task_options import (
+    TaskOptions,
+    check_names,
+    flag_of,
+    hooks_of,
+    keeps_results,
+    retry_policy_of,
+    seconds_of,
+    tags_of,
+    text_of,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+H = TypeVar("H", bound=Callable[..., Any])
+
+Dependency = Future[Any] | State[Any] | Annotation[Any] | Sequence[Future[Any]] | Mapping[Any, Future[Any]]
+"""What may stand where a parameter wants a value, because it is replaced by one before the body runs.
+
+Where one is among the first two arguments, type checkers check the others of that call no more: no type says "this
+parameter's type, or a future of it" for each of a function's parameters.
+"""
+
+if TYPE_CHECKING:
+    from millrace.runtime.caching import Explanation
+    from millrace.runtime.keeping import Keeping
+    from millrace.runtime.recording import Recording
+    from millrace.runtime.storage_keys import StorageKey
+
+RESERVED = ("return_state", "wait_for")
+"""Names that calls of a task use themselves."""
+
+
+class BaseTask(Bindable, Generic[P, R]):
+    """What all kinds of tasks share. Made by `@task`.
+
+    Attributes:
+        fn: The bare function.
+        name: For people.
+        task_key: The same in every process as long as name and source of the function are.
+    """
+
+    is_async = False
+    is_generator = False
+
+    def __init__(self, fn: Callable[..., Any], **options: Unpack[TaskOptions]) -> None:
+        check_names(options)
+        self.options = options
+        self.take_function(fn, RESERVED)
+        self.name = text_of(options, "name") or str(getattr(self.fn, "__name__", type(self.fn).__name__))
+        described = text_of(options, "description")
+        self.description = inspect.getdoc(self.fn) if described is None else described
+        self.tags = tags_of(options)
+        self.version = text_of(options, "version")
+        self.task_run_name = options.get("task_run_name")
+        self.run_name = RunName.of("task_run_name", self.task_run_name, self.shape, owner=self.name)
+        self.retry_policy = retry_policy_of(options)
+        self.retries = self.retry_policy.retries
+        self.retry_delay_seconds = options.get("retry_delay_seconds")
+        self.retry_jitter_factor = options.get("retry_jitter_factor")
+        self.retry_condition_fn = self.retry_policy.condition
+        self.timeout_seconds = seconds_of(options, "timeout_seconds")
+        self.interruptible = flag_of(options, "interruptible") is not False
+        self.log_prints = flag_of(options, "log_prints")
+        self.persist_result = flag_of(options, "persist_result")
+        self.refresh_cache = flag_of(options, "refresh_cache")
+        self.cache_result_in_memory = flag_of(options, "cache_result_in_memory") is not False
+        self.result_storage = options.get("result_storage")
+        self.result_serializer = options.get("result_serializer")
+        self.result_storage_key = text_of(options, "result_storage_key")
+        self.cache_key_fn = options.get("cache_key_fn")
+        self.cache_expiration = options.get("cache_expiration")
+        self.cache_policy = options.get("cache_policy")
+        self.storage_key: StorageKey | None = None
+        self.keeps_results = keeps_results(options)
+        if self.keeps_results:
+            from millrace.runtime.keeping import check_keeping  # noqa: PLC0415  # few tasks keep anything
+
+            check_keeping(self)
+        self.on_running_hooks = hooks_of(options, "on_running")
+        self.on_completion_hooks = hooks_of(options, "on_completion")
+        self.on_failure_hooks = hooks_of(options, "on_failure")
+        self.on_commit_hooks = hooks_of(options, "on_commit")
+        self.on_rollback_hooks = hooks_of(options, "on_rollback")
+        functools.update_wrapper(cast("Any", self), self.fn)
+
+    def with_options(self, **changes: Unpack[TaskOptions]) -> Self:
+        """A copy of the task with some options changed; those that are left out stay, None gives the default.
+
+        Raises:
+            ConfigurationError: an option has the wrong type or is out of range.
+        """
+        check_names(changes)
+        return type(self)(self.definition(), **(self._present_options() | changes))
+
+    def _present_options(self) -> TaskOptions:
+        """The options, with the hooks that were added since."""
+        hooks: TaskOptions = {
+            "on_running": self.on_running_hooks,
+            "on_completion": self.on_completion_hooks,
+            "on_failure": self.on_failure_hooks,
+            "on_commit": self.on_commit_hooks,
+            "on_rollback": self.on_rollback_hooks,
+        }
+        return self.options | hooks
+
+    @functools.cached_property
+    def task_key(self) -> str:
+        """What the task is called in caches and queues: its qualified name and a digest of its source."""
+        from millrace.runtime.caching import task_key  # noqa: PLC0415  # most tasks never need it
+
+        return task_key(self.fn)
+
+    @property
+    def body(self) -> Callable[..., Any]:
+        """What a submitted run calls."""
+        return self.fn
+
+    def cache_explain(self, *args: Any, **kwargs: Any) -> Explanation:
+        """Why a call made here would be, or would not be, taken from the cache. Nothing is run, looked up or kept.
+
+        Args:
+            *args: Arguments of the call.
+            **kwargs: Likewise.
+
+        Returns:
+            Which parts of the key differ from those of the task's last key; its text is one sentence.
+
+        Raises:
+            ParameterBindError: the call does not fit.
+        """
+        from millrace.runtime.keeping import explain_cache  # noqa: PLC0415  # few tasks keep anything
+
+        return explain_cache(self, args, kwargs)
+
+    # Hooks, as decorators.
+
+    def on_running(self, hook: H) -> H:
+        """Call a function, with task, run and state, whenever a body begins."""
+        self.on_running_hooks += checked_hooks("on_running", [hook])
+        return hook
+
+    def on_completion(self, hook: H) -> H:
+        """Call a function, with task, run and state, whenever a run is COMPLETED."""
+        self.on_completion_hooks += checked_hooks("on_completion", [hook])
+        return hook
+
+    def on_failure(self, hook: H) -> H:
+        """Call a function, with task, run and state, whenever a run is FAILED."""
+        self.on_failure_hooks += checked_hooks("on_failure", [hook])
+        return hook
+
+    def on_commit(self, hook: H) -> H:
+        """Call a function, with the transaction, whenever a run's result is committed."""
+        self.on_commit_hooks += checked_hooks("on_commit", [hook])
+        return hook
+
+    def on_rollback(self, hook: H) -> H:
+        """Call a function, with the transaction, whenever one is rolled back after a run."""
+        self.on_rollback_hooks += checked_hooks("on_rollback", [hook])
+        return hook
+
+    def hooks_at(self, kind: StateType) -> Sequence[Hook]:
+        """The hooks for runs that have entered a state of a type."""
+        if kind is StateType.COMPLETED:
+            return self.on_completion_hooks
+        if kind is StateType.FAILED:
+            return self.on_failure_hooks
+        return self.on_running_hooks if kind is StateType.RUNNING else ()
+
+    def recorder(self, scope: FlowRun) -> tuple[Callable[..., Recording] | None, Keeping | None]:
+        """What makes, for each attempt in a flow run, what it does about its result; and how results are kept there."""
+        asked = (
+            self.keeps_results is not None
+            or scope.persist_result is not None
+            or scope.transactional
+            or self.on_commit_hooks
+            or self.on_rollback_hooks
+            or RESULTS_PERSIST_BY_DEFAULT.read()
+        )
+        if not asked or (
+            self.keeps_results is False and not (scope.transactional or self.on_commit_hooks or self.on_rollback_hooks)
+        ):
+            return None, None
+        from millrace.runtime.keeping import keeping_of, recording_of  # noqa: PLC0415  # few tasks keep anything
+
+        return recording_of, keeping_of(self, scope)
+
+    def conductor(self, scope: FlowRun) -> Callable[[TaskRun], Coroutine[Any, Any, Order | None]] | None:
+        """What sees attempts through in a flow run; None where there is nothing to an attempt but the body."""
+        conducted = (
+            self.timeout_seconds is not None
+            or self.retry_policy.asks
+            or self.run_name is not None
+            or self.on_running_hooks
+            or self.on_completion_hooks
+            or self.on_failure_hooks
+            or self.recorder(scope)[0] is not None
+            or logs_prints(self.log_prints, scope.log_prints)
+        )
+        return conduct if conducted else None
+
+    # Starting runs elsewhere.
+
+    @overload
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+    @overload
+    def submit(self, upstream: Dependency, /, *args: Any, **kwargs: Any) -> Future[R]: ...
+    @overload
+    def submit(self, first: Any, upstream: Dependency, /, *args: Any, **kwargs: Any) -> Future[R]: ...
+    @overload
+    def submit(self, *args: Any, wait_for: Iterable[Any], **kwargs: Any) -> Future[R]: ...
+    @overload
+    def submit(
+        self, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = ..., **kwargs: Any
+    ) -> State[R]: ...
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        """Start a run and go on.
+
+        Async tasks run on the flow's loop, sync ones on the engine's threads, unless the flow has another task runner.
+        Futures and states anywhere inside the arguments are replaced by their results before the run starts.
+
+        Args:
+            *args: Arguments of the task.
+            **kwargs: Arguments of the task; and `wait_for`, futures or states to wait for without using their results;
+                and `return_state`, to block until the end and get the final state instead of a future.
+
+        Returns:
+            The run's future.
+
+        Raises:
+            ParameterBindError: the call does not fit; it names the parameter and shows the signature.
+            InputResolutionError: an argument could not be looked into.
+            EngineClosed: the flow run has ended, or the engine is closing.
+        """
+        wait_for, return_state = reserved(kwargs)
+        self.shape.check(args, kwargs)
+        scope = current_scope()
+        runner = scope.runner
+        future: Future[R]
+        if runner is None:
+            future = Future.of(scope.start_run(self, args, kwargs, wait_for, self.own_lane(scope), in_line=True))
+        elif isinstance(runner, LaneTaskRunner):
+            future = runner.start(self, scope, args, kwargs, wait_for)
+        else:
+            future = runner.submit(self, self.shape.by_name(args, kwargs), wait_for)
+        if return_state:
+            future.wait()
+            return future.state
+        return future
+
+    @overload
+    def map(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> list[State[R]]: ...  # pyright: ignore[reportOverlappingOverload]
+    @overload
+    def map(self, *args: Any, **kwargs: Any) -> FutureList[R]: ...
+    def map(self, *args: Any, **kwargs: Any) -> FutureList[R] | list[State[R]]:
+        """Start a run for each item.
+
+        Every iterable argument is spread (text, bytes and open files are none; of a dict the keys are taken), the
+        others go to all runs, as does what is wrapped in `unmapped`. The runs come into being as they are started or
+        looked at, and a map over the futures of another map has no barrier: each item goes on as soon as it can.
+
+        Args:
+            *args: Arguments of the task.
+            **kwargs: Arguments of the task; and `wait_for`, what every run waits for; and `return_state`, to block
+                until the end and get the final states instead of futures.
+
+        Returns:
+            The futures, in the order of the items.
+
+        Raises:
+            MappingMissingIterable: there is nothing to spread.
+            MappingLengthMismatch: the iterables are not of one length; it gives the lengths.
+            ParameterBindError: the call does not fit.
+            BlockingCallOnLoop: a future of an iterable that is not done was given on a loop's thread; await it first.
+            EngineClosed: the flow run has ended, or the engine is closing.
+        """
+        wait_for, return_state = reserved(kwargs)
+        self.shape.check(args, kwargs)
+        futures = self._map(plan_map(self.shape, args, kwargs), wait_for)
+        if return_state:
+            futures.wait()
+            return [each.state for each in futures]
+        return futures
+
+    def _map(self, plan: Plan, wait_for: Any) -> FutureList[R]:
+        scope = current_scope()
+        runner = scope.runner
+        if runner is None:
+            return scope.start_map(self, plan, wait_for, self.own_lane(scope))
+        if isinstance(runner, LaneTaskRunner):
+            return runner.start_map(self, scope, plan, wait_for)
+        calls = (plan.call(index) for index in range(plan.size))
+        return FutureList(runner.submit(self, self.shape.by_name(*call), wait_for) for call in calls)
+
+    def own_lane(self, scope: FlowRun) -> Lane:
+        """The engine's own place for this kind of task."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+
+def reserved(kwargs: dict[str, Any]) -> tuple[Any, bool]:
+    """Take what a call uses itself out of its keyword arguments."""
+    return (kwargs.pop("wait_for", None), kwargs.pop("return_state", False)) if kwargs else (None, False)

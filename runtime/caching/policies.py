@@ -1,0 +1,415 @@
+"""Cache policies: what a task's cache key is made of.
+
+Decides which parts a key has, and how policies are joined, reduced and configured. A key is made of all of its parts or
+of none: where one cannot be computed there is no key. A part that has nothing to say, such as the inputs of a task that
+takes none, is left out. Does not know what is stored under a key, nor what a missing one means for a run.
+
+The parts of the policies here are known one by one, so that it can be told which of them made a difference. A policy of
+somebody else's, or a function, gives one key, and that is its one part.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from uuid import UUID
+
+import attrs
+
+from millrace.actors.errors import CacheKeyError, ConfigurationError
+from millrace.actors.isolation import IsolationLevel
+from millrace.runtime.caching.parts import NoKey, Part, content_parts, joined, source_part
+from millrace.runtime.caching.sources import task_key
+from millrace.runtime.caching.tokens import text
+
+if TYPE_CHECKING:
+    from millrace.runtime.context import TaskRunContext
+
+C = TypeVar("C")
+
+CacheKeyFn = Callable[["TaskRunContext", dict[str, Any]], str | None]
+"""Takes the context of a run and its arguments by name, and gives a key; None for no caching."""
+
+
+def _isolation(value: Any) -> IsolationLevel | None:
+    try:
+        return None if value is None else IsolationLevel(value)
+    except ValueError:
+        levels = " or ".join(IsolationLevel)
+        raise ConfigurationError("isolation_level", value, f"{levels}, or None") from None
+
+
+class CachePolicy:
+    """What the cache key of a task is made of.
+
+    Derive from it and give `compute_key` to make one of your own. Join policies with `+`, leave an input out with `-`.
+
+    Args:
+        key_storage: Where results are kept under their keys; None for the place where the task keeps its results.
+        isolation_level: What two runs with one key do at the same time; None for the default.
+        lock_manager: What keeps them apart.
+
+    Raises:
+        ConfigurationError: there is no such isolation level.
+    """
+
+    # Defaults of the class, so that a class derived from it need not call this one's __init__.
+    key_storage: Any = None
+    isolation_level: IsolationLevel | None = None
+    lock_manager: Any = None
+
+    def __init__(
+        self,
+        key_storage: Any = None,
+        isolation_level: IsolationLevel | str | None = None,
+        lock_manager: Any = None,
+    ) -> None:
+        self.key_storage = key_storage
+        self.isolation_level = _isolation(isolation_level)
+        self.lock_manager = lock_manager
+
+    @classmethod
+    def from_cache_key_fn(cls, cache_key_fn: CacheKeyFn) -> CacheKeyFnPolicy:
+        """A policy whose key a function gives.
+
+        Args:
+            cache_key_fn: Takes the context of a run and its arguments by name; gives a key, or None for no caching.
+        """
+        return CacheKeyFnPolicy(cache_key_fn)
+
+    def configure(
+        self,
+        key_storage: Any = None,
+        lock_manager: Any = None,
+        isolation_level: IsolationLevel | str | None = None,
+    ) -> Self:
+        """A copy of the policy with other places and locks; what is left out stays.
+
+        Args:
+            key_storage: Where results are kept under their keys.
+            lock_manager: What keeps runs with one key apart.
+            isolation_level: What two runs with one key do at the same time.
+
+        Raises:
+            ConfigurationError: there is no such isolation level.
+        """
+        given = {
+            "key_storage": key_storage,
+            "isolation_level": _isolation(isolation_level),
+            "lock_manager": lock_manager,
+        }
+        changed: Self = _changed(self, {name: value for name, value in given.items() if value is not None})
+        return changed
+
+    def compute_key(
+        self,
+        task_ctx: TaskRunContext,
+        inputs: dict[str, Any],
+        flow_parameters: dict[str, Any],
+        **kwargs: Any,
+    ) -> str | None:
+        """The key of a run.
+
+        Args:
+            task_ctx: The run's context.
+            inputs: The run's arguments by name.
+            flow_parameters: The arguments of the flow around it by name; empty outside of flows.
+            **kwargs: What later versions may add.
+
+        Returns:
+            The key; None for no caching.
+
+        Raises:
+            CacheKeyError: a part of the key cannot be computed.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no compute_key().")
+
+    def __add__(self, other: CachePolicy | None) -> CachePolicy:
+        """A policy whose keys are made of what both make theirs of."""
+        if other is None or isinstance(other, NoCache):
+            return self
+        if not isinstance(other, CachePolicy):
+            return NotImplemented
+        return CompoundCachePolicy(
+            (*_flat(self), *_flat(other)),
+            key_storage=_agreed("key_storage", self.key_storage, other.key_storage),
+            isolation_level=_agreed("isolation_level", self.isolation_level, other.isolation_level),
+            lock_manager=_agreed("lock_manager", self.lock_manager, other.lock_manager),
+        )
+
+    def __sub__(self, names: str | Collection[str]) -> CachePolicy:
+        """The policy without some inputs; a policy that does not look at single inputs stays as it is."""
+        return self if _names(names) is not None else NotImplemented
+
+
+def _changed(policy: CachePolicy, values: dict[str, Any]) -> Any:
+    changed = copy.copy(policy)
+    for name, value in values.items():
+        object.__setattr__(changed, name, value)  # policies do not change, but this one is new
+    return changed
+
+
+def _agreed(name: str, first: C | None, second: C | None) -> C | None:
+    if first is not None and second is not None and first != second:
+        raise ConfigurationError(name, second, f"one value in policies that are joined, and it is {first!r} in another")
+    return second if first is None else first
+
+
+def _names(names: Any) -> frozenset[str] | None:
+    """Names that were given in one of the allowed ways; None where they were not."""
+    if isinstance(names, str):
+        return frozenset([names])
+    if isinstance(names, Collection) and all(isinstance(name, str) for name in names):
+        return frozenset(names)
+    return None
+
+
+def _exclusions(names: Any) -> frozenset[str]:
+    found = _names(names)
+    if found is None:
+        raise ConfigurationError("exclude", names, "the names of parameters")
+    return found
+
+
+def _flat(policy: CachePolicy) -> tuple[CachePolicy, ...]:
+    return policy.policies if isinstance(policy, CompoundCachePolicy) else (policy,)
+
+
+@attrs.frozen(kw_only=True)
+class _Configured(CachePolicy):
+    """What the policies here share. Those without fields of their own are compared and printed by this class."""
+
+    key_storage: Any = None
+    isolation_level: IsolationLevel | None = attrs.field(default=None, converter=_isolation)
+    lock_manager: Any = None
+
+
+class _Structured(_Configured):
+    """A policy whose parts are known one by one."""
+
+    __slots__ = ()
+
+    def parts(self, task_ctx: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:
+        """The parts of a key; none where there is nothing to say.
+
+        Raises:
+            CacheKeyError: one of them cannot be computed.
+        """
+        raise NotImplementedError
+
+    def compute_key(self, task_ctx: Any, inputs: Any, flow_parameters: Any, **kwargs: Any) -> str | None:
+        """The key of a run: a hash of its parts; None where there is no part."""
+        parts = self.parts(task_ctx, inputs, flow_parameters, kwargs)
+        return None if isinstance(parts, NoKey) or not parts else joined(parts)
+
+
+@attrs.frozen
+class Inputs(_Structured):
+    """The arguments of a run, by their content.
+
+    Args:
+        exclude: Parameters to leave out; names that a task does not have do not matter.
+    """
+
+    exclude: frozenset[str] = attrs.field(default=frozenset(), converter=_exclusions)
+
+    def parts(self, task_ctx: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:  # noqa: ARG002
+        """One for each argument."""
+        if not inputs:
+            return []
+        # That there are inputs, and none of them counts, is a key of its own.
+        return content_parts("input", inputs, self.exclude) or [Part("inputs", b"")]
+
+    def __sub__(self, names: str | Collection[str]) -> CachePolicy:
+        """The policy without some more inputs."""
+        more = _names(names)
+        if more is None:
+            return NotImplemented
+        fewer: Inputs = _changed(self, {"exclude": self.exclude | more})
+        return fewer
+
+
+class TaskSource(_Structured):
+    """The source of the task's function; not that of the functions it calls."""
+
+    __slots__ = ()
+
+    def parts(self, task_ctx: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:  # noqa: ARG002
+        """The source."""
+        return NoKey("there is no task run") if task_ctx is None else [source_part(task_ctx.task.fn)]
+
+
+class FlowParameters(_Structured):
+    """The arguments of the flow around a run, by their content; nothing outside of flows."""
+
+    __slots__ = ()
+
+    def parts(self, task_ctx: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:  # noqa: ARG002
+        """One for each argument."""
+        return content_parts("flow parameter", flow_parameters or {})
+
+
+def _with_one_inputs(policies: Collection[CachePolicy]) -> tuple[CachePolicy, ...]:
+    """Those that look at inputs as one, which comes last."""
+    flat = [each for policy in policies for each in _flat(policy) if not isinstance(each, NoCache)]
+    excluded = [each.exclude for each in flat if type(each) is Inputs]
+    others = [each for each in flat if type(each) is not Inputs]
+    return (*others, Inputs(frozenset[str]().union(*excluded))) if excluded else tuple(others)
+
+
+@attrs.frozen
+class CompoundCachePolicy(_Structured):
+    """Several policies joined. Made by `+`.
+
+    Args:
+        policies: The policies. Those that look at inputs become one, which leaves out what any of them does; the order
+            of the others counts.
+    """
+
+    policies: tuple[CachePolicy, ...] = attrs.field(converter=_with_one_inputs)
+
+    def parts(self, task_ctx: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:
+        """Those of all policies."""
+        parts: list[Part] = []
+        for policy in self.policies:
+            found = parts_of(policy, task_ctx, inputs, flow_parameters, kwargs)
+            if isinstance(found, NoKey):
+                return found
+            parts += found
+        return parts
+
+    def __sub__(self, names: str | Collection[str]) -> CachePolicy:
+        """The policy without some inputs."""
+        more = _names(names)
+        if more is None:
+            return NotImplemented
+        changed: CompoundCachePolicy = _changed(self, {"policies": tuple(each - more for each in self.policies)})
+        return changed
+
+
+class NoCache(_Configured):
+    """No key: nothing is cached. Joined with another policy it says nothing."""
+
+    __slots__ = ()
+
+    def compute_key(self, task_ctx: Any, inputs: Any, flow_parameters: Any, **kwargs: Any) -> str | None:  # noqa: ARG002
+        """None."""
+        return None
+
+    def __add__(self, other: CachePolicy | None) -> CachePolicy:
+        """The other one."""
+        if other is None:
+            return self
+        return other if isinstance(other, CachePolicy) else NotImplemented
+
+
+class RunId(_Configured):
+    """The flow run, or the task run outside of flows; nothing is met again in another one."""
+
+    __slots__ = ()
+
+    def compute_key(self, task_ctx: Any, inputs: Any, flow_parameters: Any, **kwargs: Any) -> str | None:  # noqa: ARG002
+        """The id."""
+        if task_ctx is None:
+            return None
+        flow_run, task_run = task_ctx.task_run.ids()
+        return str(UUID(int=task_run if flow_run is None else flow_run))
+
+
+@attrs.frozen
+class CacheKeyFnPolicy(_Configured):
+    """What a function gives.
+
+    Args:
+        cache_key_fn: Takes the context of a run and its arguments by name; gives a key, or None for no caching.
+    """
+
+    cache_key_fn: CacheKeyFn
+
+    def compute_key(self, task_ctx: Any, inputs: Any, flow_parameters: Any, **kwargs: Any) -> str | None:  # noqa: ARG002
+        """The function's key, as it is."""
+        return self.cache_key_fn(task_ctx, inputs)
+
+
+_STRUCTURED: Final = frozenset({Inputs, TaskSource, FlowParameters, CompoundCachePolicy})
+"""By exact type: a class derived from one of them may compute its key in its own way."""
+
+_LABELS: Final[dict[type, str]] = {RunId: "run id", CacheKeyFnPolicy: "cache_key_fn"}
+
+
+def parts_of(policy: CachePolicy, task_ctx: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:
+    """What the key of a run is made of.
+
+    Raises:
+        CacheKeyError: a part cannot be computed.
+    """
+    if type(policy) in _STRUCTURED:
+        return policy.parts(task_ctx, inputs, flow_parameters, kwargs)  # type: ignore[attr-defined, no-any-return]
+    found = _single(policy, task_ctx, inputs, flow_parameters, kwargs)
+    return found if isinstance(found, NoKey) else [found[1]]
+
+
+def key_and_parts(
+    policy: CachePolicy, task_ctx: Any, inputs: Any, flow_parameters: Any, kwargs: Any
+) -> tuple[str, list[Part]] | NoKey:
+    """The key of a run, and what it is made of.
+
+    Raises:
+        CacheKeyError: a part cannot be computed.
+    """
+    if type(policy) in _STRUCTURED:
+        parts = parts_of(policy, task_ctx, inputs, flow_parameters, kwargs)
+        if isinstance(parts, NoKey):
+            return parts
+        return (joined(parts), parts) if parts else NoKey("there is nothing to make a key of")
+    found = _single(policy, task_ctx, inputs, flow_parameters, kwargs)
+    return found if isinstance(found, NoKey) else (found[0], [found[1]])
+
+
+def _single(
+    policy: CachePolicy, task_ctx: Any, inputs: Any, flow_parameters: Any, kwargs: Any
+) -> tuple[str, Part] | NoKey:
+    """The key that a policy gives as a whole, and the same as a part."""
+    if type(policy) is NoCache:
+        return NoKey("the policy is NO_CACHE")
+    label = _LABELS.get(type(policy)) or f"policy '{type(policy).__name__}'"
+    try:
+        key = policy.compute_key(task_ctx=task_ctx, inputs=inputs, flow_parameters=flow_parameters, **kwargs)
+    except CacheKeyError:
+        raise
+    except Exception as error:  # whatever the user's code raises
+        raise CacheKeyError(label, f"it raised {error!r}") from error
+    if key is None:
+        return NoKey(f"{label} gave no key")
+    if not isinstance(key, str) or not key:
+        given = "an empty string" if isinstance(key, str) else f"a '{type(key).__name__}'"
+        raise CacheKeyError(label, f"it gave {given}; expected is a string with something in it, or None")
+    return key, Part(label, text(key))
+
+
+def task_input_hash(context: TaskRunContext, arguments: dict[str, Any]) -> str | None:
+    """A `cache_key_fn`: the key of a run is a hash of the task and of all arguments.
+
+    Args:
+        context: The run's context.
+        arguments: Its arguments by name.
+
+    Returns:
+        The key.
+
+    Raises:
+        CacheKeyError: an argument cannot be hashed; it names it.
+    """
+    fn = context.task.fn
+    task = Part("task", text(task_key(fn)))
+    return joined([task, source_part(fn), *content_parts("input", arguments)])
+
+
+INPUTS: Final = Inputs()
+TASK_SOURCE: Final = TaskSource()
+FLOW_PARAMETERS: Final = FlowParameters()
+RUN_ID: Final = RunId()
+NO_CACHE: Final = NoCache()
+NONE: Final = NO_CACHE
+DEFAULT: Final = INPUTS + TASK_SOURCE + RUN_ID

@@ -1,0 +1,213 @@
+"""Conducting: an attempt of a task run that has more to it than a body.
+
+Decides the order of what happens in one: the name and the record are seen to first, then the run is admitted, then
+come hooks, body and deadline, then what is to be said about a retry, and hooks again when the run has ended. Written
+once, as a coroutine over effects, for bodies on loops and in threads. What follows from anything is decided by the
+run's actor. A task that needs none of this never comes here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any
+
+from millrace.actors.instructions import EXECUTE, SETTLE, Order
+from millrace.actors.messages import Returned
+from millrace.actors.states import State, StateType
+from millrace.runtime.attempt import admit, raised
+from millrace.runtime.context import ATTEMPT, CURRENT
+from millrace.runtime.deadlines import Deadline
+from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects
+from millrace.runtime.hooks import call_hooks
+from millrace.runtime.logs import get_run_logger
+from millrace.runtime.prints import capture_prints
+from millrace.runtime.recording import NOT_RECORDED, Recording
+from millrace.runtime.retrying import advise_on_error, advise_on_value
+
+if TYPE_CHECKING:
+    from millrace.runtime.runs import TaskRun
+
+_RUNNING = StateType.RUNNING
+
+
+async def conduct(run: TaskRun) -> Order | None:
+    """See one attempt through, or the end of a run that came to it by itself.
+
+    Returns:
+        EXECUTE when another attempt is to follow at once; None when nothing is left to be done here.
+
+    Cancellation: reaches the body; before and after it, what is being waited for. It is part of the outcome.
+    """
+    fx = ON_LOOP if run.task.is_async else BLOCKING
+    CURRENT.set(run)
+    if run.ended:
+        await finish(run, fx)
+        return None
+    attempt = Attempt(run, fx)
+    try:
+        order = await attempt.begin()
+        if order is EXECUTE:
+            order = await attempt.see_through()
+        return await follow(run, order, fx)
+    finally:
+        await attempt.leave()
+
+
+class Attempt:
+    """One attempt, on its way."""
+
+    __slots__ = ("_args", "_error", "_fx", "_kwargs", "_records", "_run", "number", "recording")
+
+    def __init__(self, run: TaskRun, fx: Effects, *, records: bool = True) -> None:
+        self._records = records and run.node.recorder is not None
+        self._run = run
+        self._fx = fx
+        self._args: tuple[Any, ...] = ()
+        self._kwargs: Mapping[str, Any] = {}
+        self._error: Exception | None = None  # what stands against the body being called at all
+        self.recording: Recording = NOT_RECORDED
+        self.number = 0  # from 1, once it was admitted
+
+    @property
+    def call(self) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+        """The arguments of the body.
+
+        Raises:
+            Exception: what stands against it.
+        """
+        if self._error is not None:
+            raise self._error
+        return self._args, self._kwargs
+
+    async def begin(self) -> Order | None:
+        """Prepare the attempt and have the run admitted."""
+        run = self._run
+        run.shielded = False
+        state: State[Any] | None = None
+        try:
+            self._args, self._kwargs = run.arguments()
+            if run.run_count == 0:
+                name_run(run, self._args, self._kwargs)
+            if self._records and run.node.recorder is not None:
+                self.recording = run.node.recorder(run, self._args, self._kwargs)
+                state = await self.recording.begin(self._fx)
+        except Exception as error:  # noqa: BLE001  # of the user's making, and told as the attempt's outcome
+            self._error = error
+        except asyncio.CancelledError:
+            if run.ended:
+                return None  # it was cancelled while it waited for its turn to look into the cache
+            raise
+        order = admit(run, state)
+        if order is EXECUTE:
+            self.number = run.run_count
+            ATTEMPT.set(self.number)
+        return order
+
+    async def see_through(self) -> Order | None:
+        """Run the body, and tell the run's actor what it came to."""
+        run, fx = self._run, self._fx
+        try:
+            value = await self._body()
+        except GeneratorExit as closing:  # the coroutine was closed: nothing can be waited for any more
+            order = run.ask(raised(closing, run.node.now(), self.number))
+            if order is SETTLE:
+                run.settle_up()
+            raise
+        except BaseException as error:
+            order = await self.failed(error)
+            if isinstance(error, KeyboardInterrupt) and run.task.is_async:
+                await follow(run, order, fx)
+                raise
+            return order
+        return await self.returned(value)
+
+    async def _body(self) -> Any:
+        run, task = self._run, self._run.task
+        args, kwargs = self.call
+        await self.announce()
+        if task.timeout_seconds is None:
+            with prints_of(run):
+                value = run.node.fn(*args, **kwargs)
+                return await value if task.is_async else _listed(value)
+        deadline = Deadline(run, task.timeout_seconds, self.number)
+        with prints_of(run), deadline:
+            if task.is_async:
+                return await run.node.fn(*args, **kwargs)
+            return deadline.call(_call, (run.node.fn, args, kwargs), {})
+
+    async def announce(self) -> None:
+        """Call the hooks for a run that has begun to run."""
+        hooks = self._run.task.hooks_at(_RUNNING)
+        if hooks:
+            await call_hooks(hooks, self._run.task, self._run, self._run.state, self._fx)
+
+    async def returned(self, value: Any) -> Order | None:
+        """The body has returned: keep its result, then tell the run's actor."""
+        run = self._run
+        run.shielded = True
+        advice = await advise_on_value(run, value, self._fx)
+        if self.recording is not NOT_RECORDED and self.number == run.run_count and not run.ended:
+            value = await self.recording.keep(value, self._fx)
+        return run.ask(Returned(value, run.node.now(), self.number, advice))
+
+    async def failed(self, error: BaseException) -> Order | None:
+        """The body has raised: tell the run's actor."""
+        run = self._run
+        run.shielded = True
+        advice = await advise_on_error(run, error, self._fx)
+        return run.ask(raised(error, run.node.now(), self.number, advice))
+
+    async def leave(self) -> None:
+        """Give back what the attempt held, whatever it came to."""
+        if self.recording is not NOT_RECORDED:
+            await self.recording.leave(self._fx)
+
+
+async def follow(run: TaskRun, order: Order | None, fx: Effects) -> Order | None:
+    """Do what the run's actor says.
+
+    Returns:
+        EXECUTE when another attempt is to follow at once.
+    """
+    if order is SETTLE:
+        await finish(run, fx)
+    elif order is EXECUTE:
+        run.granted = True  # the run is RUNNING again already, and is not to be admitted once more
+        return order
+    elif order is not None:
+        run.perform(order)
+    return None
+
+
+async def finish(run: TaskRun, fx: Effects) -> None:
+    """The run has ended: call the hooks for that, then tell everybody."""
+    run.shielded = True
+    hooks = run.task.hooks_at(run.type)
+    try:
+        if hooks:
+            await call_hooks(hooks, run.task, run, run.state, fx)
+    finally:
+        run.settle_up()
+
+
+def name_run(run: TaskRun, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Give the run the name that its task has for it."""
+    run_name = run.task.run_name
+    if run_name is not None:
+        run.known().name = run_name.make(run.task.shape.by_name(args, kwargs))
+
+
+def prints_of(run: TaskRun) -> AbstractContextManager[Any]:
+    """What to call a body in, so that its prints go where they should."""
+    return capture_prints(get_run_logger if run.node.logs_prints else None)
+
+
+def _call(fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    return _listed(fn(*args, **kwargs))
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, GeneratorType) else value

@@ -1,0 +1,124 @@
+"""Effects: how something is written once, for callers in threads and for callers on a loop.
+
+What has to call a user's function or to touch a file is a coroutine that takes its effects from outside. On a loop
+they await; in a thread they never suspend, so that the coroutine runs through in one step. Decides nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from typing import Any, Final, Protocol, TypeVar
+
+from millrace.runtime.attempt import run_blocking
+from millrace.runtime.engine import Engine, current_scope
+from millrace.runtime.lending import lend
+from millrace.runtime.offload import Call
+from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
+
+__all__ = ("BLOCKING", "ON_LOOP", "Effects", "await_elsewhere", "in_thread", "run_blocking")
+
+R = TypeVar("R")
+
+
+class Effects(Protocol):
+    """What a coroutine needs from the world around it."""
+
+    async def call(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """Call a user's function here; what it gives is seen through if it is awaitable.
+
+        Cancellation: reaches an async function at its await.
+        """
+        ...
+
+    async def io(self, fn: Callable[..., R], *args: Any) -> R:
+        """Call something of the engine's own that may block, such as one that touches a file.
+
+        Cancellation: only the wait ends.
+        """
+        ...
+
+
+class _OnLoop:
+    async def call(self, fn: Callable[..., Any], *args: Any) -> Any:
+        value = fn(*args)
+        return await value if inspect.isawaitable(value) else value
+
+    async def io(self, fn: Callable[..., R], *args: Any) -> R:
+        return await in_thread(fn, *args)
+
+
+class _Blocking:
+    async def call(self, fn: Callable[..., Any], *args: Any) -> Any:
+        value = fn(*args)
+        return await_elsewhere(value) if inspect.isawaitable(value) else value
+
+    async def io(self, fn: Callable[..., R], *args: Any) -> R:
+        return fn(*args)
+
+
+ON_LOOP: Final[Effects] = _OnLoop()
+"""For coroutines that are awaited."""
+
+BLOCKING: Final[Effects] = _Blocking()
+"""For coroutines that are driven by `run_blocking`."""
+
+
+async def in_thread(fn: Callable[..., R], *args: Any) -> R:
+    """Call a function on one of the engine's own threads.
+
+    Args:
+        fn: The function.
+        *args: Its arguments.
+
+    Returns:
+        What it returns; what it raises is raised.
+
+    Cancellation: only the wait ends; the function goes on.
+    """
+    engine = Engine.current()
+    waiter = LoopWaiter(engine.lane_here())
+    call = Call(fn, args, waiter.notify)
+    engine.offload.call(call)
+    await waiter.wait()
+    result: R = call.outcome()
+    return result
+
+
+def await_elsewhere(awaitable: Awaitable[R]) -> R:
+    """Block this thread until something awaitable has been seen through on a loop that is not held up by that.
+
+    It runs in a copy of the current context. An interrupt of the wait cancels it.
+
+    Returns:
+        What awaiting it gives; what it raises is raised.
+    """
+    scope = current_scope()
+    lane = scope.lane_that_turns()
+    waiter = ThreadWaiter()
+    context = copy_context()
+    tasks: list[asyncio.Task[R]] = []
+
+    def begin() -> None:
+        task = lane.loop.create_task(_seen_through(awaitable), context=context)
+        tasks.append(task)
+        task.add_done_callback(waiter.notify)
+
+    def cancel() -> None:
+        for task in tasks:
+            task.cancel()
+
+    lane.post(begin)
+    try:
+        with lend():
+            waiter.wait()
+    except BaseException:
+        lane.post(cancel)
+        raise
+    return tasks[0].result()
+
+
+async def _seen_through(awaitable: Awaitable[R]) -> R:
+    return await awaitable

@@ -1,0 +1,94 @@
+"""`@task`: makes a task of a function.
+
+Decides which kind of task a function becomes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from typing import Any, ParamSpec, TypeVar, Unpack, cast, overload
+
+from millrace.actors.errors import TaskDefinitionError
+from millrace.runtime.base_task import BaseTask
+from millrace.runtime.binding import function_in
+from millrace.runtime.generator_task import AsyncGeneratorTask, GeneratorTask
+from millrace.runtime.task import AsyncTask, Task
+from millrace.runtime.task_options import (
+    TaskOptions,
+    check_names,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Y = TypeVar("Y")
+H = TypeVar("H", bound=Callable[..., Any])
+
+
+class TaskDecorator:
+    """`@task(...)` with its options, waiting for the function."""
+
+    def __init__(self, options: TaskOptions) -> None:
+        check_names(options)
+        self._options = options
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]]) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+    @overload
+    def __call__(self, fn: Callable[P, AsyncGenerator[Y, Any]]) -> AsyncGeneratorTask[P, Y]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+    @overload
+    def __call__(self, fn: Callable[P, Generator[Y, Any, Any]]) -> GeneratorTask[P, Y]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+    @overload
+    def __call__(self, fn: Callable[P, R]) -> Task[P, R]: ...
+    def __call__(self, fn: Callable[..., Any]) -> Any:
+        """Make a task of a function."""
+        return _make(fn, self._options)
+
+
+@overload
+def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+@overload
+def task(fn: Callable[P, AsyncGenerator[Y, Any]], /) -> AsyncGeneratorTask[P, Y]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+@overload
+def task(fn: Callable[P, Generator[Y, Any, Any]], /) -> GeneratorTask[P, Y]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+@overload
+def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(**options: Unpack[TaskOptions]) -> TaskDecorator: ...
+def task(fn: Callable[..., Any] | None = None, /, **options: Unpack[TaskOptions]) -> Any:
+    """Make a task of a function or coroutine function; `@task` or `@task(...)`.
+
+    Args:
+        fn: The function.
+        **options: See `TaskOptions`.
+
+    Returns:
+        The task: called like the function, or started with `submit` and `map`.
+
+    Raises:
+        TaskDefinitionError: it is not a function.
+        ReservedArgumentError: a parameter is named `return_state` or `wait_for`.
+        ConfigurationError: an option has the wrong type or is out of range.
+    """
+    return TaskDecorator(options) if fn is None else _make(fn, options)
+
+
+def _make(fn: object, options: TaskOptions) -> BaseTask[Any, Any]:
+    if isinstance(fn, BaseTask):
+        raise TaskDefinitionError(f"@task on {fn!r}, which is a task already; use with_options() to change it.")
+    function = function_in(fn)
+    if inspect.iscoroutine(fn) or not callable(function) or inspect.isclass(function):
+        raise TaskDefinitionError(f"@task on {fn!r}, a {type(fn).__name__}: expected a function or coroutine function.")
+    return _kind_for(function)(cast("Any", fn), **options)
+
+
+def _kind_for(function: Any) -> type[BaseTask[Any, Any]]:
+    """The class of task that a function, or an object that is called like one, becomes."""
+    for callee in (function, getattr(function, "__call__", None)):  # noqa: B004  # looked at, not tested for
+        if inspect.isasyncgenfunction(callee):
+            return AsyncGeneratorTask
+        if inspect.isgeneratorfunction(callee):
+            return GeneratorTask
+        if inspect.iscoroutinefunction(callee):
+            return AsyncTask
+    return Task

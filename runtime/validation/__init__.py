@@ -1,0 +1,1 @@
+"""Parameters of flows: checked against their annotations, and converted to what these ask for."""
