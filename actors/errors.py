@@ -13,6 +13,7 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
     |   +-- EngineClosed               (RuntimeError)
     |   +-- FlowDefinitionError        (TypeError)
     |   +-- FlowNotFound               (LookupError)
+    |   +-- FlowOrderChanged           (RuntimeError)
     |   +-- ForeignFuture              (ValueError)
     |   +-- InputResolutionError       (TypeError)
     |   +-- MappingLengthMismatch      (ValueError)
@@ -21,6 +22,7 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
     |   +-- NotPausedError             (RuntimeError)
     |   +-- ParameterBindError         (TypeError)
     |   +-- ParameterTypeError         (TypeError)
+    |   +-- PauseRefused               (RuntimeError)
     |   +-- ReservedArgumentError      (TypeError)
     |   +-- RunNameError               (ValueError)
     |   +-- RunNotFound                (LookupError)
@@ -209,6 +211,25 @@ class FlowNotFound(UsageError, LookupError):
         super().__init__(f"'{source}' has {wanted}. {there}")
 
 
+class FlowOrderChanged(UsageError, RuntimeError):
+    """A flow run that is run again made other calls than before, so that results would go to the wrong ones.
+
+    Args:
+        position: Which call, counted from 1.
+        before: What was called there before.
+        now: What is called there now.
+    """
+
+    def __init__(self, position: int, before: str, now: str) -> None:
+        super().__init__(
+            f"The flow calls '{now}' as its call {position}, where it called '{before}' before. A flow that is run"
+            " again has to make the same calls in the same order, as long as they completed; or make retries=0 of it."
+        )
+        self.position = position
+        self.before = before
+        self.now = now
+
+
 class ForeignFuture(UsageError, ValueError):
     """A future of another engine, or of one that is closed, was used where it cannot be waited for.
 
@@ -332,6 +353,20 @@ class ParameterTypeError(UsageError, TypeError):
         lines = "".join(f"\n  {path}: {text}" for path, text in self.problems.items())
         noun = "parameter" if len(self.problems) == 1 else "parameters"
         super().__init__(f"Flow '{flow}' was given {len(self.problems)} invalid {noun}:{lines}")
+
+
+class PauseRefused(UsageError, RuntimeError):
+    """A flow run cannot be paused or suspended now.
+
+    Args:
+        run: The run's name.
+        reason: Why not; a clause without a full stop.
+    """
+
+    def __init__(self, run: object, reason: str) -> None:
+        self.run = str(run)
+        self.reason = reason
+        super().__init__(f"Cannot pause flow run '{self.run}': {reason}.")
 
 
 class ReservedArgumentError(UsageError, TypeError):

@@ -36,6 +36,12 @@ STOP_ATTEMPT: Final = Instruction("stop attempt")
 STOP_CHILDREN: Final = Instruction("stop children")
 """Cancel the flow run's body and each of its children."""
 
+PARK: Final = Instruction("park")
+"""The flow run is paused: put the run in line for admission when it goes on."""
+
+LET_GO: Final = Instruction("let go")
+"""The flow run is suspended: its body has ended for now, and runs again when it is resumed."""
+
 IDLE: Final = Instruction("idle")
 """The last child has ended: wake whoever waits for that."""
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from types import GeneratorType
 from typing import Any, Final, cast
 
-from millrace.actors.errors import TerminationSignal
+from millrace.actors.errors import FlowPauseTimeout, ParameterTypeError, TerminationSignal
 from millrace.actors.state import (
     State,
     aget_state_exception,
@@ -26,7 +26,7 @@ from millrace.actors.state import (
     make_state,
     raise_state_exception,
 )
-from millrace.actors.state_details import DEFAULT_NAMES, TERMINAL, StateType
+from millrace.actors.state_details import DEFAULT_NAMES, TERMINAL, StateDetails, StateType
 
 __all__ = (
     "StateGroup",
@@ -192,8 +192,12 @@ def exception_to_failed_state(
 
 def failure(error: Exception) -> State[Any]:
     """The FAILED state that an exception of a run's own body makes of it; a timeout of its own code is named so."""
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) and not isinstance(error, FlowPauseTimeout):
         return exception_to_failed_state(error, message="Its own code ran into a timeout:", name=TIMED_OUT)
+    if isinstance(error, ParameterTypeError):
+        # They are the same the next time.
+        details = StateDetails(retriable=False)
+        return State(type=StateType.FAILED, message=_formatted(error), data=error, state_details=details)
     return exception_to_failed_state(error)
 
 

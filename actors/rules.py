@@ -21,12 +21,10 @@ from millrace.actors.verdicts import Verdict, abort, accept, reject, wait
 
 if TYPE_CHECKING:
     from millrace.actors.run import RunActor
+    from millrace.actors.supervisor import Supervisor
     from millrace.actors.task_run import TaskRunActor
 
 ANY: Final = frozenset(StateType)
-
-CACHED: Final = "Cached"
-"""Name of the COMPLETED state of a run that got its result from the cache."""
 
 TRANSITION_CAP: Final = 100_000
 """A run with so many transitions is going in circles: from then on it accepts nothing but its end."""
@@ -139,6 +137,24 @@ def retry_what_failed(
     return reject(AwaitingRetry(scheduled_time=scheduled, message=message, state_details=details), reason)
 
 
+def retry_the_flow(run: Supervisor[Any], _proposed: StateType, state: State[Any] | None, at: int) -> Verdict | None:
+    """A flow run that failed runs its body again while retries are left; not if its crashes were too many."""
+    policy = run.retry
+    retry = run.run_count - run.resumptions
+    if retry < 1 or retry > policy.retries or run.escalated is not None:
+        return None
+    if run.sequence >= TRANSITION_CAP or (state is not None and state.state_details.retriable is False):
+        return None
+    delay = policy.delay_before(retry)
+    reason = f"retry {retry} of {policy.retries}"
+    message = f"Retry {retry} of {policy.retries}, after {state if state is not None else 'a failure'}."
+    details = _same_transition(state)
+    if delay <= 0:
+        return reject(Retrying(message=message, state_details=details), reason)
+    scheduled = from_nanoseconds(at + round(delay * 1e9))
+    return reject(AwaitingRetry(scheduled_time=scheduled, message=message, state_details=details), reason)
+
+
 def give_what_was_found(
     _run: TaskRunActor[Any], _proposed: StateType, state: State[Any] | None, _at: int
 ) -> Verdict | None:
@@ -152,7 +168,7 @@ def give_what_was_found(
         details = StateDetails(
             cache_key=details.cache_key, cache_expiration=expires, transition_id=details.transition_id
         )
-    cached = State[Any](type=StateType.COMPLETED, name=CACHED, data=found.data, state_details=details)
+    cached = State[Any](type=StateType.COMPLETED, name=found.name, data=found.data, state_details=details)
     return reject(cached, "its result is in the cache")
 
 
@@ -176,7 +192,10 @@ TASK_RULES: Final = (
 )
 """The rules a task run's proposals meet, in order."""
 
-FLOW_RULES: Final = _COMMON
+FLOW_RULES: Final = (
+    *_COMMON,
+    Rule(retry_the_flow, current=frozenset({StateType.RUNNING}), proposed=frozenset({StateType.FAILED})),
+)
 """The rules a flow run's proposals meet, in order."""
 
 Picked = dict[StateType, dict[StateType, tuple[Decide, ...]]]

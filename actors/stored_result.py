@@ -26,6 +26,10 @@ MISSING: Final = _Missing.MISSING
 """In place of a state's data: there was a result, and it was not kept."""
 
 
+CACHED: Final = "Cached"
+"""Name of the COMPLETED state of a run that got its result from the cache."""
+
+
 @attrs.frozen(eq=False)
 class Found:
     """In the data of a proposed RUNNING state: what lies in the cache under the run's key.
@@ -33,10 +37,12 @@ class Found:
     Args:
         data: The result, or where it lies.
         expires: From when on it does not count any more; None: never.
+        name: What the state of a run is called that gets it.
     """
 
     data: Any
     expires: datetime | None = None
+    name: str = CACHED
 
 
 class StoredResult:

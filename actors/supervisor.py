@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar, Generic, TypeVar
 
-from millrace.actors.errors import RestartLimitExceeded, Signal
+from millrace.actors.errors import FlowRunTimeoutError, Pause, RestartLimitExceeded, Signal
 from millrace.actors.events import Journal
-from millrace.actors.instructions import EXECUTE, IDLE, SETTLE, STOP_CHILDREN, Judge, Order
+from millrace.actors.instructions import EXECUTE, IDLE, LET_GO, SETTLE, STOP_CHILDREN, Judge, Order, WakeAt
 from millrace.actors.messages import (
     Admit,
     Born,
@@ -23,6 +23,7 @@ from millrace.actors.messages import (
     ChildEnded,
     ChildrenDropped,
     ChildSeen,
+    Expired,
     Interrupt,
     Propose,
     Raised,
@@ -35,11 +36,13 @@ from millrace.actors.outcomes import (
     exception_to_failed_state,
     failure,
     return_value_to_state,
+    timed_out,
 )
-from millrace.actors.policies import LET_IT_CRASH, CrashPolicy, Escalation, RestartWindow
+from millrace.actors.policies import LET_IT_CRASH, NO_RETRIES, CrashPolicy, Escalation, RestartWindow, RetryPolicy
 from millrace.actors.rules import FLOW_RULES, pick
 from millrace.actors.run import RunActor
 from millrace.actors.states import TERMINAL, Cancelled, Cancelling, Failed, State, StateType
+from millrace.actors.timestamps import to_nanoseconds
 from millrace.actors.verdicts import Answer, abort
 
 _FAILURES = (StateType.FAILED, StateType.CRASHED)
@@ -59,15 +62,25 @@ class Supervisor(RunActor, Generic[C]):
     detailed_rules: ClassVar = pick(FLOW_RULES, detailed=True)
 
     __slots__ = (
-        "_name", "admits", "children", "crash_policy", "escalated", "live", "spawned", "stopping", "tally", "unseen",
-        "window",
+        "_name", "admits", "children", "crash_policy", "escalated", "expired", "live", "resumptions",
+        "retry", "spawned", "stopping", "tally", "unseen", "window",
     )  # fmt: skip
 
     def __init__(
-        self, run_id: int, created: int, journal: Journal, name: str, crash_policy: CrashPolicy = LET_IT_CRASH
+        self,
+        run_id: int,
+        created: int,
+        journal: Journal,
+        name: str,
+        *,
+        retry: RetryPolicy = NO_RETRIES,
+        crash_policy: CrashPolicy = LET_IT_CRASH,
     ) -> None:
         super().__init__(run_id, created, journal)
         self._name = name
+        self.retry = retry
+        self.resumptions = 0  # how often the body was ended by a suspension, and is run again
+        self.expired: Expired | None = None  # its time is over, and its body and its children are being stopped
         self.crash_policy = crash_policy
         self.window = RestartWindow(crash_policy)
         self.escalated: RestartLimitExceeded | None = None  # crashes were too many: how the run is to end
@@ -169,19 +182,43 @@ class Supervisor(RunActor, Generic[C]):
     # The flow's own way.
 
     def _admit(self, message: Admit) -> Order | None:
-        if self.judge(_RUNNING, None, message.at) is not None:
-            return None
+        verdict = self.judge(_RUNNING, None, message.at)
+        if verdict is not None:
+            return WakeAt(verdict.until) if verdict.answer is Answer.WAIT else None
         self.start_plainly(message.at, "admitted")
         self.admits = not self.stopping
         return EXECUTE
 
+    def _expired(self, message: Expired) -> Order | None:
+        if self.ended or self.stopping or message.attempt != self.run_count or self.type in TERMINAL:
+            return None
+        self.expired = message
+        self.stopping = f"its flow run exceeded its timeout of {message.seconds:g} seconds"
+        self.admits = False
+        return STOP_CHILDREN
+
+    def _overdue(self) -> State[Any] | None:
+        """What the attempt came to if its time was over before it ended; a cancellation comes before that."""
+        if self.expired is None or self.type is _CANCELLING:
+            return None
+        return timed_out(FlowRunTimeoutError(self.name, self.expired.seconds))
+
     def _returned(self, message: Returned) -> Order | None:
+        overdue = self._overdue()
+        if overdue is not None:
+            return self._conclude(overdue, message.at, "timeout")
         return self._conclude(self.judge_return(message.value), message.at, "returned")
 
     def _raised(self, message: Raised) -> Order | None:
         error = message.error
         if self.type is _CANCELLING and (isinstance(error, Exception) or message.cancelled):
             return self._conclude(Cancelled(), message.at, "cancel")
+        if isinstance(error, Pause) and self.type is StateType.PAUSED and not self.stopping:
+            self.resumptions += 1  # another run of the body that uses up no retry
+            return LET_GO
+        overdue = self._overdue()
+        if overdue is not None and (isinstance(error, Exception) or message.cancelled):
+            return self._conclude(overdue, message.at, "timeout")
         state = failure(error) if isinstance(error, Exception) else exception_to_crashed_state(error)
         return self._conclude(state, message.at, "raised")
 
@@ -224,6 +261,8 @@ class Supervisor(RunActor, Generic[C]):
             self.dead_letters += 1
             return None
         verdict = self.propose(state, at, cause)
+        if verdict.answer is Answer.REJECT and verdict.state is not None and not verdict.state.is_final():
+            return self._begin_again(verdict.state, at)
         if verdict.answer is Answer.ABORT or self.type not in TERMINAL:
             # Only from outside could the state have moved: a body that has ended ends its run whatever was proposed.
             self.enter(state, at, "forced")
@@ -231,6 +270,17 @@ class Supervisor(RunActor, Generic[C]):
         self.admits = False
         self.unseen.clear()
         return SETTLE
+
+    def _begin_again(self, state: State[Any], at: int) -> Order:
+        """The body runs again: with what is to be forgotten of the attempt before."""
+        self.stopping = ""
+        self.expired = None
+        self.unseen.clear()
+        self.admits = self.type is _RUNNING
+        scheduled = state.state_details.scheduled_time
+        if self.type is _RUNNING:
+            return EXECUTE
+        return WakeAt(at if scheduled is None else to_nanoseconds(scheduled))
 
     def _cancel(self, message: Cancel) -> Order | None:
         if self.ended or self.type is _CANCELLING:
@@ -253,7 +303,9 @@ class Supervisor(RunActor, Generic[C]):
         if state.is_final() and not message.force:
             verdict = abort("a flow run ends when its body and its children have; cancel it instead")
         else:
+            attempts = self.run_count
             verdict = self.propose(state, message.at, "proposed", force=message.force)
+            self.run_count = attempts  # going on after a pause is no other attempt
         if message.reply is not None:
             message.reply(verdict)
         if verdict.answer is not Answer.ABORT and self.type is _CANCELLING and not self.stopping:
@@ -266,6 +318,7 @@ class Supervisor(RunActor, Generic[C]):
         Admit: _admit,
         Returned: _returned,
         Raised: _raised,
+        Expired: _expired,
         Stopped: _stopped,
         Propose: _propose,
         Spawned: _spawned,

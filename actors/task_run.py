@@ -20,6 +20,7 @@ from millrace.actors.errors import TaskRunTimeoutError
 from millrace.actors.events import Journal
 from millrace.actors.instructions import (
     EXECUTE,
+    PARK,
     READY,
     SETTLE,
     STOP_ATTEMPT,
@@ -136,6 +137,15 @@ class TaskRunActor(RunActor, Generic[N]):
         """Whether the body has been told to stop and has not yet."""
         return self.type is _CANCELLING or (self.facts is not None and self.facts.expired is not None)
 
+    @property
+    def overdue(self) -> Expired | None:
+        """The deadline, if it has passed and decides what the attempt comes to; a cancellation comes before it."""
+        return None if self.facts is None or self.type is _CANCELLING else self.facts.expired
+
+    def expects(self, attempt: int) -> bool:
+        """Whether it matters yet what an attempt comes to."""
+        return not self.ended and not self._is_past(attempt)
+
     def known(self) -> Facts:
         """The facts, to add one."""
         if self.facts is None:
@@ -173,7 +183,7 @@ class TaskRunActor(RunActor, Generic[N]):
             return WakeAt(verdict.until)
         if verdict.answer is Answer.REJECT and verdict.state is not None:
             entered = self.enter(verdict.state, message.at, "admitted")
-            return self._settle(message.at) if entered.is_final() else None
+            return self._settle(message.at) if entered.is_final() else PARK
         if self.type is _CANCELLING:
             return None
         return self._finish_cancelled(f"It never started: {verdict.reason}.", message.at)
@@ -183,7 +193,7 @@ class TaskRunActor(RunActor, Generic[N]):
         if self.ended or (attempt and self._is_past(attempt)):
             self.dead_letters += 1
             return None
-        if self.facts is not None and (expired := self._overdue()) is not None:
+        if self.facts is not None and (expired := self.overdue) is not None:
             return self._conclude_expired(expired, message.advice)
         value = message.value
         if self.type is _RUNNING and not (isinstance(value, _MAY_BE_STATES) and holds_states(value)):
@@ -206,7 +216,7 @@ class TaskRunActor(RunActor, Generic[N]):
         is_failure = isinstance(error, Exception)
         if self.type is _CANCELLING and (is_failure or message.cancelled):
             return self._finish_cancelled(None, message.at)
-        if (is_failure or message.cancelled) and (expired := self._overdue()) is not None:
+        if (is_failure or message.cancelled) and (expired := self.overdue) is not None:
             return self._conclude_expired(expired, message.advice)
         if isinstance(error, Exception):
             return self._conclude(failure(error), message.at, "raised", message.advice)
@@ -219,7 +229,7 @@ class TaskRunActor(RunActor, Generic[N]):
     def _expired(self, message: Expired) -> Order | None:
         if self.ended or message.attempt != self.run_count or not self._has_body() or self.type is _CANCELLING:
             return None
-        expired = self._overdue()
+        expired = self.overdue
         if not message.stops:
             self.known().over = self.run_count
             return self._conclude_expired(expired or message, message.advice)
@@ -227,10 +237,6 @@ class TaskRunActor(RunActor, Generic[N]):
             return None
         self.known().expired = message
         return STOP_ATTEMPT
-
-    def _overdue(self) -> Expired | None:
-        """The deadline, if it has passed and decides what the attempt comes to; a cancellation comes before it."""
-        return None if self.facts is None or self.type is _CANCELLING else self.facts.expired
 
     def _conclude_expired(self, expired: Expired, advice: Advice | None) -> Order | None:
         """The attempt has timed out; that was when its time was over, however long its body took to stop."""
@@ -246,7 +252,7 @@ class TaskRunActor(RunActor, Generic[N]):
             if message.interrupted or message.state.type is not StateType.CRASHED:
                 return self._finish_cancelled(None, message.at)
             return self._finish(message.state, message.at, "raised")
-        if self.facts is not None and (expired := self._overdue()) is not None:
+        if self.facts is not None and (expired := self.overdue) is not None:
             self.facts.over = self.run_count
             return self._conclude_expired(expired, None)
         return self._conclude(message.state, message.at, "raised")

@@ -31,7 +31,8 @@ _HERE = Path(__file__).parent
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
-_ENGINE_FOLDERS = (str(_HERE), str(_HERE.parent / "actors"))
+ENGINE_FOLDERS = (str(_HERE), str(_HERE.parent / "actors"))
+"""Where the engine's own code is, in front of the names of its files."""
 
 
 def admit(run: TaskRun, state: State[Any] | None = None) -> Order | None:
@@ -63,10 +64,10 @@ def begin(run: TaskRun) -> Order | None:
 
 
 def _attempt(run: TaskRun) -> Order | None:
+    if run.node.conduct is not None:
+        return run.context.copy().run(run_blocking, run.node.conduct(run))
     attempt = run.run_count
     try:
-        if run.node.conduct is not None:
-            return run.context.copy().run(run_blocking, run.node.conduct(run))
         value = run.context.copy().run(_call_body, run)
     except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
         return run.ask(raised(error, run.node.now(), attempt))
@@ -94,8 +95,10 @@ def start(run: TaskRun) -> Order | Suspended | None:
         if run.node.conduct is not None:
             return stop.value  # type: ignore[no-any-return]
         return run.ask(Returned(stop.value, run.node.now(), attempt))
-    except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
+    except BaseException as error:
         try:
+            if run.node.conduct is not None:
+                raise  # what the attempt came to has been told, and this is meant for whoever drives it
             order = run.ask(raised(error, run.node.now(), attempt))
             if isinstance(error, KeyboardInterrupt):
                 _finish_and_raise(run, order, error)
@@ -157,14 +160,19 @@ class Interruptible:
             with suppress(RuntimeError):  # the loop was closed: nothing runs there any more
                 task.get_loop().call_soon_threadsafe(self.cancel)
 
+    @property
+    def wanted_elsewhere(self) -> bool:
+        """Whether somebody else wants the task cancelled too."""
+        return self._task is not None and self._task.cancelling() - self._sent > self._before
+
     def close(self) -> bool:
         """The body has ended. Whether somebody else wants the task cancelled too."""
+        wanted_elsewhere = self.wanted_elsewhere
         task, self._task = self._task, None
-        if task is None:
-            return False
-        for _ in range(self._sent):
-            task.uncancel()
-        return task.cancelling() > self._before
+        if task is not None:
+            for _ in range(self._sent):
+                task.uncancel()
+        return wanted_elsewhere
 
 
 class Suspended(Interruptible):
@@ -191,8 +199,7 @@ class Suspended(Interruptible):
     def returned(self, value: Any) -> Order | None:
         """The body has returned."""
         run = self._run
-        run.handle = None
-        wanted_elsewhere = self.close()
+        wanted_elsewhere = self._end()
         if run.node.conduct is None:
             return run.ask(Returned(value, run.node.now(), self._attempt))
         if wanted_elsewhere:
@@ -202,14 +209,22 @@ class Suspended(Interruptible):
     def raised(self, error: BaseException) -> Order | None:
         """The body has raised, or was interrupted."""
         run = self._run
-        run.handle = None
-        wanted_elsewhere = self.close()
-        order = run.ask(raised(error, run.node.now(), self._attempt))
-        if isinstance(error, (KeyboardInterrupt, Closed)) or (
-            wanted_elsewhere and isinstance(error, asyncio.CancelledError)
-        ):
+        cancelled = isinstance(error, asyncio.CancelledError)
+        wanted_elsewhere = self._end()
+        if run.node.conduct is not None:  # what the attempt came to has been told
+            if wanted_elsewhere or not cancelled:
+                raise error
+            return None
+        order = run.ask(raised(error, run.node.now(), self._attempt, for_good=wanted_elsewhere))
+        if isinstance(error, (KeyboardInterrupt, Closed)) or (wanted_elsewhere and cancelled):
             _finish_and_raise(run, order, error)
         return order
+
+    def _end(self) -> bool:
+        """The body has ended. Whether somebody else wants the task cancelled too."""
+        if self._run.handle is self:  # another attempt may have begun beside a body that did not stop
+            self._run.handle = None
+        return self.close()
 
 
 class Closed(GeneratorExit):
@@ -267,12 +282,14 @@ def drive(context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any,
     return end.returned(value)
 
 
-def raised(error: BaseException, at: int, attempt: int = 0, advice: Advice | None = None) -> Raised:
+def raised(
+    error: BaseException, at: int, attempt: int = 0, advice: Advice | None = None, *, for_good: bool = False
+) -> Raised:
     """The message that says what a body raised."""
     cancelled = isinstance(error, asyncio.CancelledError)
     if not cancelled:
         trim(error)
-    return Raised(error, at, cancelled, attempt, advice)
+    return Raised(error, at, cancelled, attempt, advice, for_good)
 
 
 def run_blocking(coroutine: Coroutine[Any, Any, R]) -> R:
@@ -293,6 +310,6 @@ def run_blocking(coroutine: Coroutine[Any, Any, R]) -> R:
 def trim(error: BaseException) -> None:
     """Leave the engine's own frames out of a traceback: the user reads their code, and no frame keeps the run alive."""
     trace: TracebackType | None = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_ENGINE_FOLDERS):
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(ENGINE_FOLDERS):
         trace = trace.tb_next
     error.__traceback__ = trace

@@ -15,7 +15,7 @@ from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from millrace.actors.instructions import EXECUTE, SETTLE, Order
-from millrace.actors.messages import Returned
+from millrace.actors.messages import Raised, Returned
 from millrace.actors.states import State, StateType
 from millrace.runtime.attempt import admit, raised
 from millrace.runtime.context import ATTEMPT, CURRENT
@@ -39,12 +39,17 @@ async def conduct(run: TaskRun) -> Order | None:
     Returns:
         EXECUTE when another attempt is to follow at once; None when nothing is left to be done here.
 
+    Raises:
+        BaseException: what is meant for whoever drives the attempt; it has been told to the run's actor.
+
     Cancellation: reaches the body; before and after it, what is being waited for. It is part of the outcome.
     """
     fx = ON_LOOP if run.task.is_async else BLOCKING
     CURRENT.set(run)
     if run.ended:
-        await finish(run, fx)
+        if run.granted:  # it has ended elsewhere, and was sent here for what is to be done then
+            run.granted = False
+            await finish(run, fx)
         return None
     attempt = Attempt(run, fx)
     try:
@@ -52,6 +57,9 @@ async def conduct(run: TaskRun) -> Order | None:
         if order is EXECUTE:
             order = await attempt.see_through()
         return await follow(run, order, fx)
+    except BaseException as error:
+        attempt.broken(error)
+        raise
     finally:
         await attempt.leave()
 
@@ -59,7 +67,7 @@ async def conduct(run: TaskRun) -> Order | None:
 class Attempt:
     """One attempt, on its way."""
 
-    __slots__ = ("_args", "_error", "_fx", "_kwargs", "_records", "_run", "number", "recording")
+    __slots__ = ("_args", "_error", "_fx", "_kwargs", "_records", "_run", "_told", "number", "recording")
 
     def __init__(self, run: TaskRun, fx: Effects, *, records: bool = True) -> None:
         self._records = records and run.node.recorder is not None
@@ -70,6 +78,7 @@ class Attempt:
         self._error: Exception | None = None  # what stands against the body being called at all
         self.recording: Recording = NOT_RECORDED
         self.number = 0  # from 1, once it was admitted
+        self._told = False  # the run's actor knows what it came to
 
     @property
     def call(self) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
@@ -112,10 +121,11 @@ class Attempt:
         try:
             value = await self._body()
         except GeneratorExit as closing:  # the coroutine was closed: nothing can be waited for any more
-            order = run.ask(raised(closing, run.node.now(), self.number))
-            if order is SETTLE:
-                run.settle_up()
-            raise
+            run.shielded = True
+            order = self._tell(raised(closing, run.node.now(), self.number))
+            if order is not None:
+                run.perform(order)
+            return None
         except BaseException as error:
             order = await self.failed(error)
             if isinstance(error, KeyboardInterrupt) and run.task.is_async:
@@ -147,18 +157,35 @@ class Attempt:
     async def returned(self, value: Any) -> Order | None:
         """The body has returned: keep its result, then tell the run's actor."""
         run = self._run
-        run.shielded = True
-        advice = await advise_on_value(run, value, self._fx)
-        if self.recording is not NOT_RECORDED and self.number == run.run_count and not run.ended:
-            value = await self.recording.keep(value, self._fx)
-        return run.ask(Returned(value, run.node.now(), self.number, advice))
+        advice = None
+        if run.expects(self.number):
+            run.shielded = True
+            advice = await advise_on_value(run, value, self._fx)
+            if self.recording is not NOT_RECORDED and run.overdue is None and run.expects(self.number):
+                value = await self.recording.keep(value, self._fx)
+        return self._tell(Returned(value, run.node.now(), self.number, advice))
 
     async def failed(self, error: BaseException) -> Order | None:
         """The body has raised: tell the run's actor."""
         run = self._run
-        run.shielded = True
-        advice = await advise_on_error(run, error, self._fx)
-        return run.ask(raised(error, run.node.now(), self.number, advice))
+        handle = run.handle
+        for_good = handle is not None and handle.wanted_elsewhere
+        advice = None
+        if run.expects(self.number):
+            run.shielded = True
+            advice = await advise_on_error(run, error, self._fx)
+        return self._tell(raised(error, run.node.now(), self.number, advice, for_good=for_good))
+
+    def broken(self, error: BaseException) -> None:
+        """What goes on around the body was interrupted, or failed: the attempt comes to nothing else."""
+        run = self._run
+        if not self._told and (not self.number or run.expects(self.number)):
+            self._told = True
+            run.crash(error)
+
+    def _tell(self, message: Returned | Raised) -> Order | None:
+        self._told = True
+        return self._run.ask(message)
 
     async def leave(self) -> None:
         """Give back what the attempt held, whatever it came to."""

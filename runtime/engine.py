@@ -123,7 +123,7 @@ class Engine:
 
     def draw(self) -> float:
         """A random number, at least 0 and less than 1."""
-        return int.from_bytes(self._random(8), "big") / 2**64
+        return (int.from_bytes(self._random(8), "big") >> 11) / 2**53
 
     # Which engine.
 

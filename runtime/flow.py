@@ -9,30 +9,43 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextvars import Context, copy_context
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
-from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, FlowDefinitionError
-from millrace.actors.policies import LET_IT_CRASH, CrashPolicy
-from millrace.actors.states import State
+from millrace.actors.errors import BlockingCallOnLoop, FlowDefinitionError
+from millrace.actors.states import State, StateType
+from millrace.runtime.attempt import run_blocking
 from millrace.runtime.base_task import Dependency
 from millrace.runtime.binding import Bindable, ClassLevel, function_in
 from millrace.runtime.context import CURRENT
+from millrace.runtime.effects import BLOCKING
 from millrace.runtime.engine import Engine, not_a_flow
 from millrace.runtime.flow_body import conclude, see_through, see_through_async
+from millrace.runtime.flow_options import (
+    FlowOptions,
+    check_names,
+    crash_policy_of,
+    retry_policy_of,
+    task_runner_of,
+)
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import FlowFuture, take
+from millrace.runtime.hooks import Hook, call_hooks, checked_hooks
 from millrace.runtime.loops import run_in_new_loop
-from millrace.runtime.runners import TaskRunner
+from millrace.runtime.offload import Call
+from millrace.runtime.prints import logs_prints
+from millrace.runtime.run_names import RunName
 from millrace.runtime.running import running_loop
 from millrace.runtime.task import call_blocks
+from millrace.runtime.task_options import flag_of, hooks_of, seconds_of, text_of
 from millrace.runtime.validation.plan import ParameterPlan
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
+H = TypeVar("H", bound=Callable[..., Any])
 T = TypeVar("T")
 
 if TYPE_CHECKING:  # they cannot be subscripted at run time
@@ -48,59 +61,90 @@ class BaseFlow(Bindable, Generic[P, R]):
 
     is_async = False
 
-    def __init__(
-        self,
-        fn: Callable[..., Any],
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        version: str | None = None,
-        task_runner: TaskRunner | None = None,
-        validate_parameters: bool = True,
-        crash_policy: CrashPolicy | None = None,
-    ) -> None:
-        if crash_policy is not None and not isinstance(crash_policy, CrashPolicy):
-            raise ConfigurationError("crash_policy", crash_policy, "a CrashPolicy")
-        if task_runner is not None and not isinstance(task_runner, TaskRunner):
-            raise ConfigurationError("task_runner", task_runner, "a TaskRunner, such as ThreadPoolTaskRunner()")
-        if not isinstance(validate_parameters, bool):
-            raise ConfigurationError("validate_parameters", validate_parameters, "True or False")
+    def __init__(self, fn: Callable[..., Any], **options: Unpack[FlowOptions]) -> None:
+        check_names(options)
+        self.options = options
         self.take_function(fn, RESERVED)
-        self.name = name or str(getattr(self.fn, "__name__", type(fn).__name__))
-        self.description = description if description is not None else inspect.getdoc(self.fn)
-        self.version = version
-        self.task_runner = task_runner
-        self.crash_policy = LET_IT_CRASH if crash_policy is None else crash_policy
-        self.should_validate_parameters = validate_parameters
+        self.name = text_of(options, "name") or str(getattr(self.fn, "__name__", type(self.fn).__name__))
+        described = text_of(options, "description")
+        self.description = inspect.getdoc(self.fn) if described is None else described
+        self.version = text_of(options, "version")
+        self.flow_run_name = options.get("flow_run_name")
+        self.run_name = RunName.of("flow_run_name", self.flow_run_name, self.shape, owner=self.name)
+        self.retry_policy = retry_policy_of(options)
+        self.retries = self.retry_policy.retries
+        self.retry_delay_seconds = options.get("retry_delay_seconds")
+        self.task_runner = task_runner_of(options)
+        self.timeout_seconds = seconds_of(options, "timeout_seconds")
+        self.should_validate_parameters = flag_of(options, "validate_parameters") is not False
+        self.log_prints = flag_of(options, "log_prints")
+        self.persist_result = flag_of(options, "persist_result")
+        self.result_storage = options.get("result_storage")
+        self.result_serializer = options.get("result_serializer")
+        self.cache_result_in_memory = flag_of(options, "cache_result_in_memory") is not False
+        self.crash_policy = crash_policy_of(options)
+        self.on_running_hooks = hooks_of(options, "on_running")
+        self.on_completion_hooks = hooks_of(options, "on_completion")
+        self.on_failure_hooks = hooks_of(options, "on_failure")
+        self.on_cancellation_hooks = hooks_of(options, "on_cancellation")
+        self.on_crashed_hooks = hooks_of(options, "on_crashed")
         self.plan = ParameterPlan(self.fn, self.shape.signature)
         functools.update_wrapper(cast("Any", self), self.fn)
 
-    def with_options(
-        self,
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        version: str | None = None,
-        task_runner: TaskRunner | None = None,
-        validate_parameters: bool | None = None,
-        crash_policy: CrashPolicy | None = None,
-    ) -> Self:
-        """A copy of the flow with some options changed; those that are left out stay.
+    def with_options(self, **changes: Unpack[FlowOptions]) -> Self:
+        """A copy of the flow with some options changed; those that are left out stay, None gives the default.
 
         Raises:
-            ConfigurationError: an option has the wrong type.
+            ConfigurationError: an option has the wrong type or is out of range.
         """
-        changed = type(self)(
-            self.definition(),
-            name=self.name if name is None else name,
-            description=self.description if description is None else description,
-            version=self.version if version is None else version,
-            task_runner=self.task_runner if task_runner is None else task_runner,
-            validate_parameters=self.should_validate_parameters if validate_parameters is None else validate_parameters,
-            crash_policy=self.crash_policy if crash_policy is None else crash_policy,
-        )
+        check_names(changes)
+        hooks: FlowOptions = {
+            "on_running": self.on_running_hooks,
+            "on_completion": self.on_completion_hooks,
+            "on_failure": self.on_failure_hooks,
+            "on_cancellation": self.on_cancellation_hooks,
+            "on_crashed": self.on_crashed_hooks,
+        }
+        changed = type(self)(self.definition(), **(self.options | hooks | changes))
         changed.plan = self.plan  # what is known of the function is not worked out again
         return changed
+
+    # Hooks, as decorators.
+
+    def on_running(self, hook: H) -> H:
+        """Call a function, with flow, run and state, whenever the body begins."""
+        self.on_running_hooks += checked_hooks("on_running", [hook])
+        return hook
+
+    def on_completion(self, hook: H) -> H:
+        """Call a function, with flow, run and state, whenever a run is COMPLETED."""
+        self.on_completion_hooks += checked_hooks("on_completion", [hook])
+        return hook
+
+    def on_failure(self, hook: H) -> H:
+        """Call a function, with flow, run and state, whenever a run is FAILED."""
+        self.on_failure_hooks += checked_hooks("on_failure", [hook])
+        return hook
+
+    def on_cancellation(self, hook: H) -> H:
+        """Call a function, with flow, run and state, whenever a run that is cancelled has stopped."""
+        self.on_cancellation_hooks += checked_hooks("on_cancellation", [hook])
+        return hook
+
+    def on_crashed(self, hook: H) -> H:
+        """Call a function, with flow, run and state, whenever a run is CRASHED."""
+        self.on_crashed_hooks += checked_hooks("on_crashed", [hook])
+        return hook
+
+    def hooks_at(self, kind: StateType) -> Sequence[Hook]:
+        """The hooks for runs that have entered a state of a type."""
+        return {
+            StateType.RUNNING: self.on_running_hooks,
+            StateType.COMPLETED: self.on_completion_hooks,
+            StateType.FAILED: self.on_failure_hooks,
+            StateType.CANCELLING: self.on_cancellation_hooks,
+            StateType.CRASHED: self.on_crashed_hooks,
+        }.get(kind, [])
 
     def validate_parameters(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Check parameters, and convert them to what the annotations of the function ask for.
@@ -135,7 +179,29 @@ class BaseFlow(Bindable, Generic[P, R]):
         engine.enlist(run)
         if outer is not None:
             run.belong_to(parent, None if outer.is_flow else outer.id)
+            if outer is parent and parent.replay is not None:
+                run.found = parent.replay.call(f"flow {self.name}", run.id).get(0)
+        run.log_prints = logs_prints(self.log_prints, run.log_prints)
+        if self.persist_result is not None:
+            run.persist_result = self.persist_result
+        run.result_storage = self.result_storage or run.result_storage
+        run.result_serializer = self.result_serializer or run.result_serializer
         return run
+
+    def finish_elsewhere(self, run: FlowRun) -> None:
+        """A run has ended although its body goes on, or never began: see to what is wanted done then, in a thread."""
+        hooks = self.hooks_at(run.type)
+        if not hooks:
+            run.settle_up()
+            return
+
+        def finish() -> None:
+            try:
+                run_blocking(call_hooks(hooks, self, run, run.state, BLOCKING))
+            finally:
+                run.settle_up()
+
+        run.engine.offload.call(Call(finish, (), lambda: None))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
@@ -187,7 +253,15 @@ class Flow(BaseFlow[P, R]):
 
     def start(self, engine: Engine, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FlowFuture[R]:
         """Start a run in a thread of its own. See `Engine.start`."""
-        run = self.begin(engine, args, kwargs)
+        return self._start(self.begin(engine, args, kwargs), args, kwargs)
+
+    def run_again(self, run: FlowRun) -> None:
+        """Run the body of a run that was suspended again, in the background."""
+        args, kwargs = self.shape.call_of(run.parameters)
+        self._start(run, args, kwargs)
+
+    def _start(self, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FlowFuture[R]:
+        engine = run.engine
         context = copy_context()
 
         def body() -> None:
@@ -278,6 +352,14 @@ class AsyncFlow(BaseFlow[P, R]):
             _start_task(engine, run, args, kwargs, None, copy_context())
         return FlowFuture[R].of(run)  # type: ignore[return-value]
 
+    def run_again(self, run: FlowRun) -> None:
+        """Run the body of a run that was suspended again, in the background."""
+        args, kwargs = self.shape.call_of(run.parameters)
+        if running_loop() is None:
+            self._start_on(run.engine, run, args, kwargs, None)
+        else:
+            _start_task(run.engine, run, args, kwargs, None, copy_context())
+
     def _start_on(
         self, engine: Engine, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
     ) -> None:
@@ -326,7 +408,8 @@ def outcome_of_flow(run: FlowRun, *, return_state: bool) -> Any:
 class FlowDecorator:
     """`@flow(...)` with its options, waiting for the function."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    def __init__(self, options: FlowOptions) -> None:
+        check_names(options)
         self._options = options
 
     @overload
@@ -351,24 +434,13 @@ def flow(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFlow[P, R]: ...  # 
 @overload
 def flow(fn: Callable[P, R], /) -> Flow[P, R]: ...
 @overload
-def flow(
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    version: str | None = None,
-    task_runner: TaskRunner | None = None,
-    validate_parameters: bool = True,
-    crash_policy: CrashPolicy | None = None,
-) -> FlowDecorator: ...
-def flow(fn: Any = None, /, **options: Any) -> Any:
+def flow(**options: Unpack[FlowOptions]) -> FlowDecorator: ...
+def flow(fn: Any = None, /, **options: Unpack[FlowOptions]) -> Any:
     """Make a flow of a function or coroutine function; `@flow` or `@flow(...)`.
 
     Args:
         fn: The function; also a method, a classmethod or a staticmethod.
-        **options: `name`, for people, by default the function's; `description`, by default its docstring; `version`;
-            `task_runner`, where submitted tasks run, by default the flow's loop for async ones and threads for sync
-            ones; `validate_parameters`, whether arguments are converted to what their annotations ask for, by default
-            they are; `crash_policy`, what is done about task runs that crash, by default nothing.
+        **options: See `FlowOptions`.
 
     Returns:
         The flow: called like the function, or started in the background with `Engine.start`.
@@ -381,7 +453,7 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
     return FlowDecorator(options) if fn is None else _make(fn, options)
 
 
-def _make(fn: object, options: dict[str, Any]) -> Flow[Any, Any] | AsyncFlow[Any, Any]:
+def _make(fn: object, options: FlowOptions) -> Flow[Any, Any] | AsyncFlow[Any, Any]:
     if isinstance(fn, BaseFlow):
         raise FlowDefinitionError(f"@flow on {fn!r}, which is a flow already; use with_options() to change it.")
     function = function_in(fn)

@@ -8,31 +8,50 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from time import sleep
 from typing import Any
 
-from millrace.actors.errors import ConfigurationError, UpstreamTaskError
+from millrace.actors.errors import ConfigurationError, Pause, UpstreamTaskError
 from millrace.actors.messages import Admit, Returned
 from millrace.actors.states import StateType
-from millrace.runtime.attempt import AsItIs, Interruptible, drive, raised
+from millrace.runtime.attempt import AsItIs, Interruptible, drive, raised, run_blocking
+from millrace.runtime.conductor import Conductor, Outcome
 from millrace.runtime.context import CURRENT, TAGS
+from millrace.runtime.effects import BLOCKING, ON_LOOP
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import refuse_to_block
 from millrace.runtime.inputs import Inputs, futures_in, good_enough, holds_futures, scan
+from millrace.runtime.interrupting import Interruption
+from millrace.runtime.logs import get_run_logger
+from millrace.runtime.prints import capture_prints
 from millrace.runtime.resolving import resolve_futures_to_states
 from millrace.runtime.running import running_loop
 from millrace.runtime.waiting import block_until_done, wait_until_done
 
 
 def see_through(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
-    """Run a sync flow on this thread, from admission to the end.
+    """Run a sync flow on this thread, to the end of its last attempt.
 
     Raises:
         BaseException: what interrupted the body or the wait for its children, after it was recorded.
     """
     run.enter_on(running_loop())
+    conductor = run.conductor = Conductor(run, BLOCKING)
+
+    async def attempt() -> Outcome:
+        return await _attempt(run, conductor, args, kwargs, wait_for)
+
+    run_blocking(conductor.see_through(attempt))
+
+
+async def _attempt(
+    run: FlowRun, conductor: Conductor, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
+) -> Outcome:
+    """One attempt of a sync flow. Never suspends."""
+    if run.found is not None:
+        return Outcome(run.found.data)
     value: Any = None
     error: BaseException | None = None
     begun = False
@@ -47,7 +66,9 @@ def see_through(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wai
                         block_until_done(upstream, None)
         if begun:
             args, kwargs = _ready(run, inputs, args, kwargs)
-            value = copy_context().run(_call, run, args, kwargs)
+            await conductor.announce()
+            with conductor.clock():
+                value = copy_context().run(_call_interruptibly, run, conductor, args, kwargs)
     except BaseException as raised:  # noqa: BLE001  # whatever a body raises is its run's outcome
         error = raised
     error = _leave(run, error)
@@ -56,16 +77,32 @@ def see_through(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wai
             value = resolve_futures_to_states(value)
         except BaseException as raised:  # noqa: BLE001  # futures of other runs are waited for here, too
             error = raised
-    conclude(run, value, error if begun else asyncio.CancelledError())
-    if error is not None and _is_crash(error):
-        raise error
+    error = _leave_runner(run, error)
+    return Outcome(value, error if begun else asyncio.CancelledError(), goes_up=_is_crash(error))
+
+
+def _call_interruptibly(run: FlowRun, conductor: Conductor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a sync body; where it has a deadline, so that it can be interrupted at that."""
+    with capture_prints(get_run_logger if run.log_prints else None):
+        fn = _body(run)
+        if run.flow is None or run.flow.timeout_seconds is None:
+            return fn(*args, **kwargs)
+        interruption = conductor.interruption = Interruption()
+        try:
+            return interruption.call(fn, args, kwargs)
+        finally:
+            conductor.interruption = None
 
 
 def _admitted(run: FlowRun) -> bool:
     """Propose RUNNING; whether the body is to be run. Not where the run was cancelled before it began."""
-    run.ask(Admit(run.engine.now()))
+    if run.type is StateType.PENDING or run.type is StateType.PAUSED:
+        run.ask(Admit(run.engine.now()))  # else it is another attempt, which was admitted when the one before ended
     while run.type is StateType.PENDING:  # another thread has the run's turn, for the length of a few function calls
         sleep(0)
+    if run.type is StateType.RUNNING and run.runner is None and run.flow is not None:
+        runner = run.flow.task_runner
+        run.runner = None if runner is None else runner.duplicate().__enter__()
     return run.type is StateType.RUNNING
 
 
@@ -90,32 +127,50 @@ def _leave(run: FlowRun, error: BaseException | None) -> BaseException | None:
 
 
 async def see_through_async(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
-    """Run an async flow in this task, from admission to the end.
+    """Run an async flow in this task, to the end of its last attempt.
 
     Raises:
         BaseException: what interrupted the body or the wait for its children, after it was recorded.
     """
     run.loop_lane = run.engine.lane_here()
+    conductor = run.conductor = Conductor(run, ON_LOOP)
+
+    async def attempt() -> Outcome:
+        return await _attempt_async(run, conductor, args, kwargs, wait_for)
+
+    await conductor.see_through(attempt)
+
+
+async def _attempt_async(
+    run: FlowRun, conductor: Conductor, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
+) -> Outcome:
+    """One attempt of an async flow."""
+    if run.found is not None:
+        return Outcome(run.found.data)
     value: Any = None
     error: BaseException | None = None
     end = AsItIs()
-    body = run.handle = Interruptible()  # before admission: a cancellation that comes right after it finds the handle
-    begun = False
+    body = conductor.body = Interruptible()  # before admission: a cancellation right after it finds the handle
+    begun = called = False
     try:
         begun = _admitted(run)
         inputs = _inputs(run, args, kwargs, wait_for) if begun else None
         if inputs is not None:
             for upstream, _ in inputs.upstreams:
-                await wait_until_done(upstream, run.loop_lane)
+                await wait_until_done(upstream, run.engine.lane_here())
         if begun:
             args, kwargs = _ready(run, inputs, args, kwargs)
-            value = await _call_async(copy_context(), run, args, kwargs, end)
+            await conductor.announce()
+            called = True
+            with conductor.clock():
+                value = await _call_async(copy_context(), run, args, kwargs, end)
     except BaseException as raised:  # noqa: BLE001  # whatever a body raises is its run's outcome
         error = raised
-    run.handle = None
+    conductor.body = None
     wanted_elsewhere = body.close()
     try:
-        if end.closed and error is not None:
+        closed = end.closed or (not called and isinstance(error, GeneratorExit))
+        if closed and error is not None:
             raise error
         left = await _leave_async(run, error)
         if left is error is None and begun:
@@ -126,13 +181,14 @@ async def see_through_async(run: FlowRun, args: tuple[Any, ...], kwargs: dict[st
     except GeneratorExit as closing:  # the coroutine was closed: nothing can be waited for any more
         run.interrupt(_why(closing))
         run.give_up_children(_why(closing))
+        run.conductor = None
         conclude(run, None, closing)
         raise
     wanted_elsewhere |= left is not error
-    cancelled_here = run.type is StateType.CANCELLING and not wanted_elsewhere
-    conclude(run, value, left if begun else asyncio.CancelledError())
-    if left is not None and _is_crash(left) and not (cancelled_here and isinstance(left, asyncio.CancelledError)):
-        raise left
+    told_to_stop = (run.type is StateType.CANCELLING or run.expired is not None) and not wanted_elsewhere
+    goes_up = _is_crash(left) and not (told_to_stop and isinstance(left, asyncio.CancelledError))
+    left = _leave_runner(run, left)
+    return Outcome(value, left if begun else asyncio.CancelledError(), goes_up=goes_up)
 
 
 async def _leave_async(run: FlowRun, error: BaseException | None) -> BaseException | None:
@@ -172,24 +228,31 @@ async def _states(value: Any, run: FlowRun) -> Any:
     return value
 
 
-def _call(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _body(run: FlowRun) -> Callable[..., Any]:
+    """The body, to be called in this context, which is the run's from now on."""
     CURRENT.set(run)
     if run.tags:
         TAGS.set(run.tags)
     assert run.flow is not None  # the engine's own scope has no body
-    return run.flow.fn(*args, **kwargs)
+    return run.flow.fn
 
 
 @types.coroutine
 def _call_async(
     context: Context, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], end: AsItIs
 ) -> Generator[Any, Any, Any]:
-    coroutine: Coroutine[Any, Any, Any] = context.run(_call, run, args, kwargs)
+    prints = capture_prints(get_run_logger if run.log_prints else None)
+    context.run(prints.__enter__)
     try:
-        waits_for = context.run(coroutine.send, None)
-    except StopIteration as stop:
-        return stop.value
-    return (yield from drive(context, coroutine, waits_for, end))
+        fn = context.run(_body, run)
+        coroutine: Coroutine[Any, Any, Any] = context.run(fn, *args, **kwargs)
+        try:
+            waits_for = context.run(coroutine.send, None)
+        except StopIteration as stop:
+            return stop.value
+        return (yield from drive(context, coroutine, waits_for, end))
+    finally:
+        context.run(prints.__exit__, None, None, None)
 
 
 def _inputs(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> Inputs | None:
@@ -218,7 +281,9 @@ def _ready(
         converted = flow.plan.convert(flow.name, run.parameters)
         if converted is not run.parameters:
             run.parameters = converted
-            return flow.shape.call_of(converted)
+            args, kwargs = flow.shape.call_of(converted)
+    if flow.run_name is not None and run.run_count == 1:
+        run.rename(flow.run_name.make(run.parameters))
     return args, kwargs
 
 
@@ -231,19 +296,30 @@ def _resolved(inputs: Inputs, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 def _is_crash(error: BaseException | None) -> bool:
-    return error is not None and not isinstance(error, Exception)
+    return error is not None and not isinstance(error, (Exception, Pause))
 
 
 def _why(error: BaseException | None) -> str:
     return f"its flow run was interrupted by {type(error).__name__}"
 
 
-def conclude(run: FlowRun, value: Any, error: BaseException | None) -> None:
-    """Give back what the run held, and tell the supervisor what the body came to."""
-    if run.runner is not None:
+def _leave_runner(run: FlowRun, error: BaseException | None) -> BaseException | None:
+    """Leave the task runner of an attempt, which has nothing to do any more.
+
+    Returns:
+        What the attempt came to: the error that is given, or that of the runner.
+    """
+    runner, run.runner = run.runner, None
+    if runner is not None:
         try:
-            run.runner.__exit__(None, None, None)
+            runner.__exit__(None, None, None)
         except Exception as broken:  # noqa: BLE001  # what a runner does is the user's, and so is what goes wrong there
-            error = error or broken
+            return error or broken
+    return error
+
+
+def conclude(run: FlowRun, value: Any, error: BaseException | None) -> None:
+    """End a run that nobody sees through: its body has never begun, or was closed."""
+    error = _leave_runner(run, error)
     now = run.engine.now()
     run.tell(Returned(value, now) if error is None else raised(error, now))

@@ -17,14 +17,25 @@ from uuid import UUID
 
 import attrs
 
-from millrace.actors.errors import EngineClosed
-from millrace.actors.instructions import IDLE, SETTLE, STOP_ATTEMPT, STOP_CHILDREN, Judge, Notify, Order
+from millrace.actors.errors import EngineClosed, Pause
+from millrace.actors.instructions import (
+    EXECUTE,
+    IDLE,
+    LET_GO,
+    SETTLE,
+    STOP_ATTEMPT,
+    STOP_CHILDREN,
+    Judge,
+    Notify,
+    Order,
+    WakeAt,
+)
 from millrace.actors.messages import Cancel, ChildEnded, ChildSeen, Interrupt, Judged, Returned, Spawned, Stopped
 from millrace.actors.outcomes import exception_to_crashed_state
-from millrace.actors.policies import LET_IT_CRASH
 from millrace.actors.states import StateType
-from millrace.actors.stored_result import kept
+from millrace.actors.stored_result import Found, kept
 from millrace.actors.supervisor import Supervisor
+from millrace.runtime.attempt import raised
 from millrace.runtime.context import CURRENT, TAGS
 from millrace.runtime.future_list import FutureList
 from millrace.runtime.here_lanes import HeldUp
@@ -32,18 +43,20 @@ from millrace.runtime.inputs import Inputs, dependencies, scan
 from millrace.runtime.lending import lend
 from millrace.runtime.mapping import Cursor, Plan
 from millrace.runtime.names import random_name
+from millrace.runtime.replaying import Replay
 from millrace.runtime.running import running_loop
 from millrace.runtime.runs import TaskRun, TaskSite, blocks_here
 from millrace.runtime.tracking import FlowRunResult, TaskRunInput, Tracker
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
 if TYPE_CHECKING:
-    from millrace.runtime.attempt import Interruptible
     from millrace.runtime.base_task import BaseTask
+    from millrace.runtime.conductor import Conductor
     from millrace.runtime.engine import Engine
     from millrace.runtime.flow import BaseFlow
     from millrace.runtime.lanes import Lane
     from millrace.runtime.loop_lane import LoopLane
+    from millrace.runtime.pausing import Pausing
     from millrace.runtime.runners import TaskRunner
 
 _NOTHING: frozenset[asyncio.AbstractEventLoop] = frozenset()
@@ -83,21 +96,24 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     is_flow: ClassVar = True
 
     __slots__ = (
-        "_cursors", "_held", "_lock", "_next_id", "_sites", "blocks", "engine", "flow", "handle", "joiner",
-        "log_prints", "loop_lane", "outer_loop", "parameters", "parent", "parent_task_run", "persist_result",
-        "result_serializer",
-        "result_storage", "runner", "suspended", "tags", "tracker",
-        "transactional",
+        "_cursors", "_held", "_lock", "_next_id", "_parked", "_pauses", "_sites", "blocks", "conductor", "engine",
+        "flow", "found", "inputs_given", "joiner", "log_prints", "loop_lane", "outer_loop", "parameters", "parent",
+        "parent_task_run", "pausing", "persist_result", "replay", "result_serializer", "result_storage", "runner",
+        "suspended", "tags", "tracker", "transactional",
     )  # fmt: skip
 
     def __init__(
         self, engine: Engine, flow: BaseFlow[Any, Any] | None, parameters: dict[str, Any], *, blocks: bool = False
     ) -> None:
         number = engine.ids.fresh()
-        name = random_name(number) if flow else "engine"
         self.flow = flow  # None: the engine's own scope, for tasks outside of any flow
-        policy = LET_IT_CRASH if flow is None else flow.crash_policy
-        super().__init__(number, engine.now(), engine.journal, name, policy)
+        if flow is None:
+            super().__init__(number, engine.now(), engine.journal, "engine")
+        else:
+            name = random_name(number)
+            super().__init__(
+                number, engine.now(), engine.journal, name, retry=flow.retry_policy, crash_policy=flow.crash_policy
+            )
         self.engine = engine
         self.parameters = parameters
         self.log_prints: bool | None = None  # whether prints of its tasks go to their logs; None: nobody said
@@ -114,8 +130,16 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         self._held = _NOTHING
         self.loop_lane: LoopLane | None = None  # where async tasks run; a sync scope gets one when it needs it
         self.runner: TaskRunner | None = None  # None: the engine's own lanes
-        self.handle: Interruptible | None = None  # cancels the body, while it can be cancelled
         self.joiner: ThreadWaiter | LoopWaiter | None = None  # waits for the last child
+        self.conductor: Conductor | None = None  # sees the run through; None: nobody does, or not yet
+        # What earlier attempts came to, where there may be another one; else None.
+        records = self.retry.retries > 0 or (flow is not None and flow.persist_result is True)
+        self.replay = Replay() if records else None
+        self.pausing: Pausing | None = None  # the pause that it is in
+        self.inputs_given: dict[str, Any] = {}  # by key of the pause: what it was resumed with
+        self._pauses = 0  # in this attempt
+        self._parked: list[TaskRun] = []  # to be put in line when it goes on
+        self.found: Found | None = None  # what it came to in an earlier attempt of the flow around it
         self.tracker = Tracker()
         self._lock = Lock()  # guards the numbering
         self._next_id = number + 1
@@ -199,6 +223,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         """
         if self.ended or self.flow is None:
             self.check_open(f"start task '{task.name}'")
+        if self.pausing is not None:
+            self.refuse_if_suspended()
         site = self.site(task)
         inputs = scan(task.shape.name_of, args, kwargs, wait_for, self)
         run_id, key = self.number(site)
@@ -206,6 +232,9 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             run_id = given.run_id or run_id
             inputs = given.added_to(inputs)
         current = CURRENT.get()
+        found = None if self.replay is None or current is not self else self.replay.call(task.name, run_id).get(0)
+        if found is not None:
+            inputs = None  # what it depends on does not matter any more
         tags = TAGS.get()
         run = TaskRun(
             site,
@@ -222,7 +251,9 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         if site.journal.sink is not None:
             run.record("created")
         self.tell(Spawned(1, (run,)))
-        if run.unready:
+        if found is not None:
+            run.take_over(found)
+        elif run.unready:
             run.watch_upstreams()
         elif in_line:
             lane.dispatch(run)
@@ -235,9 +266,13 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             EngineClosed: this run has ended, or its engine is closing.
         """
         self.check_open(f"map task '{task.name}'")
+        if self.pausing is not None:
+            self.refuse_if_suspended()
         site = self.site(task)
         first_id, first_key = self.number(site, plan.size)
         current = CURRENT.get()
+        replays = self.replay is not None and current is self
+        replayed = self.replay.call(task.name, first_id, plan.size) if replays and self.replay is not None else None
         cursor = Cursor(
             site,
             plan,
@@ -248,6 +283,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             tags=task.tags | TAGS.get(),
             lane=lane,
             wait_for=None if wait_for is None else dependencies(wait_for),
+            replayed=replayed,
         )
         futures: FutureList[Any] = FutureList(cursor=cursor)
         if plan.size:
@@ -281,8 +317,11 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             scopes = [self]
             while scopes:  # not one in another: subflows may be nested deeper than calls may
                 scopes += scopes.pop().stop_children()
-        elif instruction is SETTLE:
-            self._settle_up()
+        elif instruction in {SETTLE, EXECUTE, LET_GO} or isinstance(instruction, WakeAt):
+            if self.conductor is not None and self.conductor.asking:
+                self.conductor.follow(instruction)
+            elif self.flow is not None:
+                self.flow.finish_elsewhere(self)
         elif isinstance(instruction, Notify):
             instruction.watcher.notify(self)
         elif isinstance(instruction, Judge):
@@ -292,8 +331,14 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     def stop_children(self) -> list[FlowRun]:
         """Cancel the body and the children; the subflows among them whose own children are to be stopped yet."""
-        if self.type is StateType.CANCELLING and self.handle is not None:
-            self.handle.cancel_soon()
+        if self.pausing is not None:
+            self.pausing.bell.ring()
+        if self.conductor is None and self.suspends and self.type is StateType.CANCELLING:
+            self.tell(
+                raised(asyncio.CancelledError(), self.engine.now())
+            )  # there is no body, and nobody else to end it
+        if self.conductor is not None and (self.type is StateType.CANCELLING or self.expired is not None):
+            self.conductor.stop()
         self.cancel_maps()
         subflows: list[FlowRun] = []
         cancel = Cancel(self.stopping, self.engine.now())
@@ -307,7 +352,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
                 child.perform(order)
         if self.joiner is not None:
             self.joiner.notify()  # it waits with patience only as long as nothing is being stopped
-        if self.type is StateType.CANCELLING:
+        if self.type is StateType.CANCELLING or self.expired is not None:
             self.engine.expect_end(self, self)
         return subflows
 
@@ -341,7 +386,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             if isinstance(child, TaskRun) and _is_dead(child.lane, ending):
                 child.give_up(LOOP_ENDED)
 
-    def _settle_up(self) -> None:
+    def settle_up(self) -> None:
+        """The run has ended: let go of what it needed, tell the watchers and the scope around."""
         self.engine.discharge(self)
         watchers, self.watchers = self.watchers, None
         self._sites, self._cursors = {}, {}
@@ -349,6 +395,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         for watcher in watchers or ():
             watcher.notify(self)
         if self.parent is not None:
+            if self.parent.replay is not None and self.type is StateType.COMPLETED:
+                self.parent.replay.completed(self.id, kept(self.state.data))
             self.parent.tell(ChildEnded(self))
 
     def cancel_lane(self, lane: Lane | None) -> None:
@@ -388,6 +436,54 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     def interrupt(self, reason: str) -> None:
         """The body was interrupted from outside: cancel the children."""
         self.tell(Interrupt(reason, self.engine.now()))
+
+    # Pauses.
+
+    @property
+    def suspends(self) -> bool:
+        """Whether it is suspended, or is to be as soon as its body ends for now."""
+        return self.pausing is not None and self.pausing.reschedules
+
+    def next_pause_key(self, key: str | None) -> str:
+        """The key of a pause: the one that is given, or its number in this attempt."""
+        self._pauses += 1
+        return key or str(self._pauses)
+
+    def park(self, run: TaskRun) -> None:
+        """Put a run in line as soon as this one goes on."""
+        with self._lock:
+            waits = not self.admits and self.paused
+            if waits:
+                self._parked.append(run)
+        if not waits:
+            run.lane.dispatch(run)
+
+    def unpark(self) -> None:
+        """It goes on: put in line what has waited for that."""
+        with self._lock:
+            parked, self._parked = self._parked, []
+        for run in parked:
+            run.lane.dispatch(run)
+
+    def resume_suspended(self, pausing: Pausing, given: Any) -> None:
+        """Run the body again, in the background, from what is recorded."""
+        self.inputs_given[pausing.key] = given
+        pausing.resumed = True
+        self.pausing = None
+        if self.conductor is not None:
+            return  # its body has not ended yet; there it goes on
+        self.begin_again()
+        assert self.flow is not None  # the engine's own scope is never paused
+        self.flow.run_again(self)
+
+    def refuse_if_suspended(self) -> None:
+        """End the body here where somebody has asked for that from outside.
+
+        Raises:
+            Pause: somebody has.
+        """
+        if self.suspends and self.type is StateType.PAUSED:
+            raise Pause(self.state)
 
     def close_generators(self) -> None:
         """The body is over: nobody iterates any more over what it has begun to iterate over."""
@@ -479,6 +575,17 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         """Whether runs of this scope may not end as long as these loops are held up."""
         return bool(loops) and self.loop_lane is not None and self.loop_lane.loop in loops
 
+    def begin_again(self) -> None:
+        """The body is about to run once more: count from the start."""
+        if self.replay is not None:
+            self.replay.begin_again()
+        self._cursors = {}
+        self._pauses = 0
+
+    def rename(self, name: str) -> None:
+        """Give the run another name than the one it was made with."""
+        self._name = name
+
     def belong_to(self, parent: FlowRun, task_run: int | None) -> None:
         """Become a child of another scope.
 
@@ -490,6 +597,10 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         self.parent_task_run = task_run
         self.tags |= parent.tags
         self._held = parent.held_loops()
+        self.log_prints = parent.log_prints
+        self.persist_result = parent.persist_result
+        self.result_storage = parent.result_storage
+        self.result_serializer = parent.result_serializer
         parent.tell(Spawned(1, (self,)))
 
     def enter_on(self, loop: asyncio.AbstractEventLoop | None) -> None:

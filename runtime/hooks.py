@@ -6,12 +6,14 @@ when they are called.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from millrace.actors.errors import ConfigurationError
+from millrace.actors.errors import ConfigurationError, Signal
 from millrace.actors.states import State
+from millrace.runtime.running import running_loop
 
 if TYPE_CHECKING:
     from millrace.runtime.effects import Effects
@@ -57,5 +59,19 @@ async def call_hooks(hooks: Iterable[Hook], owner: Any, run: Any, state: State[A
     for hook in hooks:
         try:
             await fx.call(hook, owner, run, state)
-        except Exception:
+        except BaseException as error:
+            if not is_own(error):
+                raise
             _logger.exception("Hook '%s' of run '%s' raised.", name_of_hook(hook), run.name)
+
+
+def is_own(error: BaseException) -> bool:
+    """Whether an error that comes out of a user's function is its own; else it is meant for whoever called that.
+
+    An interrupt and a signal are meant for the program, and a cancellation for the asyncio task at hand if somebody
+    asked for it. What else there is, an exit for instance, ends the function and nothing more.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = None if running_loop() is None else asyncio.current_task()
+        return task is None or not task.cancelling()
+    return not isinstance(error, (KeyboardInterrupt, GeneratorExit, Signal))

@@ -1,31 +1,45 @@
 """Inputs: futures and states inside arguments, found before a run and replaced by their results at its start.
 
-Decides what is looked for, and where not: inside `quote` and `opaque`. What a collection is, and how one is copied, is
-known to `nesting`. Objects that hold no future are passed as they are, and not copied. Which end of an upstream run is
-good enough is decided here, what follows from a bad one by the actors.
+Decides what is looked for, and where not: inside `quote` and `opaque`. A result is looked into as an argument is; but a
+result that is itself a future or state stays what it is. What a collection is, and how one is copied, is known to
+`nesting`. Objects that hold no future are passed as they are, and not copied. Which end of an upstream run is good
+enough is decided here, what follows from a bad one by the actors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from millrace.actors.annotations import Annotation, allow_failure, opaque, quote
-from millrace.actors.errors import ConfigurationError, ForeignFuture, InputResolutionError, UnfinishedRun
+from millrace.actors.errors import (
+    ConfigurationError,
+    ForeignFuture,
+    InputResolutionError,
+    UnfinishedRun,
+    UpstreamTaskError,
+)
 from millrace.actors.messages import Watch
 from millrace.actors.outcomes import get_state_exception
 from millrace.actors.run import is_final
 from millrace.actors.states import State, StateType, is_state
+from millrace.actors.stored_result import StoredResult
 from millrace.runtime.future_list import FutureList
 from millrace.runtime.futures import Future
 from millrace.runtime.nesting import LEAVES, Replacement, held_by, is_annotation
-from millrace.runtime.tracking import FlowRunResult, TaskRunInput, TaskRunResult
+from millrace.runtime.tracking import FlowRunResult, TaskRunInput, TaskRunResult, Tracker
 
 if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
 
 WAIT_FOR: Final = "wait_for"
 """The name under which dependencies without data are recorded."""
+
+_UPSTREAM: Final = (Future, State)
+_OF_ONE_FAILURE: Final = (str, BaseException, State)
+_NOT_LOOKED_INTO: Final = (*_UPSTREAM, BaseException, StoredResult)
 
 
 class GivenState:
@@ -65,10 +79,12 @@ class GivenState:
 class Inputs:
     """What one run depends on, and which of its arguments have to be resolved."""
 
-    __slots__ = ("places", "sources", "upstreams")
+    __slots__ = ("engine", "places", "shut", "sources", "upstreams")
 
     def __init__(self) -> None:
         self.upstreams: list[tuple[Any, bool]] = []  # (what to watch, whether its failure is let through)
+        self.shut: AbstractSet[int] = frozenset()  # `_key` of each upstream whose result is not looked into
+        self.engine: Any = None  # the run's
         self.sources: dict[str, list[TaskRunInput]] = {}  # by parameter; without parameters that depend on nothing
         self.places: dict[int | str, str] = {}  # arguments to resolve: position or keyword -> the parameter's name
 
@@ -84,11 +100,41 @@ class Inputs:
         if not self.places:
             return args, kwargs
         places = self.places
-        resolved = tuple(
-            _resolved(value, places[index]) if index in places else value for index, value in enumerate(args)
-        )
-        named = {key: _resolved(value, places[key]) if key in places else value for key, value in kwargs.items()}
-        return resolved, named
+        resolved = _Resolution(self).of
+        values = tuple(resolved(value, places[index]) if index in places else value for index, value in enumerate(args))
+        named = {key: resolved(value, places[key]) if key in places else value for key, value in kwargs.items()}
+        return values, named
+
+    def look_into(self, upstream: Any, state: State[Any], *, failure_allowed: bool) -> list[tuple[Any, bool]]:
+        """Look for futures and states in the result of an upstream run that has ended: they are upstream, too.
+
+        A result that lies in a storage is not read for this.
+
+        Args:
+            upstream: One of the upstream runs.
+            state: Its state.
+            failure_allowed: Whether its failure is let through.
+
+        Returns:
+            What was found and was not known; it has been added to the upstream runs.
+        """
+        if not good_enough(state, failure_allowed=failure_allowed):
+            return []
+        value = state.data
+        if value.__class__ in LEAVES or isinstance(value, _NOT_LOOKED_INTO) or _key(upstream) in self.shut:
+            return []
+        known = len(self.upstreams)
+        with suppress(InputResolutionError):  # raised again when the argument is resolved
+            _InnerSearch(self).look(value, allow=failure_allowed)
+        return self.upstreams[known:]
+
+    def opened(self) -> AbstractSet[int]:
+        """The `_key` of each upstream whose result is looked into."""
+        return {_key(source) for source, _ in self.upstreams} - self.shut
+
+    def shut_all_but(self, opened: AbstractSet[int]) -> None:
+        """Look into the results of these upstream runs only."""
+        self.shut = {_key(source) for source, _ in self.upstreams} - opened
 
     def let_go(self) -> Inputs | None:
         """What remains after the run: the record of its dependencies."""
@@ -135,34 +181,36 @@ def scan(
             else:
                 return None
     inputs = Inputs()
+    inputs.engine = scope.engine
     found = False
     for index, value in enumerate(args):
         found |= _scan_argument(inputs, index, names(index), value, scope)
     for key, value in kwargs.items():
         found |= _scan_argument(inputs, key, names(key), value, scope)
     if wait_for is not None:
-        _Scan(inputs, WAIT_FOR, scope).look(dependencies(wait_for), allow=False)
+        opened = inputs.opened()
+        _Search(inputs, WAIT_FOR, scope.tracker).look(dependencies(wait_for), allow=False)
+        inputs.shut_all_but(opened)
     return inputs if found or inputs.upstreams or inputs.sources else None
 
 
 def _scan_argument(inputs: Inputs, place: int | str, name: str, value: Any, scope: FlowRun) -> bool:
-    holds = _Scan(inputs, name, scope).look(value, allow=False)
+    holds = _Search(inputs, name, scope.tracker).look(value, allow=False)
     if holds:
         inputs.places[place] = name
     return holds
 
 
-class _Scan:
+class _Search:
     """One search through one argument."""
 
-    __slots__ = ("_engine", "_inputs", "_name", "_seen", "_track", "_tracker")
+    __slots__ = ("_inputs", "_name", "_seen", "_track", "_tracker")
 
-    def __init__(self, inputs: Inputs, name: str, scope: FlowRun) -> None:
+    def __init__(self, inputs: Inputs, name: str, tracker: Tracker | None) -> None:
         self._inputs = inputs
         self._name = name
-        self._engine = scope.engine
-        self._tracker = scope.tracker
-        self._track = bool(scope.tracker)
+        self._tracker: Any = tracker
+        self._track = bool(tracker)
         # (id, whether a failure is let through) of each collection that was entered -> the collection, so that none is
         # entered twice, and no id given to another one meanwhile.
         self._seen: dict[tuple[int, bool], Any] = {}
@@ -209,19 +257,46 @@ class _Scan:
         if isinstance(value, quote):
             return True
         inner = value.unwrap()
-        if isinstance(value, opaque) and not isinstance(inner, (Future, State, Annotation)):
-            if self._track:
+        if isinstance(value, opaque):
+            if isinstance(inner, (Future, State, Annotation)):
+                opened = self._inputs.opened()
+                self._look(inner, allow=allow)
+                self._inputs.shut_all_but(opened)
+            elif self._track:
                 self._inputs.add(self._name, self._tracker.find(inner))
             return True
         self._look(inner, allow=allow or isinstance(value, allow_failure))
         return True
 
     def _depend(self, source: Any, *, allow: bool) -> None:
-        engine = source.engine
-        if engine is not None and engine is not self._engine:
+        inputs = self._inputs
+        if source.engine is not None and source.engine is not inputs.engine:
             raise ForeignFuture(source.name)
-        self._inputs.upstreams.append((source, allow))
-        self._inputs.add(self._name, source.reference)
+        inputs.upstreams.append((source, allow))
+        inputs.add(self._name, source.reference)
+        if inputs.shut:
+            inputs.shut -= {_key(source)}
+
+
+class _InnerSearch(_Search):
+    """One search through one result of an upstream run. What is found in it is not recorded as a dependency."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self, inputs: Inputs) -> None:
+        super().__init__(inputs, "a result", None)
+        self._known: set[tuple[int, bool]] | None = None  # the upstream runs by `_key`; made when something was found
+
+    def _depend(self, source: Any, *, allow: bool) -> None:
+        inputs = self._inputs
+        if source.engine is not None and source.engine is not inputs.engine:
+            return  # it is too late to refuse it, and it stays what it is
+        if self._known is None:
+            self._known = {(_key(each), allowed) for each, allowed in inputs.upstreams}
+        place = (_key(source), allow)
+        if place not in self._known:  # a state may be inside itself
+            self._known.add(place)
+            inputs.upstreams.append((source, allow))
 
 
 def dependencies(wait_for: Any) -> Any:
@@ -265,15 +340,80 @@ def holds_futures(value: Any) -> bool:
     return value.__class__ not in LEAVES and next(futures_in(value), None) is not None
 
 
-def _resolved(value: Any, name: str) -> Any:
-    return Replacement(name, (Future, State), _upstream_result, unwrap=True, plain=(FutureList,)).of(value)
+class _Resolution:
+    """The replacement of futures and states in the arguments of one run, and in the results that take their place.
+
+    Args:
+        inputs: What the run depends on.
+    """
+
+    __slots__ = ("_allowed", "_inputs", "_results")
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._allowed: set[int] | None = None  # `_key` of those whose failure is let through; made when one failed
+        # `_key` of an upstream run -> (the run, its result), so that a result is the same object wherever it stands.
+        self._results: dict[int, tuple[Any, Any]] = {}
+
+    def of(self, value: Any, name: str) -> Any:
+        """An argument, resolved.
+
+        Args:
+            value: The argument.
+            name: The parameter.
+
+        Raises:
+            InputResolutionError: it is nested too deeply, or the code of a collection raised something.
+            UpstreamTaskError: something in a result did not end well, which could not be seen before.
+        """
+        return self._replaced(value, name, lambda target: self._result(_source_of(target), name))
+
+    def _replaced(self, value: Any, name: str, convert: Callable[[Any], Any]) -> Any:
+        return Replacement(name, _UPSTREAM, convert, unwrap=True, plain=(FutureList,)).of(value)
+
+    def _result(self, source: Any, name: str) -> Any:
+        key = _key(source)
+        known = self._results.get(key)
+        if known is not None:
+            return known[1]
+        source.see()
+        value = _outcome(source.state)
+        if not (value.__class__ in LEAVES or isinstance(value, _UPSTREAM) or key in self._inputs.shut):
+            value = self._replaced(value, name, lambda target: self._inner_result(target, name))
+        self._results[key] = source, value
+        return value
+
+    def _inner_result(self, target: Future[Any] | State[Any], name: str) -> Any:
+        source = _source_of(target)
+        if not source.done:
+            return target
+        state = source.state
+        if state.type is not StateType.COMPLETED and not good_enough(state, failure_allowed=self._lets_through(source)):
+            raise UpstreamTaskError(source.name, state)
+        return self._result(source, name)
+
+    def _lets_through(self, source: Any) -> bool:
+        if self._allowed is None:
+            self._allowed = {_key(each) for each, allowed in self._inputs.upstreams if allowed}
+        return _key(source) in self._allowed
 
 
-def _upstream_result(upstream: Future[Any] | State[Any]) -> Any:
+def _source_of(target: Future[Any] | State[Any]) -> Any:
+    return GivenState(target) if isinstance(target, State) else target.source
+
+
+def _key(source: Any) -> int:
+    """What tells one upstream run from another: for a state among the arguments, the state."""
+    return id(source.state if source.__class__ is GivenState else source)
+
+
+def _outcome(state: State[Any]) -> Any:
     """The value of an upstream run that was let through; for a failure that was allowed, its exception."""
-    source: Any = GivenState(upstream) if isinstance(upstream, State) else upstream.source
-    source.see()
-    state: State[Any] = source.state
     if state.type is StateType.COMPLETED:
         return state.result()
-    return get_state_exception(state) if state.is_final() else UnfinishedRun(state)
+    if not state.is_final():
+        return UnfinishedRun(state)
+    data = state.data
+    if data is None or isinstance(data, _OF_ONE_FAILURE):
+        return get_state_exception(state)
+    return data  # it failed because others did, of which one may want to know more than the first exception

@@ -18,6 +18,7 @@ from millrace.actors.annotations import Annotation, allow_failure, quote, unmapp
 from millrace.actors.errors import ForeignFuture, InputResolutionError, MappingLengthMismatch, MappingMissingIterable
 from millrace.actors.messages import Born, ChildrenDropped
 from millrace.actors.states import State
+from millrace.actors.stored_result import Found
 from millrace.runtime.future_list import FutureList
 from millrace.runtime.futures import Future, refuse_to_block
 from millrace.runtime.inputs import Inputs, scan
@@ -188,6 +189,7 @@ class Cursor:
         "_misfits",
         "_next",
         "_plan",
+        "_replayed",
         "_runs",
         "_site",
         "_tags",
@@ -209,6 +211,7 @@ class Cursor:
         tags: frozenset[str],
         lane: Lane,
         wait_for: list[Any] | None,
+        replayed: Mapping[int, Found] | None = None,
     ) -> None:
         self.size = plan.size
         self._site = site
@@ -220,6 +223,7 @@ class Cursor:
         self._tags = tags
         self.lane = lane
         self._wait_for = wait_for
+        self._replayed = replayed or None  # by index: results that an earlier attempt of the flow has come to
         self._counter = itertools.count()  # hands out the indexes to start; `next` of it is atomic
         self._next = 0  # an index up to which all have been handed out; may lag behind the counter for a moment
         # By index: made, and not yet handed out, or not yet in the list of made ones.
@@ -283,7 +287,7 @@ class Cursor:
                     self._misfits.pop(made.id, None)
                 early.pop(index, None)
                 self._next = index + 1
-                if not run.unready:
+                if not run.unready and (self._replayed is None or index not in self._replayed):
                     ready.append(run)
             if born:
                 self._announce(born)
@@ -295,7 +299,9 @@ class Cursor:
                 run.record("created")
         self._site.scope.tell(Born(tuple(born)))
         for run in born:
-            if run.unready:
+            if self._replayed is not None and (found := self._replayed.get(run.id - self._first_id)) is not None:
+                run.take_over(found)
+            elif run.unready:
                 run.watch_upstreams()
             elif self._misfits and run.id in self._misfits:
                 run.fail_unstarted(self._misfits.pop(run.id))
@@ -344,6 +350,8 @@ class Cursor:
 
     def _make(self, index: int) -> TaskRun:
         site = self._site
+        if self._replayed is not None and index in self._replayed:
+            return self._run_of(index, (), _NO_KWARGS, None)
         items = self._items
         if items is not None:
             item = items[index]

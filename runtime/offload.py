@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
-from threading import Lock, Thread, current_thread
+from threading import Lock, Thread, current_thread, local
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -116,7 +116,7 @@ class Offload:
         self._abandoned: set[Thread] = set()  # running a body that its run has been ended, or goes on, without
         self._loops: dict[Thread, asyncio.AbstractEventLoop] = {}  # of the workers that have run an async body
         self._idle = 0  # threads that wait for work, or are about to
-        self._lent = 0
+        self._lent: set[Thread] = set()  # blocked in a body that waits for other runs
         self._closed = False
         self._made = 0
 
@@ -147,26 +147,35 @@ class Offload:
             run.abandon_body()
 
     def abandon(self, thread: Thread, run: TaskRun) -> None:
-        """A thread runs a body that nobody waits for any more; another one may be started for it meanwhile."""
+        """A thread runs a body that nobody waits for any more; another one may be started for it meanwhile.
+
+        Args:
+            thread: The thread; a no-op where it is not one of these.
+            run: Whose body it is; a no-op where the thread has gone on to another.
+        """
         if self._running.get(thread) is run:
             self._abandoned.add(thread)
+            if self._running.get(thread) is not run:  # it has returned in this moment
+                self._abandoned.discard(thread)
             self._staff()
 
     @property
     def _away(self) -> int:
         """Threads that others may stand in for: lent ones, and abandoned ones up to the limit's number."""
-        return self._lent + min(len(self._abandoned), self.limit)
+        abandoned = sum(thread not in self._lent for thread in tuple(self._abandoned))
+        return len(self._lent) + min(abandoned, self.limit)
 
     @contextmanager
     def _lending(self) -> Generator[None]:
+        me = current_thread()
         with self._lock:
-            self._lent += 1
+            self._lent.add(me)
         self._staff()
         try:
             yield
         finally:
             with self._lock:
-                self._lent -= 1
+                self._lent.discard(me)
 
     def stats(self) -> OffloadStats:
         """The threads at this moment."""
@@ -175,7 +184,7 @@ class Offload:
             return OffloadStats(
                 threads=len(self._threads),
                 busy=len(running),
-                lent=self._lent,
+                lent=len(self._lent),
                 abandoned=len(self._abandoned),
                 limit=self.limit,
             )
@@ -214,6 +223,7 @@ class Offload:
 
     def _run(self) -> None:
         set_lender(self._lending)
+        _here.offload = self
         me = current_thread()
         while self._serve(me):
             pass
@@ -291,6 +301,14 @@ class Offload:
             self._execute(runs[0], me)
             if perf_counter() > until:
                 return
+
+
+_here = local()  # .offload: the one that the worker on this thread belongs to; absent on other threads
+
+
+def offload_here() -> Offload | None:
+    """The offload that the worker on this thread belongs to; None on threads that are nobody's worker."""
+    return getattr(_here, "offload", None)
 
 
 def thread_limit(threads: int | None) -> int:

@@ -9,16 +9,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from millrace.actors.errors import TaskRunTimeoutError
 from millrace.actors.outcomes import failure, return_value_to_state, timed_out
 from millrace.actors.policies import MIDDLE, Advice
 from millrace.actors.states import State
 from millrace.actors.task_run import holds_states
 from millrace.runtime.attempt import run_blocking
 from millrace.runtime.effects import BLOCKING, Effects
-from millrace.runtime.hooks import name_of_hook
+from millrace.runtime.hooks import is_own, name_of_hook
 
 if TYPE_CHECKING:
-    from millrace.actors.errors import TaskRunTimeoutError
     from millrace.runtime.runs import TaskRun
 
 _logger = logging.getLogger("millrace.retries")
@@ -45,7 +45,9 @@ async def advise(run: TaskRun, state: State[Any], fx: Effects) -> Advice | None:
         return Advice(drawn=drawn)
     try:
         allowed = bool(await fx.call(policy.condition, run.task, run, state))
-    except Exception:
+    except BaseException as error:
+        if not is_own(error):
+            raise
         _logger.exception(
             "Retry condition '%s' of run '%s' raised; the run is not tried again.",
             name_of_hook(policy.condition),
@@ -57,16 +59,28 @@ async def advise(run: TaskRun, state: State[Any], fx: Effects) -> Advice | None:
 
 async def advise_on_error(run: TaskRun, error: BaseException, fx: Effects) -> Advice | None:
     """The same, for what a body raised."""
-    if not run.node.retry.asks or not isinstance(error, Exception):
+    if not run.node.retry.asks:
         return None
-    return await advise(run, failure(error), fx)
+    state = _timed_out(run)
+    if state is None and isinstance(error, Exception):
+        state = failure(error)
+    return None if state is None else await advise(run, state, fx)
 
 
 async def advise_on_value(run: TaskRun, value: Any, fx: Effects) -> Advice | None:
     """The same, for what a body returned."""
-    if not run.node.retry.asks or not holds_states(value):
+    if not run.node.retry.asks:
         return None
-    return await advise(run, return_value_to_state(value), fx)
+    state = _timed_out(run)
+    if state is None and holds_states(value):
+        state = return_value_to_state(value)
+    return None if state is None else await advise(run, state, fx)
+
+
+def _timed_out(run: TaskRun) -> State[Any] | None:
+    """The state of an attempt that is over its time, whatever its body came to then."""
+    overdue = run.overdue
+    return None if overdue is None else timed_out(TaskRunTimeoutError(run.name, overdue.seconds))
 
 
 def advise_blocking(run: TaskRun, error: TaskRunTimeoutError) -> Advice | None:

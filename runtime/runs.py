@@ -13,14 +13,14 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Context
 from threading import Lock
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from millrace.actors.errors import BlockingCallOnLoop
-from millrace.actors.instructions import EXECUTE, READY, SETTLE, STOP_ATTEMPT, Escalate, Notify, Order, WakeAt
-from millrace.actors.messages import Cancel, ChildCrashed, ChildEnded, ChildSeen, Stopped, UpstreamEnded, Watch
+from millrace.actors.instructions import EXECUTE, PARK, READY, SETTLE, STOP_ATTEMPT, Escalate, Notify, Order, WakeAt
+from millrace.actors.messages import Admit, Cancel, ChildCrashed, ChildEnded, ChildSeen, Stopped, UpstreamEnded, Watch
 from millrace.actors.outcomes import exception_to_crashed_state, exception_to_failed_state
-from millrace.actors.states import State, StateType
-from millrace.actors.stored_result import kept
+from millrace.actors.states import State, StateDetails, StateType
+from millrace.actors.stored_result import Found, kept
 from millrace.actors.task_run import TaskNode, TaskRunActor
 from millrace.runtime.context import CURRENT
 from millrace.runtime.inputs import Inputs, good_enough
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _PENDING = StateType.PENDING
 _COMPLETED = StateType.COMPLETED
+_CANCELLING = StateType.CANCELLING
 _FAILURES = (StateType.FAILED, StateType.CRASHED)
 _NO_KWARGS: Mapping[str, Any] = {}
 
@@ -175,16 +176,19 @@ class TaskRun(TaskRunActor[TaskSite]):
             self.node.scope.wake_at(instruction.at, self)
         elif instruction is STOP_ATTEMPT:
             self.lane.stop(self)
-            if not self.ended:
+            if self.type is _CANCELLING:  # a body that is over its time has its grace from its deadline
                 self.node.scope.engine.expect_end(self, self.node.scope)
         elif isinstance(instruction, Notify):
             instruction.watcher.notify(self)
+        elif instruction is PARK:
+            self.node.scope.park(self)
         elif isinstance(instruction, Escalate):
             self.node.supervisor.tell(ChildCrashed(self, instruction.state, instruction.at))
 
     def finish(self) -> None:
         """The run has ended, otherwise than at the end of an attempt: see to what its task wants done then."""
-        if self.node.task.hooks_at(self.type):
+        if self.node.conduct is not None and self.node.task.hooks_at(self.type):
+            self.granted = True
             self.node.task.own_lane(self.node.scope).dispatch(self)
             return
         if self.node.conduct is not None and self.handle is not None and not self.shielded:
@@ -196,6 +200,8 @@ class TaskRun(TaskRunActor[TaskSite]):
         self.args, self.kwargs, self.context = (), _NO_KWARGS, _EMPTY
         if self.inputs is not None:
             self.inputs = self.inputs.let_go()
+        if self.node.scope.replay is not None and self.type is _COMPLETED:
+            self.node.scope.replay.completed(self.id, self.take(raise_on_failure=True))
         if self.watchers is not None:
             watchers, self.watchers = self.watchers, None
             for watcher in watchers:
@@ -221,6 +227,12 @@ class TaskRun(TaskRunActor[TaskSite]):
     def fail_unstarted(self, error: Exception) -> None:
         """End the run before its body, because its arguments cannot be used."""
         self.tell(Stopped(exception_to_failed_state(error), self.node.now()))
+
+    def take_over(self, found: Found) -> None:
+        """End the run, before its body, with the result that it had in an earlier attempt of its flow."""
+        order = self.ask(Admit(self.node.now(), State(type=StateType.RUNNING, data=found, state_details=NO_DETAILS)))
+        if order is not None:
+            self.settle_up()
 
     def end_unstarted(self) -> None:
         """End a run that nobody counts: its map was cancelled before it was made."""
@@ -330,6 +342,8 @@ def blocks_here(scope: FlowRun) -> bool:
 
 
 _EMPTY = Context()
+NO_DETAILS: Final = StateDetails(untrackable_result=False)
+"""Details that say nothing, and make of a proposal one whose rules look at them."""
 
 
 class UpstreamLink:

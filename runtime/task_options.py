@@ -169,7 +169,7 @@ def seconds_of(options: Mapping[str, Any], name: str) -> float | None:
     return float(seconds)
 
 
-def hooks_of(options: TaskOptions, name: str) -> list[Hook]:
+def hooks_of(options: Mapping[str, Any], name: str) -> list[Hook]:
     """An option that is a list of hooks.
 
     Raises:

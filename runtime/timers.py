@@ -150,6 +150,12 @@ class TimerQueue:
         with self._lock:
             while self._heap and (self._heap[0][0] <= now or not self._heap[0][2].wanted):
                 due.append(heappop(self._heap)[2])
+        errors: list[Exception] = []
         for entry in due:
-            entry.ring()
+            try:
+                entry.ring()
+            except Exception as error:  # noqa: BLE001  # raised below: it belongs to one timer, and the others ring
+                errors.append(error)
         self._arm()
+        if errors:
+            raise errors[0]

@@ -85,7 +85,7 @@ def atransaction(  # noqa: PLR0917  # likewise
         logger: As for `transaction`.
 
     Returns:
-        A context manager that gives the transaction.
+        An async context manager that gives the transaction.
 
     Raises:
         ConfigurationError: an option is none of these, or the store has no lock manager and the level needs one.

@@ -32,9 +32,7 @@ class KeyLock:
         self.key = key
         self.holder = str(ambient.new_id())
         self.members = 0  # transactions that share it; the last one gives it back
-        self.staged: Transaction | None = (
-            None  # the last whose block has ended with something to commit, if it still is
-        )
+        self.staged: Transaction | None = None  # the last that ended with something staged; by now it may be settled
 
     @property
     def in_memory(self) -> bool:

@@ -53,7 +53,20 @@ def get_transaction() -> Transaction | None:
 
 
 class Transaction(TransactionNode):
-    """What `transaction()` and `atransaction()` give. They begin and leave it, and say what the options mean."""
+    """What `transaction()` and `atransaction()` give. They begin it and leave it.
+
+    Args:
+        key: As for `transaction`.
+        store: As for `transaction`.
+        commit_mode: As for `transaction`.
+        isolation_level: As for `transaction`.
+        overwrite: As for `transaction`.
+        write_on_commit: As for `transaction`.
+        logger: As for `transaction`.
+
+    Raises:
+        ConfigurationError: an option is none of these.
+    """
 
     def __init__(
         self,
@@ -210,7 +223,8 @@ class Transaction(TransactionNode):
         outside = _PLACE.get()
         around = None if outside is None or outside.in_hook else outside.transaction
         family = Family() if around is None or around.family is None else around.family
-        manager = self._lock_manager(around)
+        level = self.isolation_level or (around and around.isolation_level) or IsolationLevel.READ_COMMITTED
+        manager = self._lock_manager(level)
         try:
             if manager is not None:
                 await family.take(self, around, manager, fx)
@@ -220,6 +234,7 @@ class Transaction(TransactionNode):
         except BaseException as error:
             await self._done_with_lock(family, BLOCKING if isinstance(error, GeneratorExit) else fx)
             raise
+        self.isolation_level = level
         self.locked = self.lock is not None
         self.begun(around, family.guard, hit=record is not None)
         self.family = family
@@ -254,15 +269,12 @@ class Transaction(TransactionNode):
 
     # How it does what it has to.
 
-    def _lock_manager(self, around: Transaction | None) -> LockManager | None:
-        """Who locks the key, if it is to be locked; the level is settled with that."""
-        asked = self.isolation_level
-        level = asked or (around.isolation_level if around else None) or IsolationLevel.READ_COMMITTED
-        self.isolation_level = level
+    def _lock_manager(self, level: IsolationLevel) -> LockManager | None:
+        """Who locks the key, if it is to be locked."""
         if self.key is None or self.store is None or level is not IsolationLevel.SERIALIZABLE:
             return None
         manager = self.store.lock_manager
-        if manager is None and asked is not None:  # a level that only comes from around is kept as far as can be
+        if manager is None and self.isolation_level is not None:  # one that comes from around holds where it can
             raise ConfigurationError(
                 "isolation_level",
                 level,

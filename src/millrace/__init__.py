@@ -16,6 +16,7 @@ from millrace.actors.errors import (
     EngineClosed,
     FailedRun,
     FlowDefinitionError,
+    FlowOrderChanged,
     FlowPauseTimeout,
     FlowRunTimeoutError,
     ForeignFuture,
@@ -32,6 +33,7 @@ from millrace.actors.errors import (
     ParameterTypeError,
     Pause,
     PausedRun,
+    PauseRefused,
     ReservedArgumentError,
     RestartLimitExceeded,
     RollBack,
@@ -80,6 +82,7 @@ from millrace.actors.states import (
     is_state_iterable,
     raise_state_exception,
 )
+from millrace.runtime import current
 from millrace.runtime.context import FlowRunContext, TaskRunContext, get_run_context, tags
 from millrace.runtime.cooperation import cancelled, check_cancelled
 from millrace.runtime.engine import Engine, EngineStats
@@ -90,6 +93,7 @@ from millrace.runtime.futures import FlowFuture, Future
 from millrace.runtime.gathering import as_completed, wait
 from millrace.runtime.generator_task import AsyncGeneratorTask, GeneratorTask
 from millrace.runtime.logs import get_run_logger
+from millrace.runtime.pausing import pause_flow_run, resume_flow_run, suspend_flow_run
 from millrace.runtime.proposing import propose_state
 from millrace.runtime.resolving import resolve_futures_to_results, resolve_futures_to_states
 from millrace.runtime.runners import DefaultTaskRunner, SequentialTaskRunner, TaskRunner, ThreadPoolTaskRunner
@@ -215,6 +219,7 @@ __all__ = (
     "Flow",
     "FlowDefinitionError",
     "FlowFuture",
+    "FlowOrderChanged",
     "FlowPauseTimeout",
     "FlowRun",
     "FlowRunContext",
@@ -243,6 +248,7 @@ __all__ = (
     "ParameterBindError",
     "ParameterTypeError",
     "Pause",
+    "PauseRefused",
     "Paused",
     "PausedRun",
     "Pending",
@@ -289,6 +295,7 @@ __all__ = (
     "atransaction",
     "cancelled",
     "check_cancelled",
+    "current",
     "exception_to_crashed_state",
     "exception_to_failed_state",
     "exponential_backoff",
@@ -300,15 +307,18 @@ __all__ = (
     "is_state",
     "is_state_iterable",
     "opaque",
+    "pause_flow_run",
     "propose_state",
     "quote",
     "raise_state_exception",
     "register_serializer",
     "resolve_futures_to_results",
     "resolve_futures_to_states",
+    "resume_flow_run",
     "return_value_to_state",
     "run",
     "run_task",
+    "suspend_flow_run",
     "tags",
     "task",
     "task_input_hash",

@@ -23,6 +23,7 @@ from millrace.actors.errors import (
     FailedRun,
     FlowDefinitionError,
     FlowNotFound,
+    FlowOrderChanged,
     FlowPauseTimeout,
     FlowRunTimeoutError,
     ForeignFuture,
@@ -39,6 +40,7 @@ from millrace.actors.errors import (
     ParameterTypeError,
     Pause,
     PausedRun,
+    PauseRefused,
     ReservedArgumentError,
     RestartLimitExceeded,
     RollBack,
@@ -189,9 +191,24 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
         "'fetch' takes the parameters 'url', and was given 'uri', 'x'.",
     ),
     (
-        TransactionError("commit transaction 'totals'", "ROLLED_BACK", "The end of its block commits what is not settled."),
+        TransactionError(
+            "commit transaction 'totals'", "ROLLED_BACK", "The end of its block commits what is not settled."
+        ),
         RuntimeError,
         "Cannot commit transaction 'totals': it is ROLLED_BACK. The end of its block commits what is not settled.",
+    ),
+    (
+        PauseRefused("quiet-otter", "it is COMPLETED already"),
+        RuntimeError,
+        "Cannot pause flow run 'quiet-otter': it is COMPLETED already.",
+    ),
+    (
+        FlowOrderChanged(2, "fetch", "parse"),
+        RuntimeError,
+        (
+            "The flow calls 'parse' as its call 2, where it called 'fetch' before. A flow that is run again has to make the"
+            " same calls in the same order, as long as they completed; or make retries=0 of it."
+        ),
     ),
     (CancelledRun("Run cancelled."), RunError, "Run cancelled."),
     (CrashedRun("Run crashed."), RunError, "Run crashed."),
@@ -200,8 +217,10 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
     (
         RestartLimitExceeded("fetch-1a2", 3, 60, "Crashed('The thread is gone.')"),
         RunError,
-        "Task run 'fetch-1a2' crashed and was not restarted: its flow run allows 3 restarts within 60 seconds. "
-        "The crash: Crashed('The thread is gone.')",
+        (
+            "Task run 'fetch-1a2' crashed and was not restarted: its flow run allows 3 restarts within 60 seconds. "
+            "The crash: Crashed('The thread is gone.')"
+        ),
     ),
     (
         FlowPauseTimeout("quiet-otter", 1),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +10,8 @@ import pytest
 
 from millrace.actors import rules
 from millrace.actors.events import Event
-from millrace.actors.instructions import EXECUTE, SETTLE, STOP_ATTEMPT, WakeAt
-from millrace.actors.messages import Admit, Cancel, Interrupt, Propose, Returned, Stopped, UpstreamEnded
+from millrace.actors.instructions import EXECUTE, PARK, SETTLE, STOP_ATTEMPT, WakeAt
+from millrace.actors.messages import Admit, Cancel, Interrupt, Propose, Raised, Returned, Stopped, UpstreamEnded
 from millrace.actors.rules import FLOW_RULES, TASK_RULES, follow_the_table, pick
 from millrace.actors.states import (
     TERMINAL,
@@ -26,6 +26,7 @@ from millrace.actors.states import (
     State,
     StateType,
 )
+from millrace.actors.stored_result import Found
 from millrace.actors.transitions import possible
 from millrace.actors.verdicts import Answer, Verdict
 from tests.actors.runs import (
@@ -123,7 +124,7 @@ def test_a_paused_run_starts_when_its_flow_runs_again() -> None:
     flow = running_flow()
     run = task_run(flow)
     propose(flow, Paused())
-    assert run.ask(Admit(at(2))) is None
+    assert run.ask(Admit(at(2))) is PARK
     assert run.type is StateType.PAUSED
 
     propose(flow, Running())
@@ -171,7 +172,7 @@ def test_a_flow_run_that_is_scheduled_for_later_is_not_admitted() -> None:
     flow = pending_flow()
     propose(flow, Scheduled(scheduled_time=moment(9)), 1)
 
-    assert flow.ask(Admit(at(5))) is None
+    assert isinstance(flow.ask(Admit(at(5))), WakeAt)
     assert flow.type is StateType.SCHEDULED
     assert flow.ask(Admit(at(9))) is EXECUTE
 
@@ -551,3 +552,110 @@ def test_a_delay_is_counted_from_the_time_of_the_proposal() -> None:
 
     assert verdict.state is not None
     assert verdict.state.state_details.scheduled_time == moment(2.5) + timedelta(seconds=0.25)
+
+
+# Retries, beside what an attempt's end makes of them.
+
+
+@pytest.mark.parametrize(("state", "answer"), [(Failed(), Answer.REJECT), (Failed(name="TimedOut"), Answer.REJECT)])
+def test_a_failure_of_any_name_is_tried_again(state: State[Any], answer: Answer) -> None:
+    run = task_run(retries=1)
+    run.tell(Admit(at(1)))
+
+    assert propose(run, state).answer is answer
+
+
+@pytest.mark.parametrize("kind", sorted(TERMINAL - {StateType.FAILED}))
+def test_no_other_end_than_a_failure_is_tried_again(kind: StateType) -> None:
+    run = task_run(retries=3)
+    run.tell(Admit(at(1)))
+
+    assert propose(run, make(kind)).answer is Answer.ACCEPT
+    assert run.type is kind
+
+
+def test_a_run_that_fails_before_it_runs_is_not_tried_again() -> None:
+    run = task_run(retries=3)
+
+    assert propose(run, Failed()).answer is Answer.ACCEPT
+
+
+def test_a_forced_failure_is_one_whatever_retries_are_left() -> None:
+    run = task_run(retries=3)
+    run.tell(Admit(at(1)))
+
+    assert propose(run, Failed(), force=True).answer is Answer.ACCEPT
+    assert run.type is StateType.FAILED
+
+
+def test_the_message_of_a_retry_counts_and_says_what_it_follows() -> None:
+    run = task_run(retries=2)
+    run.tell(Admit(at(1)))
+    said: list[str | None] = []
+    for number in (1, 2):
+        run.tell(Raised(ValueError(f"knot {number}"), at(2)))
+        said.append(run.state.message)
+
+    assert said == [
+        "Retry 1 of 2, after Failed('ValueError: knot 1').",
+        "Retry 2 of 2, after Failed('ValueError: knot 2').",
+    ]
+
+
+# What lies in the cache.
+
+
+def found(data: Any, expires: datetime | None = None, **details: Any) -> State[Any]:
+    """The RUNNING state that says what was found for a run."""
+    return Running(data=Found(data, expires), state_details=details)
+
+
+@pytest.mark.parametrize("data", ["plank", None, 0, [Failed()], ValueError("kept")], ids=repr)
+def test_a_run_whose_result_is_in_the_cache_is_completed_with_it_and_never_runs(data: Any) -> None:
+    run = task_run()
+
+    assert run.ask(Admit(at(1), found(data))) is SETTLE
+    assert (run.type, run.state.name, run.done) == (StateType.COMPLETED, "Cached", True)
+    assert run.state.data is data
+    assert (run.run_count, run.started, run.ended) == (0, 0, at(1))
+
+
+def test_a_cached_state_knows_its_key_and_for_how_long_it_counts() -> None:
+    run = task_run()
+    run.ask(Admit(at(1), found("plank", moment(60), cache_key="oak", transition_id=TRANSITION)))
+
+    details = run.state.state_details
+    assert (details.cache_key, details.cache_expiration, details.transition_id) == ("oak", moment(60), TRANSITION)
+
+
+def test_a_run_that_found_nothing_runs_and_its_state_says_under_which_key() -> None:
+    run = task_run()
+
+    assert run.ask(Admit(at(1), Running(state_details={"cache_key": "oak"}))) is EXECUTE
+    assert (run.state.name, run.state.state_details.cache_key, run.run_count) == ("Running", "oak", 1)
+
+
+def test_what_was_found_is_given_also_where_another_attempt_was_to_follow() -> None:
+    run = task_run(retries=1, delays=(3,))
+    run.tell(Admit(at(1)))
+    run.tell(Raised(ValueError(), at(2)))
+
+    assert run.ask(Admit(at(5), found("plank", cache_key="oak"))) is SETTLE
+    assert [state.name for state in run.history()] == ["Pending", "Running", "AwaitingRetry", "Cached"]
+
+
+def test_what_was_found_does_not_pass_by_the_flow() -> None:
+    flow = running_flow()
+    flow.tell(Cancel("enough", at(1)))
+    run = task_run(flow)
+
+    assert run.ask(Admit(at(2), found("plank", cache_key="oak"))) is SETTLE
+    assert run.type is StateType.CANCELLED
+
+
+def test_what_was_found_comes_not_before_its_time() -> None:
+    run = task_run()
+    propose(run, Scheduled(scheduled_time=moment(9)), 1)
+
+    assert isinstance(run.ask(Admit(at(5), found("plank", cache_key="oak"))), WakeAt)
+    assert run.type is StateType.SCHEDULED

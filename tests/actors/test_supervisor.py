@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
-from millrace.actors.instructions import EXECUTE, IDLE, SETTLE, STOP_CHILDREN, Notify
+from millrace.actors.errors import Abort, RestartLimitExceeded, TerminationSignal
+from millrace.actors.instructions import EXECUTE, IDLE, SETTLE, STOP_CHILDREN, Judge, Notify
 from millrace.actors.messages import (
     Admit,
     Born,
     Cancel,
+    ChildCrashed,
     ChildEnded,
     ChildrenDropped,
     ChildSeen,
     Interrupt,
+    Propose,
     Raised,
     Returned,
     Spawned,
@@ -24,6 +27,7 @@ from millrace.actors.messages import (
     UpstreamEnded,
     Watch,
 )
+from millrace.actors.policies import CrashPolicy, RestartWindow
 from millrace.actors.states import (
     TERMINAL,
     Cancelled,
@@ -674,3 +678,147 @@ def test_where_nobody_watches_there_is_nobody_to_take_back() -> None:
     flow.tell(Unwatch(object()))
 
     assert flow.watchers is None
+
+
+# Crashes of children.
+
+
+def policy_of(flow: Flow, **options: Any) -> Flow:
+    """The same flow, under a policy that restarts."""
+    flow.crash_policy = CrashPolicy(restart="task", **options)
+    flow.window = RestartWindow(flow.crash_policy)
+    return flow
+
+
+def crash(flow: Flow, child: TaskRun, seconds: float = 2) -> Judge:
+    """Have a child crash and its supervisor judge that."""
+    order = flow.ask(ChildCrashed(child, Crashed(message="axe broke"), at(seconds)))
+    assert isinstance(order, Judge)
+    assert (order.child, str(order.state), order.at) == (child, "Crashed('axe broke')", at(seconds))
+    return order
+
+
+def verdicts(flow: Flow, times: list[float]) -> list[bool]:
+    """Whether a child that crashes at these times is restarted, each time."""
+    child = child_of(flow)
+    return [crash(flow, child, each).restart for each in times]
+
+
+@pytest.mark.parametrize("intensity", range(6))
+def test_crashes_within_the_intensity_are_restarted_and_one_more_escalates(intensity: int) -> None:
+    flow = policy_of(running_flow(), max_restarts=intensity, within_seconds=60)
+
+    assert verdicts(flow, [2.0] * (intensity + 2)) == [True] * intensity + [False, False]
+    assert flow.escalated is not None
+
+
+def test_the_crashes_of_all_children_count_together() -> None:
+    flow = policy_of(running_flow(), max_restarts=2)
+    children = [child_of(flow, number) for number in (1, 2, 3)]
+
+    assert [crash(flow, child).restart for child in children] == [True, True, False]
+
+
+def test_each_flow_run_counts_for_itself() -> None:
+    for _ in range(3):
+        assert verdicts(policy_of(running_flow()), [2]) == [True]
+
+
+@pytest.mark.parametrize("then", ["fail", "cancel_siblings"])
+def test_too_many_crashes_make_the_flow_fail_whatever_its_body_returns(then: Any) -> None:
+    flow = policy_of(running_flow(), max_restarts=0, then=then)
+    crash(flow, child_of(flow))
+
+    assert flow.ask(Returned("planks", at(5))) is SETTLE
+    assert flow.type is StateType.FAILED
+    assert isinstance(flow.state.data, RestartLimitExceeded)
+    assert flow.state.message == (
+        "RestartLimitExceeded: Task run 'carve-001' crashed and was not restarted: its flow run allows 0 restarts "
+        "within 5 seconds. The crash: Crashed('axe broke')"
+    )
+
+
+def test_what_the_body_raises_is_said_first() -> None:
+    flow = policy_of(running_flow(), max_restarts=0)
+    crash(flow, child_of(flow))
+
+    flow.ask(Raised(ValueError("flood"), at(5)))
+
+    assert str(flow.state) == "Failed('ValueError: flood')"
+
+
+def test_the_siblings_go_on_where_the_policy_says_no_more() -> None:
+    flow = policy_of(running_flow(), max_restarts=0)
+
+    assert not crash(flow, child_of(flow)).stop_siblings
+    assert (flow.admits, flow.stopping) == (True, "")
+    assert flow.ask(Spawned(1, (task_run(flow, number=2),))) is None
+
+
+def test_the_siblings_are_cancelled_where_the_policy_says_so_and_no_other_is_started() -> None:
+    flow = policy_of(running_flow(), max_restarts=0, then="cancel_siblings")
+
+    assert crash(flow, child_of(flow)).stop_siblings
+    assert (flow.admits, flow.type) == (False, StateType.RUNNING)
+    assert flow.stopping == str(flow.escalated)
+    assert flow.ask(Spawned(1, (task_run(flow, number=2),))) is STOP_CHILDREN
+
+
+def test_the_siblings_are_cancelled_once() -> None:
+    flow = policy_of(running_flow(), max_restarts=0, then="cancel_siblings")
+    first, second = child_of(flow, 1), child_of(flow, 2)
+    crash(flow, first)
+    escalated = flow.escalated
+
+    assert not crash(flow, second).stop_siblings
+    assert flow.escalated is escalated
+
+
+@pytest.mark.parametrize("end", [Cancel("enough", at(1)), Interrupt("lights out", at(1))], ids=["cancel", "interrupt"])
+def test_a_flow_that_is_being_stopped_restarts_nothing(end: Any) -> None:
+    flow = policy_of(running_flow(), max_restarts=9)
+    child = child_of(flow)
+    flow.ask(end)
+
+    assert not crash(flow, child).restart
+    assert flow.escalated is None
+
+
+def test_a_flow_run_that_has_ended_restarts_nothing() -> None:
+    flow = policy_of(bring_flow_to(StateType.COMPLETED), max_restarts=9)
+
+    assert not crash(flow, task_run(flow)).restart
+
+
+def test_a_cancelled_flow_is_cancelled_also_where_crashes_were_too_many() -> None:
+    flow = policy_of(running_flow(), max_restarts=0)
+    crash(flow, child_of(flow))
+    flow.ask(Cancel("enough", at(3)))
+
+    flow.ask(Returned(None, at(4)))
+
+    assert flow.type is StateType.CANCELLED
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), TerminationSignal(15), Abort("no"), GeneratorExit()], ids=repr)
+def test_what_is_meant_for_the_whole_program_is_not_asked_about(error: BaseException) -> None:
+    flow = policy_of(running_flow())
+
+    assert not flow.restarts_after(Crashed(data=error))
+    assert flow.restarts_after(Crashed(data=SystemExit(1)))
+    assert not running_flow().restarts_after(Crashed(data=SystemExit(1)))
+
+
+def test_a_crash_that_comes_while_the_supervisor_is_busy_is_judged_afterwards() -> None:
+    flow = policy_of(running_flow())
+    child = child_of(flow)
+
+    def reply(_verdict: Any) -> None:
+        flow.tell(ChildCrashed(child, Crashed(), at(2)))
+        assert flow.orders == []
+
+    flow.tell(Propose(Pending(), at(2), reply=reply))
+
+    (order,) = flow.orders
+    assert isinstance(order, Judge)
+    assert (order.child, order.restart) == (child, True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from millrace.actors.instructions import EXECUTE, READY, SETTLE, STOP_ATTEMPT, Notify, WakeAt
+from millrace.actors.instructions import EXECUTE, PARK, READY, SETTLE, STOP_ATTEMPT, Notify, WakeAt
 from millrace.actors.messages import Admit, Cancel, Propose, Raised, Returned, Stopped, Unwatch, UpstreamEnded, Watch
 from millrace.actors.outcomes import aggregate
 from millrace.actors.states import (
@@ -367,7 +367,7 @@ def test_a_failure_while_the_flow_is_paused_is_tried_again_when_it_goes_on() -> 
 
     assert isinstance(order, WakeAt)
     assert order.at == at(3)
-    assert run.ask(Admit(at(3))) is None
+    assert run.ask(Admit(at(3))) is PARK
     assert run.type is StateType.PAUSED
     propose(flow, Running(), 4)
     assert run.ask(Admit(at(5))) is EXECUTE

@@ -182,7 +182,7 @@ class TaskRunMachine(RuleBasedStateMachine):
         advice = Advice(retry=how == "is advised") if "advised" in how else None
         final = Failed(state_details={"retriable": False})
         message: Any = Raised(ValueError(), at(self.now), attempt=attempt, advice=advice)
-        if how == "returns" or how == "is not retriable":
+        if how in {"returns", "is not retriable"}:
             message = Returned(Failed() if how == "returns" else final, at(self.now), attempt, advice)
         if self.expired and self.type is not S.CANCELLING:  # then the timeout is what was asked about
             self.tell(message, self.failed(self.expired, allowed=how != "is advised against"))

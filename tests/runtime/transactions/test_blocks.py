@@ -79,7 +79,7 @@ async def test_the_current_transaction_is_that_of_the_asyncio_task() -> None:
             return mine.parent
 
     async with atransaction() as outer:
-        assert await asyncio.gather(seen(), asyncio.create_task(seen())) == [outer, outer]
+        assert list(await asyncio.gather(seen(), asyncio.create_task(seen()))) == [outer, outer]
         assert get_transaction() is outer
     assert get_transaction() is None
 

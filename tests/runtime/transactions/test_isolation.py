@@ -239,6 +239,17 @@ def test_what_was_rolled_back_is_not_found(memory: ResultStore) -> None:
     assert not memory.is_locked("k")
 
 
+def test_what_was_staged_is_not_found_once_it_is_rolled_back(memory: ResultStore) -> None:
+    with transaction(isolation_level=SERIALIZABLE) as outer:
+        with transaction("k", memory) as first:
+            first.stage(1)
+        with transaction("k", memory, overwrite=True):
+            outer.rollback()
+            with transaction("k", memory) as third:
+                assert third.is_active()
+    assert not memory.is_locked("k")
+
+
 def test_an_eager_block_leaves_the_key_to_other_trees(memory: ResultStore) -> None:
     with transaction(isolation_level=SERIALIZABLE):
         with transaction("k", memory, CommitMode.EAGER) as first:

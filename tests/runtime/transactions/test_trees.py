@@ -108,7 +108,7 @@ class Run:
             self.stage(plan, made, "after", plan.after)
 
     def came_to(self, error: BaseException | None) -> Ran:
-        return self.log, {str(each.key): each.state for each in self.made}, error and type(error)
+        return self.log, {str(each.key): each.state for each in self.made}, None if error is None else type(error)
 
 
 def run_blocking(run: Run) -> Ran:
