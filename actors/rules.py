@@ -159,17 +159,24 @@ def give_what_was_found(
     _run: TaskRunActor[Any], _proposed: StateType, state: State[Any] | None, _at: int
 ) -> Verdict | None:
     """A run whose result lies in the cache already is COMPLETED with that, and its body does not run."""
-    found = None if state is None else state.data
-    if state is None or not isinstance(found, Found):
+    if state is None or not isinstance(state.data, Found):
         return None
-    details = state.state_details
+    return reject(state_of_found(state, state.data), "its result is in the cache")
+
+
+def state_of_found(looked: State[Any], found: Found) -> State[Any]:
+    """The state of a run that gets what was found.
+
+    Args:
+        looked: The RUNNING state that says under which key was looked.
+        found: What was found.
+    """
+    details = looked.state_details
     if details.cache_key is not None:
-        expires = found.expires
         details = StateDetails(
-            cache_key=details.cache_key, cache_expiration=expires, transition_id=details.transition_id
+            cache_key=details.cache_key, cache_expiration=found.expires, transition_id=details.transition_id
         )
-    cached = State[Any](type=StateType.COMPLETED, name=found.name, data=found.data, state_details=details)
-    return reject(cached, "its result is in the cache")
+    return State(type=StateType.COMPLETED, name=found.name, data=found.data, state_details=details)
 
 
 _COMMON: Final = (

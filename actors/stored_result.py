@@ -54,6 +54,11 @@ class StoredResult:
 
     __slots__ = ()
 
+    @property
+    def blocking(self) -> bool:
+        """Whether reading it may block, so that it is not to be done on an event loop."""
+        return True
+
     def load(self) -> Any:
         """Read the value, blocking the calling thread.
 

@@ -11,7 +11,7 @@ tells apart all bodies that wait, and a body that never does costs no task.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import suppress
 from contextvars import Context
 from pathlib import Path
@@ -22,9 +22,10 @@ from millrace.actors.instructions import EXECUTE, Order
 from millrace.actors.messages import Admit, Raised, Returned
 from millrace.actors.policies import Advice
 from millrace.actors.states import State
-from millrace.runtime.context import CURRENT
+from millrace.runtime.context import ATTEMPT, CURRENT
 
 if TYPE_CHECKING:
+    from millrace.runtime.deadlines import Deadline
     from millrace.runtime.runs import TaskRun
 
 _HERE = Path(__file__).parent
@@ -68,7 +69,7 @@ def _attempt(run: TaskRun) -> Order | None:
         return run.context.copy().run(run_blocking, run.node.conduct(run))
     attempt = run.run_count
     try:
-        value = run.context.copy().run(_call_body, run)
+        value = run.context.copy().run(_call_in_time if run.node.limited else _call_body, run)
     except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
         return run.ask(raised(error, run.node.now(), attempt))
     return run.ask(Returned(value, run.node.now(), attempt))
@@ -79,6 +80,17 @@ def _call_body(run: TaskRun) -> Any:
     args, kwargs = run.arguments()
     value = run.node.fn(*args, **kwargs)
     return list(value) if isinstance(value, GeneratorType) else value
+
+
+def _call_in_time(run: TaskRun) -> Any:
+    CURRENT.set(run)
+    ATTEMPT.set(run.run_count)
+    args, kwargs = run.arguments()
+    deadline = run.task.deadline(run, run.run_count)
+    assert deadline is not None  # a limited task has one
+    with deadline:
+        value = deadline.call(run.node.fn, args, kwargs)
+        return list(value) if isinstance(value, GeneratorType) else value
 
 
 def start(run: TaskRun) -> Order | Suspended | None:
@@ -115,10 +127,25 @@ def _first_step(run: TaskRun) -> tuple[Coroutine[Any, Any, Any], Any]:
         del run  # see `start`
     else:
         CURRENT.set(run)
-        args, kwargs = run.arguments()
-        coroutine = run.node.fn(*args, **kwargs)
-        del run, args, kwargs
+        if run.node.limited:
+            ATTEMPT.set(run.run_count)
+        if run.inputs is not None and run.inputs.have_to_be_read():
+            coroutine = _read_first(run.node.fn, run.arguments)
+            del run
+        else:
+            args, kwargs = run.arguments()
+            coroutine = run.node.fn(*args, **kwargs)
+            del run, args, kwargs
     return coroutine, coroutine.send(None)
+
+
+async def _read_first(fn: Any, arguments: Callable[[], tuple[tuple[Any, ...], Mapping[str, Any]]]) -> Any:
+    """An async body whose arguments are to be read from a storage, which is nothing for its loop."""
+    from millrace.runtime.effects import in_thread  # noqa: PLC0415  # it needs this module, and few runs come here
+
+    args, kwargs = await in_thread(arguments)
+    del arguments  # see `start`
+    return await fn(*args, **kwargs)
 
 
 def _finish_and_raise(run: TaskRun, order: Order | None, error: BaseException) -> None:
@@ -178,7 +205,7 @@ class Interruptible:
 class Suspended(Interruptible):
     """An async body that waits for something: await it for the rest of the attempt."""
 
-    __slots__ = ("_attempt", "_context", "_coroutine", "_run", "_waits_for")
+    __slots__ = ("_attempt", "_context", "_coroutine", "_deadline", "_run", "_waits_for")
 
     def __init__(
         self, run: TaskRun, context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any, attempt: int
@@ -189,7 +216,19 @@ class Suspended(Interruptible):
         self._context = context
         self._coroutine = coroutine
         self._waits_for = waits_for
+        self._deadline: Deadline | None = None
         run.handle = self
+        # A body that has ended with its first step never waited for anything, and had no deadline to keep.
+        if run.node.limited and run.node.conduct is None:
+            self._deadline = run.task.deadline(run, attempt)
+            if self._deadline is not None:
+                self._deadline.__enter__()
+
+    def close(self) -> bool:
+        """The body has ended: its time does not matter any more. Whether somebody else wants the task cancelled too."""
+        if self._deadline is not None:
+            self._deadline.__exit__(None, None, None)
+        return super().close()
 
     def __await__(self) -> Generator[Any, Any, Order | None]:
         if self._run.stopping:

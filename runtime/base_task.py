@@ -16,6 +16,7 @@ from millrace.actors.instructions import Order
 from millrace.actors.states import State, StateType
 from millrace.runtime.binding import Bindable
 from millrace.runtime.conduct import conduct
+from millrace.runtime.deadlines import Deadline
 from millrace.runtime.engine import current_scope
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.future_list import FutureList
@@ -103,7 +104,7 @@ class BaseTask(Bindable, Generic[P, R]):
         self.cache_policy = options.get("cache_policy")
         self.storage_key: StorageKey | None = None
         self.keeps_results = keeps_results(options)
-        if self.keeps_results:
+        if self.keeps_results or self.cache_expiration is not None:
             from millrace.runtime.keeping import check_keeping  # noqa: PLC0415  # few tasks keep anything
 
             check_keeping(self)
@@ -163,6 +164,10 @@ class BaseTask(Bindable, Generic[P, R]):
 
         return explain_cache(self, args, kwargs)
 
+    def deadline(self, run: TaskRun, attempt: int) -> Deadline | None:
+        """The time that an attempt has; None without limit."""
+        return None if self.timeout_seconds is None else Deadline(run, self.timeout_seconds, attempt)
+
     # Hooks, as decorators.
 
     def on_running(self, hook: H) -> H:
@@ -219,8 +224,7 @@ class BaseTask(Bindable, Generic[P, R]):
     def conductor(self, scope: FlowRun) -> Callable[[TaskRun], Coroutine[Any, Any, Order | None]] | None:
         """What sees attempts through in a flow run; None where there is nothing to an attempt but the body."""
         conducted = (
-            self.timeout_seconds is not None
-            or self.retry_policy.asks
+            self.retry_policy.asks
             or self.run_name is not None
             or self.on_running_hooks
             or self.on_completion_hooks

@@ -65,6 +65,14 @@ class Bindable:
         """What a changed copy is to be made of: the function, in what it was in."""
         return self.fn if self._kind is None or self._origin is not None else self._kind(self.fn)
 
+    @property
+    def receiver(self) -> tuple[str, object] | None:
+        """What a bound copy is bound to, and the parameter that takes it; None where it is not bound."""
+        origin = self._origin
+        if origin is None:
+            return None
+        return "self" if origin.shape is self.shape else origin.shape.names[0], self._receiver
+
     def bound_to(self, instance: object, owner: type[Any] | None = None) -> Self:
         """What access as an attribute of a class or of its instance gives.
 

@@ -1,9 +1,9 @@
 """Conducting: an attempt of a task run that has more to it than a body.
 
 Decides the order of what happens in one: the name and the record are seen to first, then the run is admitted, then
-come hooks, body and deadline, then what is to be said about a retry, and hooks again when the run has ended. Written
-once, as a coroutine over effects, for bodies on loops and in threads. What follows from anything is decided by the
-run's actor. A task that needs none of this never comes here.
+come hooks, body and deadline, then what is to be said about a retry, then the record is closed, and hooks come again
+when the run has ended. Written once, as a coroutine over effects, for bodies on loops and in threads. What follows from
+anything is decided by the run's actor. A task that needs none of this never comes here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from millrace.actors.instructions import EXECUTE, SETTLE, Order
 from millrace.actors.messages import Raised, Returned
+from millrace.actors.rules import state_of_found
 from millrace.actors.states import State, StateType
+from millrace.actors.stored_result import Found
 from millrace.runtime.attempt import admit, raised
 from millrace.runtime.context import ATTEMPT, CURRENT
 from millrace.runtime.deadlines import Deadline
@@ -56,12 +58,21 @@ async def conduct(run: TaskRun) -> Order | None:
         order = await attempt.begin()
         if order is EXECUTE:
             order = await attempt.see_through()
-        return await follow(run, order, fx)
     except BaseException as error:
-        attempt.broken(error)
+        try:
+            await attempt.leave(error)
+        finally:
+            attempt.broken(error)
         raise
-    finally:
-        await attempt.leave()
+    try:
+        await attempt.leave()  # before anybody is told of the end, and before the next attempt
+    except BaseException as error:
+        if order is SETTLE:
+            run.perform(order)
+        else:
+            run.crash(error)
+        raise
+    return await follow(run, order, fx)
 
 
 class Attempt:
@@ -97,12 +108,16 @@ class Attempt:
         run.shielded = False
         state: State[Any] | None = None
         try:
-            self._args, self._kwargs = run.arguments()
+            if run.inputs is not None and run.inputs.have_to_be_read():
+                self._args, self._kwargs = await self._fx.io(run.arguments)
+            else:
+                self._args, self._kwargs = run.arguments()
             if run.run_count == 0:
                 name_run(run, self._args, self._kwargs)
             if self._records and run.node.recorder is not None:
-                self.recording = run.node.recorder(run, self._args, self._kwargs)
-                state = await self.recording.begin(self._fx)
+                recording = run.node.recorder(run, self._args, self._kwargs)
+                state = await recording.begin(self._fx)
+                self.recording = recording
         except Exception as error:  # noqa: BLE001  # of the user's making, and told as the attempt's outcome
             self._error = error
         except asyncio.CancelledError:
@@ -113,6 +128,9 @@ class Attempt:
         if order is EXECUTE:
             self.number = run.run_count
             ATTEMPT.set(self.number)
+            if state is not None and isinstance(state.data, Found):
+                # It was RUNNING already, as for a retry without a delay.
+                return self._tell(Returned(state_of_found(state, state.data), run.node.now(), self.number))
         return order
 
     async def see_through(self) -> Order | None:
@@ -123,12 +141,14 @@ class Attempt:
         except GeneratorExit as closing:  # the coroutine was closed: nothing can be waited for any more
             run.shielded = True
             order = self._tell(raised(closing, run.node.now(), self.number))
+            await self.leave(closing)
             if order is not None:
                 run.perform(order)
             return None
         except BaseException as error:
             order = await self.failed(error)
             if isinstance(error, KeyboardInterrupt) and run.task.is_async:
+                await self.leave(error)
                 await follow(run, order, fx)
                 raise
             return order
@@ -161,8 +181,11 @@ class Attempt:
         if run.expects(self.number):
             run.shielded = True
             advice = await advise_on_value(run, value, self._fx)
-            if self.recording is not NOT_RECORDED and run.overdue is None and run.expects(self.number):
-                value = await self.recording.keep(value, self._fx)
+            if self.recording is not NOT_RECORDED and not run.stopping and run.expects(self.number):
+                try:
+                    value = await self.recording.keep(value, self._fx)
+                except Exception as error:  # noqa: BLE001  # the body did something odd to its own transaction
+                    return await self.failed(error)
         return self._tell(Returned(value, run.node.now(), self.number, advice))
 
     async def failed(self, error: BaseException) -> Order | None:
@@ -187,10 +210,16 @@ class Attempt:
         self._told = True
         return self._run.ask(message)
 
-    async def leave(self) -> None:
-        """Give back what the attempt held, whatever it came to."""
-        if self.recording is not NOT_RECORDED:
-            await self.recording.leave(self._fx)
+    async def leave(self, error: BaseException | None = None) -> None:
+        """Give back what the attempt held, whatever it came to. A second time, nothing happens.
+
+        Args:
+            error: What has ended it from outside.
+        """
+        recording, self.recording = self.recording, NOT_RECORDED
+        if recording is not NOT_RECORDED:
+            closed = isinstance(error, GeneratorExit)  # then nothing can be waited for any more
+            await recording.leave(BLOCKING if closed else self._fx, error)
 
 
 async def follow(run: TaskRun, order: Order | None, fx: Effects) -> Order | None:

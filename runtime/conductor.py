@@ -219,9 +219,9 @@ class Clock:
     def _interrupt(self, seconds: float, pause: int) -> None:
         """Interrupt a sync body; later, if it is in the engine's own code at the moment."""
         run, interruption = self._run, self._conductor.interruption
-        if interruption is None or interruption.interrupt(lambda: FlowRunTimeoutError(run.name, seconds)):
+        if interruption is None or interruption.interrupt(FlowRunTimeoutError(run.name, seconds)):
             return
-        if interruption.inside:
+        if interruption.pending:
             at = run.engine.now() + pause
             self._alarm = run.engine.timers.call_at(
                 at, lambda: self._interrupt(seconds, 2 * pause), run.lane_for_async

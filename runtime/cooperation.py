@@ -48,8 +48,8 @@ def check_cancelled() -> None:
 
 def _is_left_behind(run: TaskRun | FlowRun) -> bool:
     """Whether a task run goes on without the attempt that the code at hand belongs to."""
-    # Only where attempts are conducted they set their number; else it is that of a run around this one.
-    if not isinstance(run, TaskRun) or run.node.conduct is None:
+    # Only attempts that are conducted or limited set their number; else it is that of a run around this one.
+    if not isinstance(run, TaskRun) or not (run.node.limited or run.node.conduct is not None):
         return False
     attempt = ATTEMPT.get()
     return bool(attempt) and (attempt != run.run_count or run.type is StateType.SCHEDULED)

@@ -39,7 +39,7 @@ class Deadline:
         self._run = run
         self._seconds = seconds
         self._attempt = attempt
-        self._interruption = None if task.is_async or not task.interruptible else Interruption()
+        self._interruption = None if task.is_async or not task.interruptible else Interruption(run)
         self._offload = offload_here()
         self._thread: Thread = current_thread()
         self._alarm: Alarm | None = None
@@ -112,5 +112,5 @@ class Deadline:
 
     def _interrupt(self, pause: int) -> None:
         interruption = self._interruption
-        if interruption is not None and not interruption.interrupt(self._error) and interruption.inside:
+        if interruption is not None and not interruption.interrupt(self._error()) and interruption.pending:
             self._set_alarm(pause, lambda: self._interrupt(2 * pause))

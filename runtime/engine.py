@@ -385,6 +385,9 @@ class Engine:
         """End the runs of loops that were closed under them: nothing else will."""
         for scope in (*self.flow_runs(), self.root):
             scope.give_up_the_dead()
+        for run in self.flow_runs():
+            if run.suspends and run.conductor is None:
+                run.cancel("The engine is closing, and nobody can resume it any more.")
 
     async def _end_threads(self) -> None:
         self.offload.close()

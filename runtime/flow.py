@@ -176,6 +176,7 @@ class BaseFlow(Bindable, Generic[P, R]):
         runner = None if self.task_runner is None else self.task_runner.duplicate().__enter__()
         run = FlowRun(engine, self, parameters, blocks=not self.is_async)
         run.runner = runner
+        run.transactional = parent.transactional
         engine.enlist(run)
         if outer is not None:
             run.belong_to(parent, None if outer.is_flow else outer.id)
@@ -187,6 +188,10 @@ class BaseFlow(Bindable, Generic[P, R]):
         run.result_storage = self.result_storage or run.result_storage
         run.result_serializer = self.result_serializer or run.result_serializer
         return run
+
+    def run_again(self, run: FlowRun) -> None:
+        """Run the body of a run that was suspended again, in the background."""
+        raise NotImplementedError
 
     def finish_elsewhere(self, run: FlowRun) -> None:
         """A run has ended although its body goes on, or never began: see to what is wanted done then, in a thread."""
@@ -257,8 +262,7 @@ class Flow(BaseFlow[P, R]):
 
     def run_again(self, run: FlowRun) -> None:
         """Run the body of a run that was suspended again, in the background."""
-        args, kwargs = self.shape.call_of(run.parameters)
-        self._start(run, args, kwargs)
+        _ = self._start(run, *self.shape.call_of(run.parameters))
 
     def _start(self, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FlowFuture[R]:
         engine = run.engine
@@ -379,7 +383,7 @@ def _start_task(  # noqa: PLR0917  # each is another thing
 
     def over(_: asyncio.Task[None]) -> None:
         engine.let_go(task)
-        if not run.done:  # somebody cancelled the task before its first step
+        if not run.done and not run.suspends:  # somebody cancelled the task before its first step
             body.close()
             see_through_body.close()
             conclude(run, None, asyncio.CancelledError())

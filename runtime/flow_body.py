@@ -87,7 +87,7 @@ def _call_interruptibly(run: FlowRun, conductor: Conductor, args: tuple[Any, ...
         fn = _body(run)
         if run.flow is None or run.flow.timeout_seconds is None:
             return fn(*args, **kwargs)
-        interruption = conductor.interruption = Interruption()
+        interruption = conductor.interruption = Interruption(run)
         try:
             return interruption.call(fn, args, kwargs)
         finally:

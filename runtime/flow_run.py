@@ -7,46 +7,43 @@ supervisor. A scope is left only when its last child has ended.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import copy_context
 from threading import Lock
-from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from uuid import UUID
 
-import attrs
-
-from millrace.actors.errors import EngineClosed, Pause
+from millrace.actors.errors import EngineClosed
 from millrace.actors.instructions import (
-    EXECUTE,
     IDLE,
-    LET_GO,
-    SETTLE,
     STOP_ATTEMPT,
     STOP_CHILDREN,
     Judge,
     Notify,
     Order,
-    WakeAt,
 )
 from millrace.actors.messages import Cancel, ChildEnded, ChildSeen, Interrupt, Judged, Returned, Spawned, Stopped
 from millrace.actors.outcomes import exception_to_crashed_state
 from millrace.actors.states import StateType
 from millrace.actors.stored_result import Found, kept
 from millrace.actors.supervisor import Supervisor
+from millrace.runtime import interrupting
 from millrace.runtime.attempt import raised
 from millrace.runtime.context import CURRENT, TAGS
 from millrace.runtime.future_list import FutureList
+from millrace.runtime.given import Given
 from millrace.runtime.here_lanes import HeldUp
-from millrace.runtime.inputs import Inputs, dependencies, scan
+from millrace.runtime.inputs import dependencies, scan
 from millrace.runtime.lending import lend
 from millrace.runtime.mapping import Cursor, Plan
 from millrace.runtime.names import random_name
+from millrace.runtime.patience import Patience
+from millrace.runtime.pauses import Pauses
 from millrace.runtime.replaying import Replay
 from millrace.runtime.running import running_loop
 from millrace.runtime.runs import TaskRun, TaskSite, blocks_here
-from millrace.runtime.tracking import FlowRunResult, TaskRunInput, Tracker
+from millrace.runtime.tracking import FlowRunResult, Tracker
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
 if TYPE_CHECKING:
@@ -56,35 +53,11 @@ if TYPE_CHECKING:
     from millrace.runtime.flow import BaseFlow
     from millrace.runtime.lanes import Lane
     from millrace.runtime.loop_lane import LoopLane
-    from millrace.runtime.pausing import Pausing
     from millrace.runtime.runners import TaskRunner
 
 _NOTHING: frozenset[asyncio.AbstractEventLoop] = frozenset()
 LOOP_ENDED: Final = "Its event loop has ended."
 _FAILURES = (StateType.FAILED, StateType.CRASHED)
-
-
-@attrs.frozen
-class Given:
-    """What is settled about a task run before it is made.
-
-    Args:
-        run_id: Its id; 0 for one of the flow run's own numbers.
-        dependencies: By parameter: what it depends on, beside what its arguments show.
-    """
-
-    run_id: int = 0
-    dependencies: Mapping[str, Iterable[TaskRunInput]] = attrs.field(factory=dict)
-
-    def added_to(self, inputs: Inputs | None) -> Inputs | None:
-        """The inputs of the run, with the dependencies that are given."""
-        if not self.dependencies:
-            return inputs
-        both = Inputs() if inputs is None else inputs
-        for name, references in self.dependencies.items():
-            for reference in references:
-                both.add(name, reference)
-        return both
 
 
 class FlowRun(Supervisor["TaskRun | FlowRun"]):
@@ -96,10 +69,10 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     is_flow: ClassVar = True
 
     __slots__ = (
-        "_cursors", "_held", "_lock", "_next_id", "_parked", "_pauses", "_sites", "blocks", "conductor", "engine",
-        "flow", "found", "inputs_given", "joiner", "log_prints", "loop_lane", "outer_loop", "parameters", "parent",
-        "parent_task_run", "pausing", "persist_result", "replay", "result_serializer", "result_storage", "runner",
-        "suspended", "tags", "tracker", "transactional",
+        "_cursors", "_held", "_lock", "_next_id", "_sites", "blocks", "conductor", "engine", "flow", "found",
+        "joiner", "log_prints", "loop_lane", "outer_loop", "parameters", "parent", "parent_task_run", "pauses",
+        "persist_result", "replay", "result_serializer", "result_storage", "runner", "suspended", "tags", "tracker",
+        "transactional",
     )  # fmt: skip
 
     def __init__(
@@ -135,10 +108,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         # What earlier attempts came to, where there may be another one; else None.
         records = self.retry.retries > 0 or (flow is not None and flow.persist_result is True)
         self.replay = Replay() if records else None
-        self.pausing: Pausing | None = None  # the pause that it is in
-        self.inputs_given: dict[str, Any] = {}  # by key of the pause: what it was resumed with
-        self._pauses = 0  # in this attempt
-        self._parked: list[TaskRun] = []  # to be put in line when it goes on
+        self.pauses = Pauses(self)
         self.found: Found | None = None  # what it came to in an earlier attempt of the flow around it
         self.tracker = Tracker()
         self._lock = Lock()  # guards the numbering
@@ -221,10 +191,11 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             EngineClosed: this run has ended, or its engine is closing.
             InputResolutionError: an argument could not be looked into.
         """
+        interrupting.check()
         if self.ended or self.flow is None:
             self.check_open(f"start task '{task.name}'")
-        if self.pausing is not None:
-            self.refuse_if_suspended()
+        if self.pauses.present is not None:
+            self.pauses.refuse_if_suspended()
         site = self.site(task)
         inputs = scan(task.shape.name_of, args, kwargs, wait_for, self)
         run_id, key = self.number(site)
@@ -265,9 +236,10 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         Raises:
             EngineClosed: this run has ended, or its engine is closing.
         """
+        interrupting.check()
         self.check_open(f"map task '{task.name}'")
-        if self.pausing is not None:
-            self.refuse_if_suspended()
+        if self.pauses.present is not None:
+            self.pauses.refuse_if_suspended()
         site = self.site(task)
         first_id, first_key = self.number(site, plan.size)
         current = CURRENT.get()
@@ -317,22 +289,20 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             scopes = [self]
             while scopes:  # not one in another: subflows may be nested deeper than calls may
                 scopes += scopes.pop().stop_children()
-        elif instruction in {SETTLE, EXECUTE, LET_GO} or isinstance(instruction, WakeAt):
-            if self.conductor is not None and self.conductor.asking:
-                self.conductor.follow(instruction)
-            elif self.flow is not None:
-                self.flow.finish_elsewhere(self)
         elif isinstance(instruction, Notify):
             instruction.watcher.notify(self)
         elif isinstance(instruction, Judge):
             instruction.child.tell(Judged(instruction.state, instruction.at, restart=instruction.restart))
             if instruction.stop_siblings:
                 self.perform(STOP_CHILDREN)
+        elif self.conductor is not None and self.conductor.asking:
+            self.conductor.follow(instruction)
+        elif self.flow is not None:
+            self.flow.finish_elsewhere(self)
 
     def stop_children(self) -> list[FlowRun]:
         """Cancel the body and the children; the subflows among them whose own children are to be stopped yet."""
-        if self.pausing is not None:
-            self.pausing.bell.ring()
+        self.pauses.ring()
         if self.conductor is None and self.suspends and self.type is StateType.CANCELLING:
             self.tell(
                 raised(asyncio.CancelledError(), self.engine.now())
@@ -442,48 +412,11 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     @property
     def suspends(self) -> bool:
         """Whether it is suspended, or is to be as soon as its body ends for now."""
-        return self.pausing is not None and self.pausing.reschedules
-
-    def next_pause_key(self, key: str | None) -> str:
-        """The key of a pause: the one that is given, or its number in this attempt."""
-        self._pauses += 1
-        return key or str(self._pauses)
+        return self.pauses.suspends
 
     def park(self, run: TaskRun) -> None:
         """Put a run in line as soon as this one goes on."""
-        with self._lock:
-            waits = not self.admits and self.paused
-            if waits:
-                self._parked.append(run)
-        if not waits:
-            run.lane.dispatch(run)
-
-    def unpark(self) -> None:
-        """It goes on: put in line what has waited for that."""
-        with self._lock:
-            parked, self._parked = self._parked, []
-        for run in parked:
-            run.lane.dispatch(run)
-
-    def resume_suspended(self, pausing: Pausing, given: Any) -> None:
-        """Run the body again, in the background, from what is recorded."""
-        self.inputs_given[pausing.key] = given
-        pausing.resumed = True
-        self.pausing = None
-        if self.conductor is not None:
-            return  # its body has not ended yet; there it goes on
-        self.begin_again()
-        assert self.flow is not None  # the engine's own scope is never paused
-        self.flow.run_again(self)
-
-    def refuse_if_suspended(self) -> None:
-        """End the body here where somebody has asked for that from outside.
-
-        Raises:
-            Pause: somebody has.
-        """
-        if self.suspends and self.type is StateType.PAUSED:
-            raise Pause(self.state)
+        self.pauses.park(run)
 
     def close_generators(self) -> None:
         """The body is over: nobody iterates any more over what it has begun to iterate over."""
@@ -495,7 +428,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     def join(self) -> None:
         """Block this thread until the last child has ended; those that do not stop when told to are given up."""
-        patience = _Patience(self)
+        patience = Patience(self)
         while self.live:
             waiter = ThreadWaiter()
             self.joiner = waiter
@@ -510,7 +443,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
         Cancellation: only the wait ends.
         """
-        patience = _Patience(self)
+        patience = Patience(self)
         while self.live:
             waiter = LoopWaiter(self.engine.lane_here())
             self.joiner = waiter
@@ -580,7 +513,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         if self.replay is not None:
             self.replay.begin_again()
         self._cursors = {}
-        self._pauses = 0
+        self.pauses.begin_again()
 
     def rename(self, name: str) -> None:
         """Give the run another name than the one it was made with."""
@@ -631,25 +564,3 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 def _is_dead(lane: Lane, ending: asyncio.AbstractEventLoop | None) -> bool:
     loop: asyncio.AbstractEventLoop | None = getattr(lane, "loop", None)
     return loop is not None and (loop is ending or loop.is_closed())
-
-
-class _Patience:
-    """How long the end of a scope waits for children that were told to stop."""
-
-    def __init__(self, run: FlowRun) -> None:
-        self._run = run
-        self._until: float | None = None
-
-    def left(self) -> float | None:
-        """Seconds to wait; None, without limit, as long as nothing is being stopped."""
-        if not self._run.stopping:
-            return None
-        if self._until is None:
-            self._until = monotonic() + self._run.engine.grace_seconds
-        return max(0.0, self._until - monotonic())
-
-    def end(self) -> None:
-        """The time is over: give up the children that are left. Their bodies may go on; nobody listens to them."""
-        self._until = None
-        for child in tuple(self._run.children.values()):
-            child.give_up(f"It did not stop within {self._run.engine.grace_seconds:g} seconds of being cancelled.")

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 WAIT_FOR: Final = "wait_for"
 """The name under which dependencies without data are recorded."""
 
+_FEW: Final = 8  # a list that is shorter is searched as quickly as a set
+
 _UPSTREAM: Final = (Future, State)
 _OF_ONE_FAILURE: Final = (str, BaseException, State)
 _NOT_LOOKED_INTO: Final = (*_UPSTREAM, BaseException, StoredResult)
@@ -79,21 +81,32 @@ class GivenState:
 class Inputs:
     """What one run depends on, and which of its arguments have to be resolved."""
 
-    __slots__ = ("engine", "places", "shut", "sources", "upstreams")
+    __slots__ = ("_many", "_plain", "engine", "places", "shut", "sources", "upstreams")
 
     def __init__(self) -> None:
         self.upstreams: list[tuple[Any, bool]] = []  # (what to watch, whether its failure is let through)
         self.shut: AbstractSet[int] = frozenset()  # `_key` of each upstream whose result is not looked into
+        self._plain: set[int] | None = None  # `_key` of each upstream whose result was looked into, and holds nothing
         self.engine: Any = None  # the run's
         self.sources: dict[str, list[TaskRunInput]] = {}  # by parameter; without parameters that depend on nothing
+        self._many: tuple[list[TaskRunInput], set[TaskRunInput]] | None = None  # a list of `sources`, for quick answers
         self.places: dict[int | str, str] = {}  # arguments to resolve: position or keyword -> the parameter's name
 
     def add(self, name: str, reference: TaskRunInput | None) -> None:
         """Record a dependency of a parameter."""
-        if reference is not None:
-            found = self.sources.setdefault(name, [])
+        if reference is None:
+            return
+        found = self.sources.setdefault(name, [])
+        if len(found) < _FEW:
             if reference not in found:
                 found.append(reference)
+            return
+        if self._many is None or self._many[0] is not found:
+            self._many = found, set(found)
+        many = self._many[1]
+        if reference not in many:
+            many.add(reference)
+            found.append(reference)
 
     def resolve(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
         """The arguments with futures and states replaced by their results, annotations taken off."""
@@ -104,6 +117,10 @@ class Inputs:
         values = tuple(resolved(value, places[index]) if index in places else value for index, value in enumerate(args))
         named = {key: resolved(value, places[key]) if key in places else value for key, value in kwargs.items()}
         return values, named
+
+    def have_to_be_read(self) -> bool:
+        """Whether something that arguments are made of lies in a storage that may block whoever reads it."""
+        return bool(self.places) and any(_lies_in_a_storage(source) for source, _ in self.upstreams)
 
     def look_into(self, upstream: Any, state: State[Any], *, failure_allowed: bool) -> list[tuple[Any, bool]]:
         """Look for futures and states in the result of an upstream run that has ended: they are upstream, too.
@@ -125,8 +142,18 @@ class Inputs:
             return []
         known = len(self.upstreams)
         with suppress(InputResolutionError):  # raised again when the argument is resolved
-            _InnerSearch(self).look(value, allow=failure_allowed)
+            if not _InnerSearch(self).look(value, allow=failure_allowed):
+                if self._plain is None:
+                    self._plain = set()
+                self._plain.add(_key(upstream))
         return self.upstreams[known:]
+
+    def resolvable(self, upstream: Any, value: Any) -> bool:
+        """Whether there may be futures or states to be replaced in the result of an upstream run."""
+        if value.__class__ in LEAVES or isinstance(value, _UPSTREAM):
+            return False
+        key = _key(upstream)
+        return key not in self.shut and (self._plain is None or key not in self._plain)
 
     def opened(self) -> AbstractSet[int]:
         """The `_key` of each upstream whose result is looked into."""
@@ -142,6 +169,8 @@ class Inputs:
             return None
         self.upstreams = []
         self.places = {}
+        self.shut = frozenset()
+        self._plain = self._many = None
         return self
 
 
@@ -245,6 +274,8 @@ class _Search:
             return False  # what is in it has been found
         items = held_by(value, self._name)
         if items is None:
+            return False
+        if not self._track and LEAVES.issuperset(map(type, items)):
             return False
         self._seen[place] = value
         holds = False
@@ -378,7 +409,7 @@ class _Resolution:
             return known[1]
         source.see()
         value = _outcome(source.state)
-        if not (value.__class__ in LEAVES or isinstance(value, _UPSTREAM) or key in self._inputs.shut):
+        if self._inputs.resolvable(source, value):
             value = self._replaced(value, name, lambda target: self._inner_result(target, name))
         self._results[key] = source, value
         return value
@@ -396,6 +427,13 @@ class _Resolution:
         if self._allowed is None:
             self._allowed = {_key(each) for each, allowed in self._inputs.upstreams if allowed}
         return _key(source) in self._allowed
+
+
+def _lies_in_a_storage(source: Any) -> bool:
+    if source.__class__ is not GivenState and not source.stores:
+        return False  # mostly, and without making a state
+    data = source.state.data
+    return isinstance(data, StoredResult) and data.blocking
 
 
 def _source_of(target: Future[Any] | State[Any]) -> Any:

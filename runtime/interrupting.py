@@ -3,7 +3,8 @@
 Python raises it at the thread's next bytecode, whatever code that is then. Decides that it reaches the user's code and
 nothing else: neither what comes behind the body, nor the engine's own code that a body calls, which would be left half
 done, with a lock held, or with a run counted that never starts. So the place where the thread is has to be looked up
-and the exception sent with no bytecode in between; see `_send`.
+and the exception sent with no bytecode in between; see `_send`. Where that finds the engine's code, the exception is
+raised by that: when the body starts something there, or when it has waited there; see `check`.
 """
 
 from __future__ import annotations
@@ -13,27 +14,34 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import accumulate, chain, islice, repeat, takewhile
 from operator import attrgetter, is_not, itemgetter, methodcaller
-from threading import get_ident
+from threading import get_ident, local
 from types import FrameType
 from typing import Any
 
 from millrace.runtime.attempt import ENGINE_FOLDERS
+from millrace.runtime.context import CURRENT
 
 
 class Interruption:
-    """A sync body that another thread may interrupt."""
+    """A sync body that another thread may interrupt.
 
-    __slots__ = ("_base", "_sent", "_thread")
+    Args:
+        run: Whose body it is.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_base", "_came", "_run", "_thread", "_wanted")
+
+    def __init__(self, run: object = None) -> None:
+        self._run = run
         self._thread = 0
         self._base: FrameType | None = None  # the frame that calls the body; None: it is not being called
-        self._sent = False
+        self._wanted: Exception | None = None  # is to be raised, by whatever comes to it first
+        self._came = False  # it was sent, or raised by `check`
 
     @property
-    def inside(self) -> bool:
-        """Whether the body is being called."""
-        return self._base is not None
+    def pending(self) -> bool:
+        """Whether the body is being called and has not been interrupted yet."""
+        return self._base is not None and not self._came
 
     def call(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Call the body, or one step of it.
@@ -41,28 +49,49 @@ class Interruption:
         Raises:
             BaseException: what it raises, and what `interrupt` was given.
         """
+        outer = getattr(_here, "interruption", None)
+        _here.interruption = self
         self._thread = get_ident()
         self._base = sys._getframe()  # noqa: SLF001  # there is no other name for it
         try:
             return fn(*args, **kwargs)
         finally:
             self._base = None
-            if self._sent:
+            _here.interruption = outer
+            if self._came:
                 _take_back(self._thread)  # it has been raised by now, unless the interpreter lost sight of it
 
-    def interrupt(self, make: Callable[[], Exception]) -> bool:
-        """Raise an exception in the body at its next bytecode. From another thread.
+    def interrupt(self, error: Exception) -> bool:
+        """Raise an exception in the body at its next bytecode, or when it comes to `check`. From another thread.
 
         Returns:
-            Whether it will be; False where the body is not being called, or the thread is in the engine's own code.
+            Whether it was sent. False where the body is not being called, or the thread is in the engine's own code.
         """
         base = self._base
-        if base is None or self._sent:
+        if base is None or self._came:
             return False
-        error = _class_of(make())
-        self._sent = True  # first: from the next line on it may be raised, and the body be left
-        self._sent = _send(self._thread, base, error)
-        return self._sent
+        kind = _class_of(error)
+        self._wanted = error
+        self._came = True  # first: it may be raised before the next line is done
+        self._came = _send(self._thread, base, kind)
+        return self._came
+
+    def check(self) -> None:
+        """Raise what is wanted. In the engine's own code, on the body's thread."""
+        error = self._wanted
+        if error is not None and self.pending and CURRENT.get() is self._run:
+            self._came = True
+            raise error
+
+
+_here = local()  # .interruption: of the body that is being called on this thread; absent, or None, where none is
+
+
+def check() -> None:
+    """Raise what the body at hand is to be interrupted by, if it is. Not in a body that it has called directly."""
+    interruption: Interruption | None = getattr(_here, "interruption", None)
+    if interruption is not None:
+        interruption.check()
 
 
 def _class_of(error: Exception) -> type[Exception]:

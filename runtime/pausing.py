@@ -24,11 +24,11 @@ from millrace.actors.outcomes import exception_to_failed_state
 from millrace.actors.states import Paused, Running, State, StateType, Suspended
 from millrace.actors.verdicts import Answer, Verdict
 from millrace.runtime.attempt import run_blocking
-from millrace.runtime.bells import Bell
 from millrace.runtime.context import CURRENT
 from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects
 from millrace.runtime.engine import Engine
 from millrace.runtime.futures import FlowFuture
+from millrace.runtime.pauses import Pausing
 from millrace.runtime.task_options import seconds_of
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
@@ -38,25 +38,6 @@ if TYPE_CHECKING:
 
 FOR_EVER_SECONDS: Final = 10 * 365 * 24 * 3600.0
 """A pause without a timeout; nobody waits that long."""
-
-
-class Pausing:
-    """One pause of a flow run.
-
-    Args:
-        key: A pause with the same key happens once.
-        wait_for_input: The type of what is to be given when the run is resumed; None for nothing.
-        reschedules: The body ends for now, and is run again.
-    """
-
-    __slots__ = ("bell", "key", "reschedules", "resumed", "wait_for_input")
-
-    def __init__(self, key: str, wait_for_input: Any, *, reschedules: bool) -> None:
-        self.key = key
-        self.wait_for_input = wait_for_input
-        self.reschedules = reschedules
-        self.bell = Bell()
-        self.resumed = False
 
 
 def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, key: str | None = None) -> Any:
@@ -85,16 +66,16 @@ def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, key
     """
     run, blocks = _flow_run("pause_flow_run()")
     seconds = seconds_of({"timeout": timeout}, "timeout") or FOR_EVER_SECONDS
-    pausing = Pausing(run.next_pause_key(key), wait_for_input, reschedules=False)
+    pausing = Pausing(run.pauses.next_key(key), wait_for_input, reschedules=False)
     if blocks:
         return run_blocking(_pause(run, pausing, seconds, BLOCKING))
     return _pause(run, pausing, seconds, ON_LOOP)
 
 
 async def _pause(run: FlowRun, pausing: Pausing, seconds: float, fx: Effects) -> Any:
-    if pausing.key in run.inputs_given:
-        return run.inputs_given[pausing.key]
-    run.pausing = pausing
+    if pausing.key in run.pauses.given:
+        return run.pauses.given[pausing.key]
+    run.pauses.present = pausing
     _propose(run, Paused(timeout_seconds=seconds, pause_key=pausing.key), "pause")
     until = run.engine.now() + round(seconds * 1e9)
     lane = run.lane_that_turns() if fx is BLOCKING else run.lane_for_async()
@@ -103,9 +84,9 @@ async def _pause(run: FlowRun, pausing: Pausing, seconds: float, fx: Effects) ->
         await pausing.bell.wait(ThreadWaiter() if fx is BLOCKING else LoopWaiter(run.engine.lane_here()))
     finally:
         alarm.call_off()
-        run.pausing = None
+        run.pauses.present = None
     if pausing.resumed:
-        return run.inputs_given[pausing.key]
+        return run.pauses.given[pausing.key]
     if run.stopping or run.type is StateType.CANCELLING:
         raise CancelledRun(f"The flow run '{run.name}' was cancelled while it was paused: {run.stopping}")
     error = FlowPauseTimeout(run.name, seconds)
@@ -149,10 +130,10 @@ def suspend_flow_run(
     if run.parent is not None:
         raise PauseRefused(run.name, "it is a subflow, which cannot be suspended by itself; suspend the outermost flow")
     seconds = seconds_of({"timeout": timeout}, "timeout")
-    pausing = Pausing(run.next_pause_key(key), wait_for_input, reschedules=True)
-    if pausing.key in run.inputs_given:
-        return run.inputs_given[pausing.key]
-    run.pausing = pausing
+    pausing = Pausing(run.pauses.next_key(key), wait_for_input, reschedules=True)
+    if pausing.key in run.pauses.given:
+        return run.pauses.given[pausing.key]
+    run.pauses.present = pausing
     _propose(run, Suspended(timeout_seconds=seconds, pause_key=pausing.key), "suspend")
     if seconds is not None:
         until = run.engine.now() + round(seconds * 1e9)
@@ -163,7 +144,7 @@ def suspend_flow_run(
 
 
 def _give_up_waiting(run: FlowRun, pausing: Pausing, seconds: float) -> None:
-    if run.pausing is pausing and not pausing.resumed:
+    if run.pauses.present is pausing and not pausing.resumed:
         state = exception_to_failed_state(FlowPauseTimeout(run.name, seconds))
         run.interrupt(str(state.message))
         run.tell(Stopped(state, run.engine.now()))
@@ -185,18 +166,17 @@ def resume_flow_run(flow_run_id: UUID, run_input: Any = None) -> FlowFuture[Any]
         ParameterTypeError: the input cannot be converted to the type that the run waits for; it stays paused.
     """
     run = Engine.current().find_flow_run(flow_run_id)
-    pausing = run.pausing
+    pausing = run.pauses.present
     if run.type is not StateType.PAUSED or pausing is None:
         raise NotPausedError(run.name, run.state)
     given = _converted(run, pausing, run_input)
-    if pausing.reschedules:
-        run.resume_suspended(pausing, given)
-    else:
-        run.inputs_given[pausing.key] = given
+    if not pausing.reschedules:
         _propose(run, Running(), "resume")
-        pausing.resumed = True
-        pausing.bell.ring()
-        run.unpark()
+    run.pauses.end(pausing, given)
+    if pausing.reschedules and run.conductor is None:
+        run.begin_again()
+        assert run.flow is not None  # the engine's own scope is never paused
+        run.flow.run_again(run)
     return FlowFuture[Any].of(run)  # type: ignore[return-value]
 
 

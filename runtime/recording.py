@@ -1,6 +1,6 @@
 """Recording: what an attempt does about its run's result. This one, which most attempts have: nothing.
 
-Decides nothing. `keeping` has the one that keeps results; it is imported when a task asks for that.
+Decides nothing. `transacted` has the one that keeps results; it is imported when a task asks for that.
 """
 
 from __future__ import annotations
@@ -36,8 +36,13 @@ class Recording:
         del fx
         return value
 
-    async def leave(self, fx: Effects) -> None:
-        """The attempt is over, whatever it came to."""
+    async def leave(self, fx: Effects, error: BaseException | None = None) -> None:
+        """The attempt is over, and the run knows what it came to.
+
+        Args:
+            fx: How to wait.
+            error: What it was ended by from outside.
+        """
 
 
 NOT_RECORDED: Final = Recording()

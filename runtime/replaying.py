@@ -36,7 +36,7 @@ class Call:
 class Replay:
     """What one flow run has called, in this attempt and in those before."""
 
-    __slots__ = ("_by_place", "_calls", "_counts", "_earlier", "_in_order", "_results")
+    __slots__ = ("_by_place", "_calls", "_counts", "_earlier", "_in_order", "_results", "_rolled_back")
 
     def __init__(self) -> None:
         self._calls: list[Call] = []  # of this attempt, in their order
@@ -45,10 +45,17 @@ class Replay:
         self._counts: dict[str, int] = {}  # by name: runs called in this attempt
         self._by_place: dict[tuple[str, int], int] = {}  # by name and place: the id of the run in the attempt before
         self._results: dict[int, Any] = {}  # by id: of runs that completed, in any attempt
+        self._rolled_back: set[int] = set()  # ids of runs that completed, and were rolled back
 
     def completed(self, run_id: int, data: Any) -> None:
         """A run has completed."""
-        self._results[run_id] = data
+        if run_id not in self._rolled_back:
+            self._results[run_id] = data
+
+    def rolled_back(self, run_id: int) -> None:
+        """A run was rolled back: what it did is undone, so that it is to be done again."""
+        self._rolled_back.add(run_id)
+        self._results.pop(run_id, None)
 
     def begin_again(self) -> None:
         """Another attempt begins."""

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from millrace.actors.errors import ConfigurationError
 from millrace.runtime.base_task import BaseTask
-from millrace.runtime.flow_run import Given
 from millrace.runtime.generators import yield_through, yield_through_async
+from millrace.runtime.given import Given
 from millrace.runtime.task import AsyncTask, Task
 from millrace.runtime.tracking import TaskRunInput
 

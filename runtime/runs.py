@@ -49,7 +49,9 @@ _NO_KWARGS: Mapping[str, Any] = {}
 class TaskSite(TaskNode):
     """A task as it stands in one flow run: what all of its runs there share."""
 
-    __slots__ = ("calls", "conduct", "fn", "journal", "keeping", "logs_prints", "now", "recorder", "scope", "task")
+    __slots__ = (
+        "calls", "conduct", "fn", "journal", "keeping", "limited", "logs_prints", "now", "recorder", "scope", "task",
+    )  # fmt: skip
 
     def __init__(self, task: BaseTask[Any, Any], scope: FlowRun) -> None:
         super().__init__(task.name, scope, task.retry_policy)
@@ -58,6 +60,7 @@ class TaskSite(TaskNode):
         self.fn = task.body
         # Sees an attempt through from its admission on, where there is more to it than a body. None: there is not.
         self.logs_prints = logs_prints(task.log_prints, scope.log_prints)
+        self.limited = task.timeout_seconds is not None  # attempts have a deadline
         self.recorder: Callable[..., Recording] | None  # makes what an attempt does about its result. None: nothing
         self.keeping: Keeping | None  # how results are kept; None: they are not
         self.recorder, self.keeping = task.recorder(scope)
@@ -77,7 +80,7 @@ class TaskSite(TaskNode):
 class TaskRun(TaskRunActor[TaskSite]):
     """A run of a task.
 
-    Attributes that users read: `uuid`, `name`, `state`, `tags`, `run_count`, `task_inputs`.
+    Attributes that users read: `uuid`, `name`, `state`, `tags`, `run_count`, `task_inputs`, `cache_key`.
     """
 
     is_flow: ClassVar = False
@@ -149,6 +152,12 @@ class TaskRun(TaskRunActor[TaskSite]):
         names = self.node.task.shape.names
         recorded = {} if self.inputs is None else self.inputs.sources
         return {name: [] for name in names} | {name: list(found) for name, found in recorded.items()}
+
+    @property
+    def cache_key(self) -> str | None:
+        """What its result was looked for under, in the last attempt that looked; None where none did."""
+        keys = (state.state_details.cache_key for state in reversed(self.history()) if state.has_details)
+        return next(filter(None, keys), None)
 
     def arguments(self) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
         """The arguments for the body, with futures replaced by their results."""

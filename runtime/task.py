@@ -15,8 +15,9 @@ from millrace.runtime.attempt import execute
 from millrace.runtime.base_task import BaseTask, Dependency, reserved
 from millrace.runtime.context import CURRENT
 from millrace.runtime.engine import current_scope
-from millrace.runtime.flow_run import FlowRun, Given
-from millrace.runtime.futures import Future, take
+from millrace.runtime.flow_run import FlowRun
+from millrace.runtime.futures import Future, take, take_async
+from millrace.runtime.given import Given
 from millrace.runtime.here_lanes import LoopHere, ThreadElsewhere, ThreadHere
 from millrace.runtime.lanes import Lane
 from millrace.runtime.lending import lend
@@ -213,6 +214,8 @@ class AsyncTask(BaseTask[P, R]):
             await execute_async(run)
         if not run.ended:
             await lane.see_through(run)
+        if run.stores and not return_state:
+            return await take_async(run)
         return outcome(run, return_state=return_state)
 
     def own_lane(self, scope: FlowRun) -> Lane:

@@ -41,7 +41,7 @@ class TaskOptions(TypedDict, total=False):
         log_prints: Whether `print` in the body goes to the run's logger; as the flow says.
         cache_policy: Makes the key of a run's result; no caching, or `DEFAULT` where results are persisted.
         cache_key_fn: A function from context and arguments to that key, in place of a policy.
-        cache_expiration: How long a cached result is used; for ever.
+        cache_expiration: How long a cached result is used, where results are kept; for ever.
         refresh_cache: Run although a result is in the cache, and write it anew.
         persist_result: Whether results are kept in a storage; where another option asks for one, or the flow does.
         result_storage: Where: a storage, a folder, or a URL; the flow's.
@@ -185,28 +185,20 @@ def keeps_results(options: TaskOptions) -> bool | None:
         ConfigurationError: they contradict each other.
     """
     persists = flag_of(options, "persist_result")
-    asks = [name for name in _KEEPING if options.get(name) is not None]
+    asks = [name for name in _ASKING if _asks(name, options.get(name))]
     if options.get("cache_policy") is not None and options.get("cache_key_fn") is not None:
         raise ConfigurationError("cache_key_fn", options.get("cache_key_fn"), "nothing beside a cache_policy")
-    if persists is False and any(_asks_to_keep(name, options.get(name)) for name in asks):
-        raise ConfigurationError("persist_result", persists, f"True, or nothing, beside {' and '.join(asks)}")
-    if asks == ["cache_policy"] and not _asks_to_keep("cache_policy", options.get("cache_policy")):
-        return persists
+    useless = asks if options.get("cache_expiration") is None else [*asks, "cache_expiration"]
+    if persists is False and useless:
+        raise ConfigurationError("persist_result", persists, f"True, or nothing, beside {' and '.join(useless)}")
     return True if asks else persists
 
 
-_KEEPING = (
-    "cache_policy",
-    "cache_key_fn",
-    "cache_expiration",
-    "result_storage",
-    "result_serializer",
-    "result_storage_key",
-)
-"""Options that mean nothing where no result is kept."""
+_ASKING = ("cache_policy", "cache_key_fn", "result_storage", "result_serializer", "result_storage_key")
+"""Options that ask for results to be kept."""
 
 
-def _asks_to_keep(name: str, value: object) -> bool:
+def _asks(name: str, value: object) -> bool:
     if name != "cache_policy":
         return value is not None
     from millrace.runtime.caching.policies import NoCache  # noqa: PLC0415  # imported already by whoever has a policy

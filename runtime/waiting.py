@@ -12,6 +12,7 @@ from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
 from millrace.actors.messages import Unwatch, Watch
+from millrace.runtime import interrupting
 from millrace.runtime.lending import lend
 
 if TYPE_CHECKING:
@@ -120,10 +121,11 @@ def block_until_done(run: Watchable, timeout: float | None) -> bool:
         return True
     waiter = ThreadWaiter()
     run.tell(Watch(waiter))
-    if waiter.wait(timeout):
-        return True
-    run.tell(Unwatch(waiter))
-    return run.done
+    ended = waiter.wait(timeout)
+    if not ended:
+        run.tell(Unwatch(waiter))
+    interrupting.check()
+    return ended or run.done
 
 
 async def wait_until_done(run: Watchable, lane: LoopLane) -> None:

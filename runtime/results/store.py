@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from millrace.actors.errors import ConfigurationError, MissingResult, SerializationError
+from millrace.actors.errors import ConfigurationError, MillraceError, MissingResult, SerializationError, StorageError
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.ports import Clock, system_clock
 from millrace.runtime.results.locking import LockManager
@@ -154,7 +154,7 @@ class ResultStore:
             StorageError: the storage cannot tell.
         """
         _check_key(key)
-        blob = self.storage.read(key)
+        blob: bytes = _ask("read the record", self.storage.read, key)
         kept = None if self._kept is None else self._kept.get(key, blob)
         if kept is not None:
             return kept
@@ -201,10 +201,10 @@ class ResultStore:
             StorageError: the storage cannot tell.
         """
         _check_key(key)
-        if not self.storage.exists(key):
+        if not _ask("look for the record", self.storage.exists, key):
             return False
         try:
-            metadata, _ = unpack(self.storage.read(key), key, self.signing_key)
+            metadata, _ = unpack(_ask("read the record", self.storage.read, key), key, self.signing_key)
         except MissingResult:  # gone in between
             return False
         return not metadata.expired(self._now(now))
@@ -248,16 +248,25 @@ class ResultStore:
         """
         if record.serializer != self.serializer.tag:
             record = attrs.evolve(record, metadata=attrs.evolve(record.metadata, serializer=self.serializer.tag))
+        payload = self.serialized(record)
+        blob = pack(record.metadata, payload, self.signing_key)
+        _ask("write the record", self.storage.write, record.key, blob)
+        if self._kept is not None:
+            self._kept.put(record.key, blob, record)
+        return record
+
+    def serialized(self, record: ResultRecord[Any]) -> bytes:
+        """The value of a record as it would be written; nothing is.
+
+        Raises:
+            SerializationError: it cannot be written.
+        """
         attempted = f"write the record of '{shown(record.key)}'"
         with refusing(attempted):
             payload: object = self.serializer.dumps(record.value)
         if not isinstance(payload, bytes):
             raise SerializationError(attempted, f"its serializer made a '{shown_type(payload)}' of it, and not bytes")
-        blob = pack(record.metadata, payload, self.signing_key)
-        self.storage.write(record.key, blob)
-        if self._kept is not None:
-            self._kept.put(record.key, blob, record)
-        return record
+        return payload
 
     def delete(self, key: str) -> None:
         """Take away what is under a key, if there is anything.
@@ -266,7 +275,7 @@ class ResultStore:
             StorageError: the storage cannot do it.
         """
         _check_key(key)
-        self.storage.delete(key)
+        _ask("delete the record", self.storage.delete, key)
 
     # The same for async code. Where the storage may block, it is used in a thread of the engine's.
 
@@ -387,6 +396,20 @@ class ResultStore:
 
 def _remade(options: dict[str, Any]) -> ResultStore:
     return ResultStore(**options)
+
+
+def _ask(attempted: str, fn: Callable[..., Any], key: str, *more: Any) -> Any:
+    """Ask a storage, which may be somebody else's, and raise what nobody expects.
+
+    Raises:
+        StorageError: it did.
+    """
+    try:
+        return fn(key, *more)
+    except MillraceError:
+        raise
+    except Exception as error:
+        raise StorageError(f"{attempted} of '{shown(key)}'", f"{type(error).__name__}: {shown(str(error))}") from error
 
 
 def _check_key(key: object) -> None:

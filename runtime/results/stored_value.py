@@ -38,6 +38,11 @@ class StoredValue(StoredResult):
         """Where it lies."""
         return self._store
 
+    @property
+    def blocking(self) -> bool:
+        """Whether reading it may block."""
+        return self._store.blocking
+
     def load(self) -> Any:
         """Read the value, blocking the calling thread. An expired one is read as well.
 
