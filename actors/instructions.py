@@ -6,6 +6,7 @@ An actor returns at most one instruction per message; the upper floor carries it
 from __future__ import annotations
 
 from typing import Any, Final
+from uuid import UUID
 
 
 class Instruction:
@@ -39,11 +40,17 @@ STOP_CHILDREN: Final = Instruction("stop children")
 PARK: Final = Instruction("park")
 """The flow run is paused: put the run in line for admission when it goes on."""
 
+END_WAITING: Final = Instruction("end waiting")
+"""The flow run is suspended: end the children that wait for another attempt, which they will not have."""
+
 LET_GO: Final = Instruction("let go")
 """The flow run is suspended: its body has ended for now, and runs again when it is resumed."""
 
+RUN_AGAIN: Final = Instruction("run again")
+"""The flow run, which was let go, is resumed: have it admitted and run its body again."""
+
 IDLE: Final = Instruction("idle")
-"""The last child has ended: wake whoever waits for that."""
+"""The last child has ended, but for those that are dormant: wake whoever waits for that."""
 
 
 class WakeAt:
@@ -57,6 +64,19 @@ class WakeAt:
 
     def __init__(self, at: int) -> None:
         self.at = at
+
+
+class GoOn:
+    """The flow run is resumed: wake whoever waits for that, and put what was parked in line.
+
+    Args:
+        paused: The id of the state that it has left.
+    """
+
+    __slots__ = ("paused",)
+
+    def __init__(self, paused: UUID) -> None:
+        self.paused = paused
 
 
 class Notify:
@@ -108,5 +128,5 @@ class Judge:
         self.stop_siblings = stop_siblings
 
 
-Order = Instruction | WakeAt | Notify | Escalate | Judge
+Order = Instruction | WakeAt | GoOn | Notify | Escalate | Judge
 """What `receive` may return, beside None."""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
+from millrace.actors.errors import FlowPauseTimeout
 from millrace.actors.mailbox import Message
 from millrace.actors.policies import Advice
 from millrace.actors.states import State
@@ -303,6 +305,36 @@ class ChildrenDropped(Message):
 
     def __init__(self, count: int) -> None:
         self.count = count
+
+
+class Resume(Message):
+    """The run is to go on after a pause.
+
+    Args:
+        paused: The id of the state that the run was paused by.
+    """
+
+    __slots__ = ("at", "paused")
+
+    def __init__(self, paused: UUID, at: int) -> None:
+        self.paused = paused
+        self.at = at
+
+
+class Lapsed(Message):
+    """The time in which the run had to be resumed is over.
+
+    Args:
+        paused: The id of the state that the run was paused by.
+        error: Says so.
+    """
+
+    __slots__ = ("at", "error", "paused")
+
+    def __init__(self, paused: UUID, error: FlowPauseTimeout, at: int) -> None:
+        self.paused = paused
+        self.error = error
+        self.at = at
 
 
 class ChildSeen(Message):

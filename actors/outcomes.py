@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from types import GeneratorType
 from typing import Any, Final, cast
 
-from millrace.actors.errors import FlowPauseTimeout, ParameterTypeError, TerminationSignal
+from millrace.actors.errors import FlowPauseTimeout, Pause, TerminationSignal
 from millrace.actors.state import (
     State,
     aget_state_exception,
@@ -38,6 +38,8 @@ __all__ = (
     "get_state_exception",
     "is_state",
     "is_state_iterable",
+    "not_to_be_retried",
+    "pause_in",
     "raise_state_exception",
     "return_value_to_state",
     "timed_out",
@@ -194,11 +196,23 @@ def failure(error: Exception) -> State[Any]:
     """The FAILED state that an exception of a run's own body makes of it; a timeout of its own code is named so."""
     if isinstance(error, TimeoutError) and not isinstance(error, FlowPauseTimeout):
         return exception_to_failed_state(error, message="Its own code ran into a timeout:", name=TIMED_OUT)
-    if isinstance(error, ParameterTypeError):
-        # They are the same the next time.
-        details = StateDetails(retriable=False)
-        return State(type=StateType.FAILED, message=_formatted(error), data=error, state_details=details)
     return exception_to_failed_state(error)
+
+
+def pause_in(error: BaseException) -> Pause | None:
+    """The pause that has ended a body, also where it came out of a group of tasks; None if nothing was paused."""
+    while isinstance(error, BaseExceptionGroup):
+        some = error.subgroup(Pause)
+        if some is None:
+            return None
+        error = some.exceptions[0]
+    return error if isinstance(error, Pause) else None
+
+
+def not_to_be_retried(state: State[Any]) -> State[Any]:
+    """The same state, which says that another attempt is not to follow it."""
+    details = StateDetails(retriable=False)
+    return State(type=state.type, name=state.name, message=state.message, data=state.data, state_details=details)
 
 
 def timed_out(error: TimeoutError) -> State[Any]:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from millrace.actors.states import TERMINAL, AwaitingRetry, Paused, Retrying, State, StateDetails, StateType
+from millrace.actors.errors import Pause
+from millrace.actors.state import make_awaiting
+from millrace.actors.states import TERMINAL, AwaitingRetry, Cancelled, Paused, Retrying, State, StateDetails, StateType
 from millrace.actors.stored_result import Found
 from millrace.actors.timestamps import from_nanoseconds, to_nanoseconds
 from millrace.actors.transitions import possible
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from millrace.actors.task_run import TaskRunActor
 
 ANY: Final = frozenset(StateType)
+
+PUT_OFF: Final = "Its flow run was suspended; the body makes another run in its place when it is run again."
 
 TRANSITION_CAP: Final = 100_000
 """A run with so many transitions is going in circles: from then on it accepts nothing but its end."""
@@ -90,10 +94,14 @@ def pause_only_what_runs(run: RunActor, _proposed: StateType, _state: State[Any]
 def run_only_in_a_running_flow(
     run: TaskRunActor[Any], _proposed: StateType, state: State[Any] | None, _at: int
 ) -> Verdict | None:
-    """A task enters RUNNING only while its flow is RUNNING."""
+    """A task enters RUNNING only while its flow is RUNNING. In one that is suspended it never will: it ends."""
     supervisor = run.node.supervisor
     if supervisor.admits:
         return None
+    if supervisor.suspends and supervisor.paused:
+        pause = Pause(supervisor.state)  # is raised to the body that waits for this run: it is to end for now
+        put_off = Cancelled(message=PUT_OFF, data=pause, state_details=_same_transition(state))
+        return reject(put_off, "the flow run is suspended")
     if supervisor.paused:
         paused = Paused(message="The flow run is paused.", state_details=_same_transition(state))
         return reject(paused, "the flow run is paused")
@@ -113,7 +121,8 @@ def retry_what_failed(
 ) -> Verdict | None:
     """FAILED is never recorded while retries remain: the run waits for its next attempt, or starts it, instead.
 
-    In a flow that is being stopped nothing is tried again; in one that is paused the next attempt waits for admission.
+    In a flow that is being stopped nothing is tried again; in one that is paused the next attempt waits for admission,
+    and in one that is suspended it is not admitted any more, which nobody is to wait for.
     """
     policy = run.node.retry
     supervisor = run.node.supervisor
@@ -127,20 +136,26 @@ def retry_what_failed(
     advice = run.advice
     if not advice.retry:
         return None
-    delay = policy.delay_before(retry, advice.drawn)
+    delay = 0 if supervisor.suspends else policy.delay_before(retry, advice.drawn)
     reason = f"retry {retry} of {policy.retries}"
     message = f"Retry {retry} of {policy.retries}, after {state if state is not None else 'a failure'}."
     details = _same_transition(state)
     if delay <= 0 and supervisor.admits:
         return reject(Retrying(message=message, state_details=details), reason)
-    scheduled = from_nanoseconds(at + round(delay * 1e9) + 999)  # rounded up: a retry is never early
-    return reject(AwaitingRetry(scheduled_time=scheduled, message=message, state_details=details), reason)
+    return reject(_awaiting_retry(at + round(delay * 1e9), message, details), reason)
+
+
+def _awaiting_retry(at: int, message: str, details: StateDetails | None) -> State[Any]:
+    scheduled = (at + 999) // 1000 * 1000  # datetimes have microseconds; rounded up, because a retry is never early
+    if details is None:
+        return make_awaiting("AwaitingRetry", message, scheduled)
+    return AwaitingRetry(scheduled_time=from_nanoseconds(scheduled), message=message, state_details=details)
 
 
 def retry_the_flow(run: Supervisor[Any], _proposed: StateType, state: State[Any] | None, at: int) -> Verdict | None:
     """A flow run that failed runs its body again while retries are left; not if its crashes were too many."""
     policy = run.retry
-    retry = run.run_count - run.resumptions
+    retry = run.run_count
     if retry < 1 or retry > policy.retries or run.escalated is not None:
         return None
     if run.sequence >= TRANSITION_CAP or (state is not None and state.state_details.retriable is False):
@@ -151,8 +166,7 @@ def retry_the_flow(run: Supervisor[Any], _proposed: StateType, state: State[Any]
     details = _same_transition(state)
     if delay <= 0:
         return reject(Retrying(message=message, state_details=details), reason)
-    scheduled = from_nanoseconds(at + round(delay * 1e9))
-    return reject(AwaitingRetry(scheduled_time=scheduled, message=message, state_details=details), reason)
+    return reject(_awaiting_retry(at + round(delay * 1e9), message, details), reason)
 
 
 def give_what_was_found(

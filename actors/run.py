@@ -24,6 +24,9 @@ from millrace.actors.verdicts import Answer, Verdict, abort, accept
 _PENDING = StateType.PENDING
 _RUNNING = StateType.RUNNING
 _CANCELLING = StateType.CANCELLING
+_CANCELLED = StateType.CANCELLED
+_FAILED = StateType.FAILED
+_PLAIN_WAY = (_PENDING, _RUNNING, _CANCELLING)  # the states that a run may have left without remembering them
 
 RETRYING = "Retrying"
 """Name of the RUNNING state of an attempt that is not the first."""
@@ -94,7 +97,7 @@ class RunActor(Mailbox):
     def history(self) -> list[State[Any]]:
         """Every state the run has had, first to last."""
         past = self._past or []
-        plain = (_PENDING, _RUNNING, _CANCELLING)[: self.sequence - len(past)]
+        plain = _PLAIN_WAY[: self.sequence - len(past)]
         return [*(self._plain(kind, number) for number, kind in enumerate(plain)), *past, self.state]
 
     @property
@@ -110,16 +113,20 @@ class RunActor(Mailbox):
     def _plain(self, kind: StateType, sequence: int) -> State[Any]:
         """A state that says nothing but what the run knows anyway."""
         message = data = None
-        if kind is _PENDING:
-            at = self.created
-        elif kind is _RUNNING:
-            at = self.started
-        elif kind is _CANCELLING and self.cancellation is not None:
-            at, message = self.cancellation.at, self.cancellation.reason
-        else:
-            at, data = self.ended, self._data
+        if (kind is _CANCELLING or kind is _CANCELLED) and self.cancellation is not None:
+            message = self.cancellation.reason
+        elif kind is not _PENDING and kind is not _RUNNING:
+            data = self._data
         flow, task = self.ids()
+        at = self._plain_time(kind)
         return make_state(kind, DEFAULT_NAMES[kind], message, data, at, flow, task, sequence)
+
+    def _plain_time(self, kind: StateType) -> int:
+        if kind is _PENDING:
+            return self.created
+        if kind is _RUNNING:
+            return self.started
+        return self.cancellation.at if kind is _CANCELLING and self.cancellation is not None else self.ended
 
     # Proposals.
 
@@ -153,9 +160,12 @@ class RunActor(Mailbox):
 
     def enter(self, state: State[Any], at: int, cause: str) -> State[Any]:
         """Make a state the run's state: an accepted transition. In the run's turn only."""
+        at = self._in_order(at)
         sequence = self.sequence + 1
         flow, task = self.ids()
         entered = state.adopt(at, flow, task, sequence)
+        if entered.type is _FAILED and self.run_count > 1:
+            entered.note_attempts(self.run_count)
         self._leave_state()
         self.type = entered.type
         self._state = entered
@@ -171,6 +181,8 @@ class RunActor(Mailbox):
         if self.sequence == 0:
             self.type = _RUNNING
             self.started = at
+            if at < self.created:
+                self.started = self.created
             self.run_count = 1
             self.sequence = 1
             if self.journal.sink is not None:
@@ -178,10 +190,12 @@ class RunActor(Mailbox):
         else:
             again = self.run_count > 0 and self.type is StateType.SCHEDULED
             self.become(_RUNNING, None, None, at, cause, RETRYING if again else None)
-            self._count_attempt(at)
+            self._count_attempt(self._in_order(at))
 
     def end_plainly(self, kind: StateType, data: Any, at: int, cause: str) -> None:
         """Enter COMPLETED or CANCELLED for good, with nothing to say but the data and the time, the run's end."""
+        if self._state is not None or self.type is not _RUNNING or at < self.started:
+            at = self._in_order(at)
         if self._state is not None:
             self._leave_state()
         self.type = kind
@@ -195,19 +209,22 @@ class RunActor(Mailbox):
     def cancel_plainly(self, cancellation: Cancel) -> None:
         """Enter CANCELLING, with nothing to say but what was asked for."""
         if self.sequence == 1 and self._state is None:
-            self.cancellation = cancellation
+            at = self._in_order(cancellation.at)
+            self.cancellation = cancellation if at == cancellation.at else Cancel(cancellation.reason, at)
             self._leave_state()
             self.type = _CANCELLING
             self.sequence = 2
             if self.journal.sink is not None:
                 self.record("cancel")
         else:
+            self.cancellation = self.cancellation or cancellation  # the history of the first one is made of it
             self.become(_CANCELLING, cancellation.reason, None, cancellation.at, "cancel")
 
     def become(  # noqa: PLR0917  # called for transitions by the hundred thousand
         self, kind: StateType, message: str | None, data: Any, at: int, cause: str, name: str | None = None
     ) -> None:
         """Enter a state of the run's own making, with no details but the run's ids."""
+        at = self._in_order(at)
         sequence = self.sequence + 1
         flow, task = self.ids()
         state = make_state(kind, name or DEFAULT_NAMES[kind], message, data, at, flow, task, sequence)
@@ -217,6 +234,11 @@ class RunActor(Mailbox):
         self.sequence = sequence
         if self.journal.sink is not None:
             self.record(cause)
+
+    def _in_order(self, at: int) -> int:
+        """A time, or that of the present state if it is later: of two threads, the first to ask may be heard second."""
+        state = self._state
+        return max(at, (self._plain_time(self.type) if state is None else state.nanoseconds))
 
     def _count_attempt(self, at: int) -> None:
         self.run_count += 1
@@ -237,9 +259,14 @@ class RunActor(Mailbox):
         """Append the present state to the journal. Only called when somebody listens."""
         sink = self.journal.sink
         if sink is not None:
-            history = self.history()
-            previous = history[-2] if len(history) > 1 else None
-            sink(Event(history[-1], previous, self.sequence, cause, self.name))
+            sink(Event(self.state, self._previous(), self.sequence, cause, self.name))
+
+    def _previous(self) -> State[Any] | None:
+        """The state before the present one."""
+        if self._past:
+            return self._past[-1]
+        before = self.sequence - 1
+        return None if before < 0 else self._plain(_PLAIN_WAY[before], before)
 
     # Who waits for the end. From the end on, the watchers belong to whoever carries out SETTLE.
 

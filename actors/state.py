@@ -13,7 +13,7 @@ makes its id, its datetime and its details of them when somebody asks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import (
     Any,
@@ -37,6 +37,7 @@ from millrace.actors.errors import (
     PausedRun,
     UnfinishedRun,
 )
+from millrace.actors.explaining import explain
 from millrace.actors.state_details import (
     DEFAULT_NAMES,
     TERMINAL,
@@ -93,7 +94,9 @@ class State(Generic[R_co]):
     _flow: int | None  # 128 bits of the flow run's id; None when made by hand
     _task: int | None  # the same of the task run's
     _seq: int  # position in its run's history; negative when made by hand
-    _details: StateDetails | None  # None: nothing to say but the run ids. Those in it may be stale
+    # None: nothing to say but the run ids; those in it may be stale. A number: nothing but these and the scheduled
+    # time, in ns.
+    _details: StateDetails | int | None
     _id: UUID | None  # None until somebody looks, where it cannot be derived
 
     def __init__(
@@ -153,6 +156,9 @@ class State(Generic[R_co]):
         if details is None:
             # Not kept: it holds nothing but the ids, and a state may live for long.
             return StateDetails(flow_run_id=_as_uuid(flow), task_run_id=_as_uuid(task))
+        if isinstance(details, int):
+            scheduled = from_nanoseconds(details)
+            return StateDetails(flow_run_id=_as_uuid(flow), task_run_id=_as_uuid(task), scheduled_time=scheduled)
         if _as_int(details.flow_run_id) != flow or _as_int(details.task_run_id) != task:
             details = attrs.evolve(details, flow_run_id=_as_uuid(flow), task_run_id=_as_uuid(task))
             self._details = details
@@ -190,6 +196,10 @@ class State(Generic[R_co]):
                 self._id = state.id  # nobody has seen an id yet, so it can be the derived one
             state._id = self._id
         return state
+
+    def note_attempts(self, attempts: int) -> None:
+        """Say in the details how many attempts the run has made. Before anybody has seen the state."""
+        self._details = attrs.evolve(self.state_details, attempts=attempts)
 
     def is_scheduled(self) -> bool:
         """Whether the run is to start later."""
@@ -280,6 +290,10 @@ class State(Generic[R_co]):
             raise error
         return error
 
+    def explain(self) -> str:
+        """Why the state is what it is, in one sentence: what failed, was cancelled, is waited for, or was found."""
+        return explain(self, _states_in)
+
     def _must_be_final(self) -> None:
         if self.type is StateType.PAUSED:
             raise PausedRun(self)
@@ -351,12 +365,25 @@ def make_state(  # noqa: PLR0917 - positional, because keywords cost more than a
     return state
 
 
+def make_awaiting(name: str, message: str, scheduled: int) -> State[Any]:
+    """Make a SCHEDULED state that a run is to adopt, and nobody else has seen: the small way, for many runs that wait.
+
+    Args:
+        name: What to call it.
+        message: For people.
+        scheduled: When the run goes on, in nanoseconds since the epoch.
+    """
+    state = make_state(StateType.SCHEDULED, name, message, None, None, None, None, _ADOPTED)
+    state._details = scheduled
+    return state
+
+
 def _restored(  # noqa: PLR0917 - called by pickle only
     plain: tuple[StateType, str, str | None, Any, int],
     flow: int | None,
     task: int | None,
     seq: int,
-    details: StateDetails | None,
+    details: StateDetails | int | None,
     identifier: UUID | None,
 ) -> State[Any]:
     state = make_state(*plain, flow, task, seq)
@@ -405,6 +432,12 @@ def is_state_iterable(
         if not isinstance(item, State):
             return False
     return True
+
+
+def _states_in(data: Any) -> Sequence[State[Any]]:
+    if is_state(data):
+        return [data]
+    return list(data) if is_state_iterable(data) else ()
 
 
 _WRAPPERS: Final = {

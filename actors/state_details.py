@@ -71,6 +71,7 @@ class StateDetails:
         transition_id: A proposal with an id that set a state already gives that state again.
         untrackable_result: The result cannot be told apart by identity, so nothing depends on it.
         deferred: The run waits in a queue for a worker.
+        attempts: How many attempts the run had made when it failed, where there were several.
     """
 
     flow_run_id: UUID | None = attrs.field(default=None, converter=_as_uuid)
@@ -88,3 +89,4 @@ class StateDetails:
     transition_id: UUID | None = attrs.field(default=None, converter=_as_uuid)
     untrackable_result: bool = False
     deferred: bool | None = None
+    attempts: int | None = None

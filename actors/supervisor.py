@@ -12,9 +12,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar, Generic, TypeVar
 
-from millrace.actors.errors import FlowRunTimeoutError, Pause, RestartLimitExceeded, Signal
+from millrace.actors.errors import FlowPauseTimeout, FlowRunTimeoutError, Pause, RestartLimitExceeded, Signal
 from millrace.actors.events import Journal
-from millrace.actors.instructions import EXECUTE, IDLE, LET_GO, SETTLE, STOP_CHILDREN, Judge, Order, WakeAt
+from millrace.actors.instructions import (
+    END_WAITING,
+    EXECUTE,
+    IDLE,
+    LET_GO,
+    RUN_AGAIN,
+    SETTLE,
+    STOP_CHILDREN,
+    GoOn,
+    Judge,
+    Order,
+    WakeAt,
+)
 from millrace.actors.messages import (
     Admit,
     Born,
@@ -25,8 +37,10 @@ from millrace.actors.messages import (
     ChildSeen,
     Expired,
     Interrupt,
+    Lapsed,
     Propose,
     Raised,
+    Resume,
     Returned,
     Spawned,
     Stopped,
@@ -35,6 +49,8 @@ from millrace.actors.outcomes import (
     exception_to_crashed_state,
     exception_to_failed_state,
     failure,
+    not_to_be_retried,
+    pause_in,
     return_value_to_state,
     timed_out,
 )
@@ -50,6 +66,9 @@ _COMPLETED = StateType.COMPLETED
 _RUNNING = StateType.RUNNING
 _CANCELLING = StateType.CANCELLING
 _NO_REASON = "no reason was given"
+RESUMING = "Resuming"
+"""Name of the SCHEDULED state of a run that was suspended, and is to be run again."""
+
 _LONGEST_LINE = 200  # of what a final state's message quotes
 
 C = TypeVar("C", bound=RunActor)
@@ -62,8 +81,9 @@ class Supervisor(RunActor, Generic[C]):
     detailed_rules: ClassVar = pick(FLOW_RULES, detailed=True)
 
     __slots__ = (
-        "_name", "admits", "children", "crash_policy", "escalated", "expired", "live", "resumptions",
-        "retry", "spawned", "stopping", "tally", "unseen", "window",
+        "_name", "admits", "attempting", "broken_off", "children", "crash_policy", "dormant", "earlier", "escalated",
+        "expired", "lapsed", "live", "put_off", "resuming", "resumptions", "retry", "spawned", "stopping", "tally",
+        "unseen", "window",
     )  # fmt: skip
 
     def __init__(
@@ -80,15 +100,22 @@ class Supervisor(RunActor, Generic[C]):
         self._name = name
         self.retry = retry
         self.resumptions = 0  # how often the body was ended by a suspension, and is run again
+        self.attempting = False  # the body has been admitted, and what it came to has not been told
+        self.broken_off = False  # the run was suspended in this attempt, whether or not it still is
+        self.resuming = False  # it was let go, and is to be admitted again
+        self.put_off = False  # so something that the body has started did not run
         self.expired: Expired | None = None  # its time is over, and its body and its children are being stopped
+        self.lapsed: FlowPauseTimeout | None = None  # it was not resumed in time, and its children are being stopped
         self.crash_policy = crash_policy
         self.window = RestartWindow(crash_policy)
         self.escalated: RestartLimitExceeded | None = None  # crashes were too many: how the run is to end
         self.admits = False  # whether children may start: RUNNING and not being stopped
         self.stopping = ""  # why the children are being stopped; empty while they are not
         self.spawned = 0  # children ever started
+        self.earlier = 0  # of these, before the present attempt
         self.live = 0  # children started and not ended, made or not; 0 after the end
         self.children: dict[int, C] = {}  # by id: made and not ended; len <= live
+        self.dormant: dict[int, Any] = {}  # by id of those that go on only when they are asked to: who asks them
         self.tally: dict[StateType, int] = {}  # ended, by type of last state
         self.unseen: dict[int, C] = {}  # by id: failed, not looked at; as they ended
 
@@ -108,6 +135,16 @@ class Supervisor(RunActor, Generic[C]):
         return self.type is StateType.PAUSED and not self.stopping
 
     @property
+    def suspends(self) -> bool:
+        """Whether it is suspended: its body is to end for now, or has."""
+        return self.type is StateType.PAUSED and self.state.state_details.pause_reschedule
+
+    @property
+    def let_go(self) -> bool:
+        """Whether it is suspended and its body has ended for now: nobody sees it through."""
+        return self.suspends and not self.attempting
+
+    @property
     def standing(self) -> str:
         """Why it admits nothing, as the end of a sentence."""
         return f"being stopped: {self.stopping}" if self.stopping else str(self.type)
@@ -120,6 +157,7 @@ class Supervisor(RunActor, Generic[C]):
         """Make a state the run's state; children are admitted while that is RUNNING."""
         entered = super().enter(state, at, cause)
         self.admits = entered.type is _RUNNING and not self.stopping
+        self.broken_off = self.broken_off or self.suspends
         return entered
 
     # Children.
@@ -146,8 +184,10 @@ class Supervisor(RunActor, Generic[C]):
             child.count_setback()
             if kind in _FAILURES and not child.looked_at and self.flow_id is not None:
                 self.unseen[child.id] = child
+            elif self.broken_off and isinstance(child.state.data, Pause):
+                self.put_off = True
         self.live -= 1
-        return None if self.live else IDLE
+        return None if self.live > len(self.dormant) else IDLE
 
     def restarts_after(self, crash: State[Any]) -> bool:
         """Whether a child with such a crash is to ask what follows.
@@ -173,7 +213,7 @@ class Supervisor(RunActor, Generic[C]):
     def _children_dropped(self, message: ChildrenDropped) -> Order | None:
         self.tally[StateType.CANCELLED] = self.tally.get(StateType.CANCELLED, 0) + message.count
         self.live -= message.count
-        return None if self.live else IDLE
+        return None if self.live > len(self.dormant) else IDLE
 
     def _child_seen(self, message: ChildSeen) -> Order | None:
         self.unseen.pop(message.child.id, None)
@@ -185,12 +225,23 @@ class Supervisor(RunActor, Generic[C]):
         verdict = self.judge(_RUNNING, None, message.at)
         if verdict is not None:
             return WakeAt(verdict.until) if verdict.answer is Answer.WAIT else None
-        self.start_plainly(message.at, "admitted")
+        if self.resuming:
+            self.resuming = False
+            self.become(_RUNNING, None, None, message.at, "admitted")  # going on after a pause is no other attempt
+        else:
+            self.start_plainly(message.at, "admitted")
         self.admits = not self.stopping
+        self._begin()
         return EXECUTE
 
+    def _begin(self) -> None:
+        """The body begins, with nothing that is remembered of how it ended before."""
+        self.attempting = True
+        self.broken_off = self.put_off = False
+        self.earlier = self.spawned
+
     def _expired(self, message: Expired) -> Order | None:
-        if self.ended or self.stopping or message.attempt != self.run_count or self.type in TERMINAL:
+        if not self.attempting or self.stopping or message.attempt != self.run_count or self.type in TERMINAL:
             return None
         self.expired = message
         self.stopping = f"its flow run exceeded its timeout of {message.seconds:g} seconds"
@@ -199,11 +250,19 @@ class Supervisor(RunActor, Generic[C]):
 
     def _overdue(self) -> State[Any] | None:
         """What the attempt came to if its time was over before it ended; a cancellation comes before that."""
-        if self.expired is None or self.type is _CANCELLING:
+        if self.type is _CANCELLING:
             return None
-        return timed_out(FlowRunTimeoutError(self.name, self.expired.seconds))
+        if self.lapsed is not None:
+            return exception_to_failed_state(self.lapsed)
+        return None if self.expired is None else timed_out(FlowRunTimeoutError(self.name, self.expired.seconds))
+
+    def _cancelled(self) -> State[Any]:
+        """The end of a run that is CANCELLING; it says again why."""
+        return Cancelled(message=self.state.message)
 
     def _returned(self, message: Returned) -> Order | None:
+        if self.put_off and not self.stopping:
+            return self._end_for_now()
         overdue = self._overdue()
         if overdue is not None:
             return self._conclude(overdue, message.at, "timeout")
@@ -211,20 +270,62 @@ class Supervisor(RunActor, Generic[C]):
 
     def _raised(self, message: Raised) -> Order | None:
         error = message.error
-        if self.type is _CANCELLING and (isinstance(error, Exception) or message.cancelled):
-            return self._conclude(Cancelled(), message.at, "cancel")
-        if isinstance(error, Pause) and self.type is StateType.PAUSED and not self.stopping:
-            self.resumptions += 1  # another run of the body that uses up no retry
-            return LET_GO
+        pause = pause_in(error) if self.broken_off else None
+        is_failure = isinstance(error, Exception) or pause is not None
+        if self.type is _CANCELLING and (is_failure or message.cancelled):
+            return self._conclude(self._cancelled(), message.at, "cancel")
+        if (pause is not None or (self.put_off and is_failure)) and not self.stopping:
+            return self._end_for_now()
         overdue = self._overdue()
-        if overdue is not None and (isinstance(error, Exception) or message.cancelled):
-            return self._conclude(overdue, message.at, "timeout")
-        state = failure(error) if isinstance(error, Exception) else exception_to_crashed_state(error)
-        return self._conclude(state, message.at, "raised")
+        if overdue is not None and (is_failure or message.cancelled):
+            state, cause = overdue, "timeout"
+        elif pause is not None and self.escalated is not None:
+            state, cause = exception_to_failed_state(self.escalated), "raised"
+        else:
+            state = failure(error) if isinstance(error, Exception) else exception_to_crashed_state(error)
+            cause = "raised"
+        if message.advice is not None and not message.advice.retry:
+            state = not_to_be_retried(state)
+        return self._conclude(state, message.at, cause)
+
+    def _end_for_now(self) -> Order:
+        """The body has ended because the run was suspended. It runs again, and that is no retry."""
+        self.resumptions += 1
+        self.unseen.clear()
+        if self.suspends:
+            self.attempting = False
+            return LET_GO
+        self._begin()  # it was resumed before the body had ended
+        return EXECUTE
+
+    def _resume(self, message: Resume) -> Order | None:
+        if self.type is not StateType.PAUSED or self.stopping or self.state.id != message.paused:
+            return None  # it goes on, or is being stopped, already
+        if self.let_go:
+            self.resuming = True
+            self.become(StateType.SCHEDULED, None, None, message.at, "resumed", RESUMING)
+            return RUN_AGAIN
+        self.become(_RUNNING, None, None, message.at, "resumed")
+        self.admits = True
+        return GoOn(message.paused)
+
+    def _lapsed(self, message: Lapsed) -> Order | None:
+        if self.type is not StateType.PAUSED or self.stopping or self.state.id != message.paused:
+            return None
+        let_go = self.let_go
+        self.lapsed = message.error
+        self.stopping = f"it was paused and not resumed within {message.error.seconds:g} seconds"
+        self.admits = False
+        if not let_go:
+            return STOP_CHILDREN
+        return self._conclude(exception_to_failed_state(self.lapsed), message.at, "timeout")
 
     def _stopped(self, message: Stopped) -> Order | None:
         if self.type is _CANCELLING and (message.interrupted or message.state.type is not StateType.CRASHED):
-            return self._conclude(Cancelled(), message.at, "cancel")
+            return self._conclude(self._cancelled(), message.at, "cancel")
+        overdue = self._overdue()
+        if overdue is not None:  # its body goes on, beside which no other attempt is made
+            return self._conclude(not_to_be_retried(overdue), message.at, "timeout")
         return self._conclude(message.state, message.at, "raised")
 
     def judge_return(self, value: Any) -> State[Any]:
@@ -235,7 +336,7 @@ class Supervisor(RunActor, Generic[C]):
         Prefect, which counts every child (2) or none (3).
         """
         if self.type is _CANCELLING:
-            return Cancelled()
+            return self._cancelled()
         if self.escalated is not None:
             return exception_to_failed_state(self.escalated)
         if value is None and self.unseen:
@@ -250,7 +351,7 @@ class Supervisor(RunActor, Generic[C]):
         count = len(self.unseen)
         return Failed(
             message=(
-                f"{count:,} of {self.spawned:,} runs failed and nobody looked at "
+                f"{count:,} of {self.spawned - self.earlier:,} runs failed and nobody looked at "
                 f"{'it' if count == 1 else 'them'}; the first: {first.name}, {_brief(first.state)}"
             ),
             data=first.state,
@@ -260,6 +361,7 @@ class Supervisor(RunActor, Generic[C]):
         if self.ended:
             self.dead_letters += 1
             return None
+        self.attempting = False
         verdict = self.propose(state, at, cause)
         if verdict.answer is Answer.REJECT and verdict.state is not None and not verdict.state.is_final():
             return self._begin_again(verdict.state, at)
@@ -279,6 +381,7 @@ class Supervisor(RunActor, Generic[C]):
         self.admits = self.type is _RUNNING
         scheduled = state.state_details.scheduled_time
         if self.type is _RUNNING:
+            self._begin()
             return EXECUTE
         return WakeAt(at if scheduled is None else to_nanoseconds(scheduled))
 
@@ -287,9 +390,10 @@ class Supervisor(RunActor, Generic[C]):
             return None
         if self.type in TERMINAL:
             return self._interrupt(message)  # forced there before its body has ended
+        let_go = self.let_go
         self.stopping = message.reason or _NO_REASON
         self.enter(Cancelling(message=message.reason), message.at, "cancel")
-        return STOP_CHILDREN
+        return self._conclude(self._cancelled(), message.at, "cancel") if let_go else STOP_CHILDREN
 
     def _interrupt(self, message: Interrupt | Cancel) -> Order | None:
         if self.ended:
@@ -300,8 +404,11 @@ class Supervisor(RunActor, Generic[C]):
 
     def _propose(self, message: Propose) -> Order | None:
         state = message.state
+        before, let_go = self.state, self.let_go
         if state.is_final() and not message.force:
             verdict = abort("a flow run ends when its body and its children have; cancel it instead")
+        elif let_go and state.type is not _CANCELLING:
+            verdict = abort("it is suspended and its body has ended; resume it, or cancel it, instead")
         else:
             attempts = self.run_count
             verdict = self.propose(state, message.at, "proposed", force=message.force)
@@ -310,8 +417,10 @@ class Supervisor(RunActor, Generic[C]):
             message.reply(verdict)
         if verdict.answer is not Answer.ABORT and self.type is _CANCELLING and not self.stopping:
             self.stopping = state.message or _NO_REASON
-            return STOP_CHILDREN
-        return None
+            return self._conclude(self._cancelled(), message.at, "cancel") if let_go else STOP_CHILDREN
+        if before.type is StateType.PAUSED and self.type is _RUNNING:
+            return GoOn(before.id)
+        return END_WAITING if self.suspends else None
 
     handlers: ClassVar = {
         **RunActor.handlers,
@@ -320,6 +429,8 @@ class Supervisor(RunActor, Generic[C]):
         Raised: _raised,
         Expired: _expired,
         Stopped: _stopped,
+        Resume: _resume,
+        Lapsed: _lapsed,
         Propose: _propose,
         Spawned: _spawned,
         Born: _born,

@@ -43,13 +43,14 @@ from millrace.actors.outcomes import (
     exception_to_crashed_state,
     failure,
     is_state_iterable,
+    pause_in,
     return_value_to_state,
     timed_out,
 )
 from millrace.actors.policies import NO_ADVICE, NO_RETRIES, Advice, RetryPolicy
-from millrace.actors.rules import TASK_RULES, TRANSITION_CAP, pick
+from millrace.actors.rules import PUT_OFF, TASK_RULES, TRANSITION_CAP, pick
 from millrace.actors.run import NOT_READY, RunActor
-from millrace.actors.states import AwaitingRetry, Failed, Retrying, State, StateType
+from millrace.actors.states import AwaitingRetry, Cancelled, Failed, Retrying, State, StateType
 from millrace.actors.supervisor import Supervisor
 from millrace.actors.timestamps import from_nanoseconds, to_nanoseconds
 from millrace.actors.verdicts import Answer, Verdict, abort
@@ -213,13 +214,16 @@ class TaskRunActor(RunActor, Generic[N]):
             self.dead_letters += 1
             return None
         error = message.error
-        is_failure = isinstance(error, Exception)
+        pause = pause_in(error) if self.node.supervisor.broken_off else None
+        is_failure = isinstance(error, Exception) or pause is not None
         if self.type is _CANCELLING and (is_failure or message.cancelled):
             return self._finish_cancelled(None, message.at)
         if (is_failure or message.cancelled) and (expired := self.overdue) is not None:
             return self._conclude_expired(expired, message.advice)
         if isinstance(error, Exception):
             return self._conclude(failure(error), message.at, "raised", message.advice)
+        if pause is not None:
+            return self._conclude(Cancelled(message=PUT_OFF, data=pause), message.at, "raised")
         return self._crash(exception_to_crashed_state(error), message)
 
     def _is_past(self, attempt: int) -> bool:

@@ -126,18 +126,19 @@ class BaseTask(Bindable, Generic[P, R]):
 
     def _present_options(self) -> TaskOptions:
         """The options, with the hooks that were added since."""
-        hooks: TaskOptions = {
+        present: TaskOptions = {
+            "tags": self.tags,  # what was given may be an iterator, and used up
             "on_running": self.on_running_hooks,
             "on_completion": self.on_completion_hooks,
             "on_failure": self.on_failure_hooks,
             "on_commit": self.on_commit_hooks,
             "on_rollback": self.on_rollback_hooks,
         }
-        return self.options | hooks
+        return self.options | present
 
     @functools.cached_property
     def task_key(self) -> str:
-        """What the task is called in caches and queues: its qualified name and a digest of its source."""
+        """What the task is called in caches and queues: its function's name, and the beginning of its source's hash."""
         from millrace.runtime.caching import task_key  # noqa: PLC0415  # most tasks never need it
 
         return task_key(self.fn)
@@ -230,6 +231,7 @@ class BaseTask(Bindable, Generic[P, R]):
             or self.on_completion_hooks
             or self.on_failure_hooks
             or self.recorder(scope)[0] is not None
+            or self.log_prints is False  # a body around it may have its prints logged
             or logs_prints(self.log_prints, scope.log_prints)
         )
         return conduct if conducted else None

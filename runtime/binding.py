@@ -1,11 +1,13 @@
 """Binding: a flow or a task in a class body is a method, as the function it was made of would be.
 
 Decides what access through an instance or a class gives: a copy whose function is bound, or the thing itself. Two
-copies that are bound to the same object are equal, as bound methods are.
+copies that are bound to the same object are equal, as bound methods are. Decides also how such a thing is pickled: by
+its name, as functions are, where it has one in a module that can be imported.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from types import MethodType
@@ -104,8 +106,32 @@ class Bindable:
         """Whether the function in a class body is a method; what merely can be called is not."""
         return self._kind is None and hasattr(self.fn, "__get__") and not isinstance(self.fn, (MethodType, partial))
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self._origin is not None:
+            return _bound, (self._origin, self._receiver)
+        name = name_in_module(self)
+        if name is not None and self.__module__ != "__main__":
+            return name
+        return super().__reduce_ex__(protocol)  # by value, which only some picklers can: the function goes along
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, identity=(id(self), id(None)))
+
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Bindable) and self.identity == other.identity)
 
     def __hash__(self) -> int:
         return hash(self.identity)
+
+
+def name_in_module(thing: Bindable) -> str | None:
+    """The qualified name under which its module has a thing; None where it has something else there, or nothing."""
+    name: str = getattr(thing, "__qualname__", "")
+    found: Any = sys.modules.get(thing.__module__)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return name if found is thing else None
+
+
+def _bound(origin: Bindable, receiver: Any) -> Bindable:
+    return origin.bound_to(None, receiver) if origin._kind is classmethod else origin.bound_to(receiver)  # noqa: SLF001

@@ -24,7 +24,7 @@ from millrace.runtime.context import ATTEMPT, CURRENT
 from millrace.runtime.deadlines import Deadline
 from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects
 from millrace.runtime.hooks import call_hooks
-from millrace.runtime.logs import get_run_logger
+from millrace.runtime.logs import logger_of_prints
 from millrace.runtime.prints import capture_prints
 from millrace.runtime.recording import NOT_RECORDED, Recording
 from millrace.runtime.retrying import advise_on_error, advise_on_value
@@ -52,6 +52,8 @@ async def conduct(run: TaskRun) -> Order | None:
         if run.granted:  # it has ended elsewhere, and was sent here for what is to be done then
             run.granted = False
             await finish(run, fx)
+        if run.node.keeping is not None:
+            run.node.keeping.give_up(run)
         return None
     attempt = Attempt(run, fx)
     try:
@@ -67,7 +69,7 @@ async def conduct(run: TaskRun) -> Order | None:
     try:
         await attempt.leave()  # before anybody is told of the end, and before the next attempt
     except BaseException as error:
-        if order is SETTLE:
+        if order is not None and order is SETTLE:
             run.perform(order)
         else:
             run.crash(error)
@@ -112,14 +114,17 @@ class Attempt:
                 self._args, self._kwargs = await self._fx.io(run.arguments)
             else:
                 self._args, self._kwargs = run.arguments()
-            if run.run_count == 0:
-                name_run(run, self._args, self._kwargs)
+            name_run(run, self._args, self._kwargs)
             if self._records and run.node.recorder is not None:
                 recording = run.node.recorder(run, self._args, self._kwargs)
+                if recording.postponed():
+                    return None
                 state = await recording.begin(self._fx)
                 self.recording = recording
         except Exception as error:  # noqa: BLE001  # of the user's making, and told as the attempt's outcome
             self._error = error
+            if run.node.keeping is not None:
+                run.node.keeping.give_up(run)
         except asyncio.CancelledError:
             if run.ended:
                 return None  # it was cancelled while it waited for its turn to look into the cache
@@ -250,15 +255,15 @@ async def finish(run: TaskRun, fx: Effects) -> None:
 
 
 def name_run(run: TaskRun, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    """Give the run the name that its task has for it."""
+    """Give the run the name that its task has for it, unless it has that already."""
     run_name = run.task.run_name
-    if run_name is not None:
+    if run_name is not None and (run.facts is None or run.facts.name is None):
         run.known().name = run_name.make(run.task.shape.by_name(args, kwargs))
 
 
 def prints_of(run: TaskRun) -> AbstractContextManager[Any]:
     """What to call a body in, so that its prints go where they should."""
-    return capture_prints(get_run_logger if run.node.logs_prints else None)
+    return capture_prints(logger_of_prints if run.node.logs_prints else None)
 
 
 def _call(fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

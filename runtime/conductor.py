@@ -1,36 +1,43 @@
 """Conductors: each sees one flow run through, from its first attempt to its end.
 
-Decides the order of what happens around attempts: hooks, the deadline, the wait before a retry, the end. Written once,
-as a coroutine over effects, for flows on loops and on threads; how a body is run is `flow_body`'s. What follows from
-anything is decided by the supervisor.
+Decides the order of what happens around attempts: hooks, the wait before a retry, the end. Written once, as a coroutine
+over effects, for flows on loops and on threads; how a body is run is `flow_body`'s. What follows from anything is
+decided by the supervisor.
+
+A conductor listens to the supervisor only between attempts. A run that ends while its attempt goes on was given up:
+what is wanted done then is seen to by somebody else, and what the attempt comes to is a dead letter.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from contextvars import copy_context
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from millrace.actors.errors import FlowRunTimeoutError
-from millrace.actors.instructions import EXECUTE, LET_GO, SETTLE, Order, WakeAt
-from millrace.actors.messages import Admit, Expired, Returned
-from millrace.actors.states import StateType
+from millrace.actors.instructions import EXECUTE, LET_GO, RUN_AGAIN, SETTLE, Order, WakeAt
+from millrace.actors.messages import Admit, Returned
+from millrace.actors.policies import Advice
+from millrace.actors.states import TERMINAL, State, StateType
 from millrace.runtime.attempt import Interruptible, raised
 from millrace.runtime.bells import Bell
 from millrace.runtime.context import CURRENT
-from millrace.runtime.deadlines import LOOK_AGAIN_NS
-from millrace.runtime.effects import BLOCKING, Effects
-from millrace.runtime.hooks import call_hooks
+from millrace.runtime.effects import BLOCKING, Effects, run_blocking
+from millrace.runtime.hooks import Hook, call_hooks
 from millrace.runtime.interrupting import Interruption
+from millrace.runtime.offload import Call
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
 if TYPE_CHECKING:
+    from millrace.runtime.flow_iterating import FlowIteration
     from millrace.runtime.flow_run import FlowRun
-    from millrace.runtime.timers import Alarm
+
+_NOT_AGAIN: Final = Advice(retry=False)
 
 
 @attrs.frozen
@@ -41,11 +48,13 @@ class Outcome:
         value: What it returned.
         error: What it raised, or what interrupted it.
         goes_up: The error is raised to the caller when it has been recorded, because it is no failure of the run's.
+        in_vain: Another attempt would come to the same.
     """
 
     value: Any = None
     error: BaseException | None = None
     goes_up: bool = False
+    in_vain: bool = False
 
 
 class Conductor:
@@ -56,31 +65,52 @@ class Conductor:
         fx: How it waits and calls what users wrote.
     """
 
-    __slots__ = ("_bell", "_fx", "_orders", "_run", "_stopped_by_hooks", "asking", "body", "interruption")
+    __slots__ = (
+        "_asking", "_bell", "_fx", "_given_up", "_guard", "_orders", "_stopped_by_hooks", "_told_to_stop",
+        "body", "call", "interruption", "iteration", "leaving", "run",
+    )  # fmt: skip
 
     def __init__(self, run: FlowRun, fx: Effects) -> None:
-        self._run = run
+        self.run = run
         self._fx = fx
         self._bell = Bell()
+        self._guard = Lock()  # of the next three
+        self._asking = False  # it listens to the supervisor; else nobody here is there to follow an order
+        self._given_up = False  # the run has ended while nobody listened
         self._orders: deque[Order] = deque()  # from the supervisor, where another thread had its turn
         self._stopped_by_hooks = False  # the hooks for a cancellation have been called
-        self.asking = False  # it waits for the supervisor's answers; else nobody here is there to follow them
+        self._told_to_stop = False  # the supervisor has heard that the wait for another attempt is over
+        self.call: tuple[tuple[Any, ...], dict[str, Any]] | None = None  # the arguments, once they are ready
         self.body: Interruptible | None = None  # of an async flow, while it can be cancelled
         self.interruption: Interruption | None = None  # of a sync flow with a timeout, while its body runs
+        self.iteration: FlowIteration | None = None  # of a generator flow: the call that is iterated over
+        self.leaving = False  # the body is over, and what it has started is waited for
+
+    @property
+    def timeout_seconds(self) -> float | None:
+        """How much time an attempt has; None for no limit."""
+        return None if self.run.flow is None else self.run.flow.timeout_seconds
 
     # From any thread.
 
-    def follow(self, order: Order) -> None:
-        """The supervisor has answered."""
-        self._orders.append(order)
+    def follow(self, order: Order) -> bool:
+        """The supervisor has answered. Whether somebody here is there to follow it."""
+        with self._guard:
+            if not self._asking:
+                self._given_up |= order is not EXECUTE  # whoever has asked for that sees it in the run's state
+                return False
+            self._orders.append(order)
         self._bell.ring()
+        return True
 
     def stop(self) -> None:
-        """The run is to end: cancel the body at its await, or the wait for another attempt."""
+        """The run is to end: cancel the body at its await, or the wait for another attempt or for the next step."""
         body = self.body
         if body is not None:
             body.cancel_soon()
         self._bell.ring()
+        if self.iteration is not None:
+            self.iteration.stop()
 
     # Where the flow runs.
 
@@ -94,89 +124,156 @@ class Conductor:
             BaseException: what interrupted the last attempt, after it was recorded.
         """
         while True:
-            outcome = await attempt()
-            if not await self._conclude(outcome):
+            end = await self.conclude(await attempt())
+            if end is not None:
                 break
-            self._run.begin_again()
-        if outcome.goes_up and outcome.error is not None:
-            raise outcome.error
+        if end.goes_up and end.error is not None:
+            raise end.error
 
     async def announce(self) -> None:
         """The body is about to run: call the hooks for that."""
-        flow = self._run.flow
-        if flow is not None and flow.on_running_hooks:
-            await self._call_hooks(StateType.RUNNING)
+        run = self.run
+        if run.flow is not None and run.flow.on_running_hooks:
+            await self._call_hooks(run.flow.on_running_hooks, run.state)
 
-    def clock(self) -> Clock:
-        """The time that the attempt has; to be entered around the body."""
-        return Clock(self._run, self)
+    async def conclude(self, outcome: Outcome) -> Outcome | None:
+        """Tell the supervisor what an attempt came to, and do what it says.
 
-    async def _conclude(self, outcome: Outcome) -> bool:
-        """Tell the supervisor what an attempt came to, and do what it says; whether to run the body again."""
-        run = self._run
-        if run.type is StateType.CANCELLING and not self._stopped_by_hooks:
-            self._stopped_by_hooks = True
-            await self._call_hooks(StateType.CANCELLING, outcome.error)
-        at = run.engine.now()
-        message = Returned(outcome.value, at) if outcome.error is None else raised(outcome.error, at)
-        self.asking = True
-        order = run.ask(message)
-        while True:
-            if order is None:
-                if run.done and not self._orders:
-                    return False  # it was given up
-                order = await self._next_order()
+        Returns:
+            What has ended the run, at least for now; None where the body is to run again.
+        """
+        run = self.run
+        outcome = await self._seen_to(outcome)
+        with self._guard:
+            self._asking = not self._given_up
+        order = run.ask(self.message(outcome)) if self._asking else None
+        while self._asking:
             if order is EXECUTE:
-                self.asking = False
-                return True
-            if order is LET_GO:
-                run.conductor = None
-                return False  # it is suspended: somebody else sees it through when it is resumed
+                self._asking = self._told_to_stop = False
+                run.begin_again()
+                return None
+            if order is LET_GO and (order := self._withdraw()) is None:
+                break
             if order is SETTLE:
-                try:
-                    await self._call_hooks(run.type, outcome.error)
-                finally:
-                    run.conductor = None
-                    run.settle_up()
-                return False
-            if isinstance(order, WakeAt):
-                order = await self._wait_until(order.at)
+                await self._settle(outcome)
+                break
+            try:
+                await self._listen(order)
+                order = await self._next_order()
+            except GeneratorExit as error:
+                self._abandon(error)
+                raise
+            except BaseException as error:  # noqa: BLE001  # an interrupt of the wait is the last word
+                outcome = Outcome(None, error, goes_up=True)
+                order = run.ask(self.message(outcome))
+        return outcome
 
-    async def _next_order(self) -> Order:
-        while not self._orders:
+    async def _seen_to(self, outcome: Outcome) -> Outcome:
+        """An outcome, with all that is to be done before the supervisor is told of it."""
+        run = self.run
+        try:
+            if run.type is StateType.CANCELLING:
+                await self._call_stop_hooks(outcome.error)
+            elif outcome.error is None and run.persist_result and run.flow is not None:
+                return attrs.evolve(outcome, value=await self._keep(outcome.value))
+        except GeneratorExit as error:
+            self._abandon(error)
+            raise
+        except BaseException as error:  # noqa: BLE001  # an interrupt of that, and the last word
+            return Outcome(None, error, goes_up=True)
+        return outcome
+
+    async def _keep(self, value: Any) -> Any:
+        """Keep the flow's own result; what is to stand in the data of its final state."""
+        from millrace.runtime.keeping import keep_result_of_flow  # noqa: PLC0415  # few flows keep anything
+
+        return await keep_result_of_flow(self.run, value, self._fx)
+
+    async def _listen(self, order: Order | None) -> None:
+        """Wait until there is something to do: another order, or a time."""
+        if order is RUN_AGAIN:  # it was resumed before it was let go
+            return
+        if not isinstance(order, WakeAt):
             await self._bell.wait(self._waiter())
-        return self._orders.popleft()
-
-    async def _wait_until(self, at: int) -> Order | None:
-        """Wait for the next attempt, then ask for it; a cancellation ends the wait and the run."""
-        run = self._run
+            return
+        run = self.run
         lane = run.lane_that_turns() if self._fx is BLOCKING else run.lane_for_async()
-        alarm = run.engine.timers.call_at(at, self._bell.ring, lambda: lane)
+        alarm = run.engine.timers.call_at(order.at, self._bell.ring, lambda: lane)
         try:
             await self._bell.wait(self._waiter())
-        except asyncio.CancelledError as error:
-            return run.ask(raised(error, run.engine.now()))
         finally:
             alarm.call_off()
+
+    async def _next_order(self) -> Order | None:
+        """The next order; where there is none, ask for the next attempt, unless the run is to end instead."""
+        run = self.run
         if self._orders:
             return self._orders.popleft()
-        if run.type is StateType.CANCELLING:
+        if run.type is StateType.CANCELLING or run.type in TERMINAL:
+            if self._told_to_stop:
+                return None
+            self._told_to_stop = True
+            if run.type is StateType.CANCELLING:
+                await self._call_stop_hooks(asyncio.CancelledError())
             return run.ask(raised(asyncio.CancelledError(), run.engine.now()))
-        return run.ask(Admit(run.engine.now()))
+        return run.ask(Admit(run.engine.now())) if run.type is StateType.SCHEDULED else None
+
+    def message(self, outcome: Outcome) -> Any:
+        """What the supervisor is told of the end of an attempt."""
+        at = self.run.engine.now()
+        if outcome.error is None:
+            return Returned(outcome.value, at)
+        return raised(outcome.error, at, advice=_NOT_AGAIN if outcome.in_vain else None)
+
+    def _withdraw(self) -> Order | None:
+        """The run is suspended: somebody else sees it through when it is resumed.
+
+        Returns:
+            What the supervisor has said meanwhile, which is to be followed here.
+        """
+        run = self.run
+        with self._guard:
+            if self._orders:
+                return self._orders.popleft()
+            self._asking = False
+            run.leave_loops()
+            run.conductor = None
+        if run.engine.closed:
+            run.cancel("The engine is closing, and nobody can resume it any more.")
+        return None
+
+    async def _settle(self, outcome: Outcome) -> None:
+        """The run has ended: call the hooks for that, then tell everybody."""
+        run = self.run
+        try:
+            hooks, state = last_hooks(run)
+            if run.found is None and not (state.type is StateType.CANCELLING and self._stopped_by_hooks):
+                await self._call_hooks(hooks, state, outcome.error)
+        finally:
+            run.conductor = None
+            run.settle_up()
+
+    def _abandon(self, error: GeneratorExit) -> None:
+        """The coroutine was closed: nothing can be waited for here any more."""
+        self.run.conductor = None
+        self.run.tell(raised(error, self.run.engine.now()))
 
     def _waiter(self) -> ThreadWaiter | LoopWaiter:
-        return ThreadWaiter() if self._fx is BLOCKING else LoopWaiter(self._run.engine.lane_here())
+        return ThreadWaiter() if self._fx is BLOCKING else LoopWaiter(self.run.engine.lane_here())
 
-    async def _call_hooks(self, kind: StateType, error: BaseException | None = None) -> None:
-        run = self._run
-        flow = run.flow
-        hooks = () if flow is None else flow.hooks_at(kind)
+    async def _call_stop_hooks(self, error: BaseException | None) -> None:
+        if not self._stopped_by_hooks and self.run.flow is not None:
+            self._stopped_by_hooks = True
+            await self._call_hooks(self.run.flow.on_cancellation_hooks, self.run.state, error)
+
+    async def _call_hooks(self, hooks: Sequence[Hook], state: State[Any], error: BaseException | None = None) -> None:
         if not hooks:
             return
+        run = self.run
         token = CURRENT.set(run)
         try:
             with self._shield(error):
-                await call_hooks(hooks, flow, run, run.state, self._fx)
+                await call_hooks(hooks, run.flow, run, state, self._fx)
         finally:
             CURRENT.reset(token)
 
@@ -189,40 +286,26 @@ class Conductor:
         return CancelScope(shield=True)
 
 
-class Clock:
-    """The time that one attempt of a flow has; nothing where its flow has no timeout."""
+def last_hooks(run: FlowRun) -> tuple[Sequence[Hook], State[Any]]:
+    """The hooks for a run that has ended, and the state that they are to be told of."""
+    state = run.state
+    if run.type is StateType.CANCELLED:  # told of as it was being stopped
+        state = next((each for each in reversed(run.history()) if each.type is StateType.CANCELLING), state)
+    return () if run.flow is None else run.flow.hooks_at(state.type), state
 
-    __slots__ = ("_alarm", "_attempt", "_conductor", "_run")
 
-    def __init__(self, run: FlowRun, conductor: Conductor) -> None:
-        self._run = run
-        self._conductor = conductor
-        self._attempt = run.run_count
-        self._alarm: Alarm | None = None
+def finish_elsewhere(run: FlowRun) -> None:
+    """A run has ended although its body goes on, or never began: see to what is wanted done then, in a thread."""
+    hooks, state = last_hooks(run)
+    if not hooks:
+        run.settle_up()
+        return
 
-    def __enter__(self) -> None:
-        run = self._run
-        seconds = None if run.flow is None else run.flow.timeout_seconds
-        if seconds is not None:
-            at = run.engine.now() + round(seconds * 1e9)
-            self._alarm = run.engine.timers.call_at(at, lambda: self._expire(seconds), run.lane_for_async)
+    def finish() -> None:
+        CURRENT.set(run)
+        try:
+            run_blocking(call_hooks(hooks, run.flow, run, state, BLOCKING))
+        finally:
+            run.settle_up()
 
-    def __exit__(self, *_: object) -> None:
-        if self._alarm is not None:
-            self._alarm.call_off()
-
-    def _expire(self, seconds: float) -> None:
-        run = self._run
-        run.tell(Expired(seconds, run.engine.now(), self._attempt, stops=True))
-        self._interrupt(seconds, LOOK_AGAIN_NS)
-
-    def _interrupt(self, seconds: float, pause: int) -> None:
-        """Interrupt a sync body; later, if it is in the engine's own code at the moment."""
-        run, interruption = self._run, self._conductor.interruption
-        if interruption is None or interruption.interrupt(FlowRunTimeoutError(run.name, seconds)):
-            return
-        if interruption.pending:
-            at = run.engine.now() + pause
-            self._alarm = run.engine.timers.call_at(
-                at, lambda: self._interrupt(seconds, 2 * pause), run.lane_for_async
-            )
+    run.engine.offload.call(Call(copy_context().run, (finish,), lambda: None))

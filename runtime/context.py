@@ -6,6 +6,7 @@ and concurrent runs never see each other's.
 
 from __future__ import annotations
 
+from asyncio import AbstractEventLoop
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 CURRENT: ContextVar[TaskRun | FlowRun | None] = ContextVar("millrace_current_run", default=None)
 ATTEMPT: ContextVar[int] = ContextVar("millrace_attempt", default=0)
 """Which attempt of its run this code belongs to, counted from 1; 0 where nobody asks."""
+HELD: ContextVar[frozenset[AbstractEventLoop]] = ContextVar("millrace_held_loops", default=frozenset())
+"""Loops that do not turn before this code has ended: a direct call that waits for it was made on their threads."""
 TAGS: ContextVar[frozenset[str]] = ContextVar("millrace_tags", default=frozenset())
 
 

@@ -56,11 +56,13 @@ def _is_left_behind(run: TaskRun | FlowRun) -> bool:
 
 
 def _reason(run: TaskRun | FlowRun) -> RunError:
+    seconds = _time_given(run)
     if not isinstance(run, TaskRun):
         called, reason = f"flow run '{run.name}'", run.stopping
+        if seconds is not None:
+            return FlowRunTimeoutError(run.name, seconds)
     else:
         called, reason = f"task run '{run.name}'", None
-        seconds = _time_given(run)
         if seconds is not None:
             return TaskRunTimeoutError(run.name, seconds)
         if _is_left_behind(run):
@@ -74,12 +76,15 @@ def _reason(run: TaskRun | FlowRun) -> RunError:
     return CancelledRun(f"The cancellation of {called} was asked for: {reason or _last_word(run)}")
 
 
-def _time_given(run: TaskRun) -> float | None:
+def _time_given(run: TaskRun | FlowRun) -> float | None:
     """How many seconds the attempt had that the code at hand belongs to, if their end is what stops it."""
-    if _is_left_behind(run):
-        return run.task.timeout_seconds  # without one it had crashed
-    expired = None if run.facts is None or run.ended else run.facts.expired
-    return None if expired is None or run.type is StateType.CANCELLING else expired.seconds
+    if isinstance(run, TaskRun):
+        if _is_left_behind(run):
+            return run.task.timeout_seconds  # without one it had crashed
+        expired = None if run.facts is None else run.facts.expired
+    else:
+        expired = run.expired
+    return None if expired is None or run.ended or run.type is StateType.CANCELLING else expired.seconds
 
 
 def _last_word(run: TaskRun | FlowRun) -> str:

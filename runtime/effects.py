@@ -100,9 +100,17 @@ def await_elsewhere(awaitable: Awaitable[R]) -> R:
     waiter = ThreadWaiter()
     context = copy_context()
     tasks: list[asyncio.Task[R]] = []
+    ends: list[BaseException] = []
+
+    async def see_through() -> R:
+        try:
+            return await awaitable
+        except (KeyboardInterrupt, SystemExit) as end:  # meant for this thread, and would end the loop
+            ends.append(end)
+            raise asyncio.CancelledError from None
 
     def begin() -> None:
-        task = lane.loop.create_task(_seen_through(awaitable), context=context)
+        task = lane.loop.create_task(see_through(), context=context)
         tasks.append(task)
         task.add_done_callback(waiter.notify)
 
@@ -117,8 +125,6 @@ def await_elsewhere(awaitable: Awaitable[R]) -> R:
     except BaseException:
         lane.post(cancel)
         raise
+    if ends:
+        raise ends[0]
     return tasks[0].result()
-
-
-async def _seen_through(awaitable: Awaitable[R]) -> R:
-    return await awaitable

@@ -18,47 +18,32 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from uuid import UUID
 
-import attrs
-
 from millrace.actors.errors import BlockingCallOnLoop, EngineClosed, FlowDefinitionError, RunNotFound
 from millrace.actors.events import Event, Journal
 from millrace.actors.messages import Admit
 from millrace.actors.states import State
 from millrace.runtime.context import CURRENT
+from millrace.runtime.engine_stats import EngineStats
 from millrace.runtime.entering import Entry, entered_engine
 from millrace.runtime.flow_run import LOOP_ENDED, FlowRun
 from millrace.runtime.futures import FlowFuture
 from millrace.runtime.grace import Grace
 from millrace.runtime.loop_lane import LoopLane
 from millrace.runtime.loops import LoopThread, at_shutdown
-from millrace.runtime.offload import Offload, OffloadStats, thread_limit
+from millrace.runtime.offload import Offload, thread_limit
 from millrace.runtime.ports import Clock, IdSource, system_clock
 from millrace.runtime.running import running_loop
 from millrace.runtime.timers import LoopTimers, Timers
 from millrace.runtime.waiting import LoopWaiter, block_until_done
 
 if TYPE_CHECKING:
+    from millrace.runtime.asgi import Lifespan
     from millrace.runtime.flow import AsyncFlow, Flow
     from millrace.runtime.results import MemoryLockManager
-    from millrace.runtime.runs import TaskRun
+    from millrace.runtime.runs import TaskRun, TaskSite
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-@attrs.frozen
-class EngineStats:
-    """What an engine holds at one moment.
-
-    Args:
-        flow_runs: Flow runs that have not ended.
-        task_runs: Task runs that have not ended, inside flows and outside.
-        threads: Its own threads for sync functions.
-    """
-
-    flow_runs: int
-    task_runs: int
-    threads: OffloadStats
 
 
 class Engine:
@@ -75,7 +60,8 @@ class Engine:
         threads: How many sync functions may run at once on the engine's own threads; by default `MILLRACE_THREADS`,
             else four more than there are cores, 32 at most.
         grace_seconds: How long a cancelled body may take to stop before its run is given up.
-        clock: Nanoseconds since the epoch; for simulations.
+        clock: Nanoseconds since the epoch, which never go back; by default the time of the machine, kept from going
+            back where that is set back. Another one is for simulations.
         timers: What wakes waiting runs; for simulations.
         random: Gives random bytes; for simulations.
 
@@ -100,9 +86,7 @@ class Engine:
         self.closed = False
         self.grace_seconds = grace_seconds
         self.offload = Offload(thread_limit(threads))
-        self._lanes: dict[
-            int, LoopLane
-        ] = {}  # by id of the loop, which the lane keeps alive; closed ones are let go of
+        self._lanes: dict[int, LoopLane] = {}  # by id of the loop, which the lane keeps alive; closed ones are dropped
         self._watches: dict[int, Callable[[], None]] = {}  # by id of the loop: calls off the watch for its end
         self._own: list[LoopThread] = []  # more than one only where a sync flow holds up one of them
         self._grace = Grace(self)
@@ -111,6 +95,7 @@ class Engine:
         self._flow_runs: dict[int, FlowRun] = {}  # by id: not ended
         self._background: set[asyncio.Task[Any] | Thread] = set()
         self._entries: list[Entry] = []
+        self.equip: Callable[[TaskSite], None] | None = None  # changes what a task has in a flow run; for tests
         self.root = FlowRun(self, None, {})
         self.root.ask(Admit(clock()))
 
@@ -280,17 +265,16 @@ class Engine:
 
     def stats(self) -> EngineStats:
         """What the engine holds at this moment."""
-        flow_runs = self.flow_runs()
-        return EngineStats(
-            flow_runs=len(flow_runs),
-            task_runs=sum(
-                run.live - sum(child.is_flow for child in tuple(run.children.values()))
-                for run in (self.root, *flow_runs)
-            ),
-            threads=self.offload.stats(),
-        )
+        return EngineStats.of(self)
 
     # The end.
+
+    @property
+    def lifespan(self) -> Lifespan:
+        """For `FastAPI(lifespan=engine.lifespan)`; see `millrace.asgi.lifespan`."""
+        from millrace.runtime.asgi import Lifespan  # noqa: PLC0415  # few engines are part of an application
+
+        return Lifespan(self)
 
     async def __aenter__(self) -> Self:
         if self.closed:
@@ -322,14 +306,14 @@ class Engine:
         interrupt: BaseException | None = None
         with CancelScope(shield=True) if cancel else nullcontext():
             if cancel:
-                self._cancel_all()
+                self.cancel_all()
             try:
                 await self._drain()
             except BaseException as error:  # noqa: BLE001  # raised again when all has ended
                 interrupt = error
         with CancelScope(shield=True):
             while interrupt is not None:
-                self._cancel_all()
+                self.cancel_all()
                 try:
                     await self._drain()
                     break
@@ -350,10 +334,10 @@ class Engine:
         self.closed = True
         try:
             if cancel:
-                self._cancel_all()
+                self.cancel_all()
             self._drain_blocking()
         except BaseException:  # an interrupt of the wait
-            self._cancel_all()
+            self.cancel_all()
             self._drain_blocking()
             raise
         finally:
@@ -364,10 +348,11 @@ class Engine:
             for thread in own:
                 thread.join(self.grace_seconds + 1)
 
-    def _cancel_all(self) -> None:
+    def cancel_all(self, reason: str = "The engine is closing.") -> None:
+        """Cancel all that runs, in flows and outside of any; returns at once."""
         for run in self.flow_runs():
-            run.cancel("The engine is closing.")
-        self.root.interrupt("The engine is closing.")
+            run.cancel(reason)
+        self.root.interrupt(reason)
 
     async def _drain(self) -> None:
         self._give_up_the_dead()
@@ -386,8 +371,10 @@ class Engine:
         for scope in (*self.flow_runs(), self.root):
             scope.give_up_the_dead()
         for run in self.flow_runs():
-            if run.suspends and run.conductor is None:
+            if run.let_go:
                 run.cancel("The engine is closing, and nobody can resume it any more.")
+            elif run.parent is None and run.conductor is not None and run.conductor.iteration is not None:
+                run.conductor.iteration.leave()  # nothing, unless its body waits to be asked for more
 
     async def _end_threads(self) -> None:
         self.offload.close()

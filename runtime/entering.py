@@ -1,14 +1,16 @@
 """Entering: which engine was entered, in which context and on which loop.
 
 Decides which one counts: the one that was entered in the context at hand; else the one that was entered last on the
-loop that runs here, and has not been left. A server calls the start-up code of an application in one task and its
-handlers in others, so what the former enters is in no context of the latter. Nothing is held: an engine that nobody
-has any more, or a loop, is forgotten though it was never left.
+loop that runs here, and has not been left; else one that stands in for the default engine. A server calls the start-up
+code of an application in one task and its handlers in others, so what the former enters is in no context of the latter.
+Nothing is held: an engine that nobody has any more, or a loop, is forgotten though it was never left.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, ref
@@ -24,6 +26,8 @@ ENTERED: ContextVar[Engine | None] = ContextVar("millrace_engine", default=None)
 # By loop: what was entered there and not left, in that order. Weakly: an engine holds the lanes of its loops, and
 # a key that is held by its value never goes.
 _on_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, list[ref[Entry]]] = WeakKeyDictionary()
+
+_stand_ins: list[Engine] = []  # in place of the default engine; the last one counts
 
 
 class Entry:
@@ -63,13 +67,28 @@ class Entry:
 def entered_engine() -> Engine | None:
     """The engine that was entered around the code at hand; None where there is none."""
     engine = ENTERED.get()
-    if engine is not None or not _on_loop:
-        return engine
+    if engine is None and _on_loop:
+        engine = _entered_on_loop()
+    if engine is None and _stand_ins:
+        return _stand_ins[-1]
+    return engine
+
+
+def _entered_on_loop() -> Engine | None:
     loop = running_loop()
-    if loop is None:
-        return None
-    for each in reversed(_on_loop.get(loop, ())):
-        entry = each()
-        if entry is not None:
-            return entry.engine
+    if loop is not None:
+        for each in reversed(_on_loop.get(loop, ())):
+            entry = each()
+            if entry is not None:
+                return entry.engine
     return None
+
+
+@contextmanager
+def stand_in(engine: Engine) -> Generator[None]:
+    """Put an engine in the place of the default one: for all calls, on every loop and thread, that are in no other."""
+    _stand_ins.append(engine)
+    try:
+        yield
+    finally:
+        _stand_ins.remove(engine)

@@ -6,23 +6,20 @@ so that the types of their calls are exact. How a body is seen through is `flow_
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from contextvars import Context, copy_context
-from threading import Thread
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
-from millrace.actors.errors import BlockingCallOnLoop, FlowDefinitionError
+from millrace.actors.messages import Watch
 from millrace.actors.states import State, StateType
-from millrace.runtime.attempt import run_blocking
+from millrace.runtime.background import start, start_on_loop
 from millrace.runtime.base_task import Dependency
-from millrace.runtime.binding import Bindable, ClassLevel, function_in
+from millrace.runtime.binding import Bindable
+from millrace.runtime.conductor import finish_elsewhere
 from millrace.runtime.context import CURRENT
-from millrace.runtime.effects import BLOCKING
-from millrace.runtime.engine import Engine, not_a_flow
-from millrace.runtime.flow_body import conclude, see_through, see_through_async
+from millrace.runtime.engine import Engine
+from millrace.runtime.flow_body import see_through, see_through_async
 from millrace.runtime.flow_options import (
     FlowOptions,
     check_names,
@@ -32,25 +29,20 @@ from millrace.runtime.flow_options import (
 )
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import FlowFuture, take
-from millrace.runtime.hooks import Hook, call_hooks, checked_hooks
-from millrace.runtime.loops import run_in_new_loop
-from millrace.runtime.offload import Call
+from millrace.runtime.hooks import Hook, checked_hooks
+from millrace.runtime.lending import lend
 from millrace.runtime.prints import logs_prints
 from millrace.runtime.run_names import RunName
-from millrace.runtime.running import running_loop
 from millrace.runtime.task import call_blocks
 from millrace.runtime.task_options import flag_of, hooks_of, seconds_of, text_of
 from millrace.runtime.validation.plan import ParameterPlan
+from millrace.runtime.waiting import ThreadWaiter
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
 H = TypeVar("H", bound=Callable[..., Any])
 T = TypeVar("T")
-
-if TYPE_CHECKING:  # they cannot be subscripted at run time
-    InClass = classmethod[Any, P, R] | staticmethod[P, R]
-    AsyncInClass = classmethod[Any, P, Coroutine[Any, Any, R]] | staticmethod[P, Coroutine[Any, Any, R]]
 
 RESERVED = ("return_state", "wait_for")
 """Names that calls of a flow use themselves."""
@@ -60,6 +52,7 @@ class BaseFlow(Bindable, Generic[P, R]):
     """What sync and async flows share. Made by `@flow`."""
 
     is_async = False
+    is_generator = False
 
     def __init__(self, fn: Callable[..., Any], **options: Unpack[FlowOptions]) -> None:
         check_names(options)
@@ -108,6 +101,11 @@ class BaseFlow(Bindable, Generic[P, R]):
         changed = type(self)(self.definition(), **(self.options | hooks | changes))
         changed.plan = self.plan  # what is known of the function is not worked out again
         return changed
+
+    @property
+    def body(self) -> Callable[..., Any]:
+        """What a run calls that is seen through to its end at once."""
+        return self.fn
 
     # Hooks, as decorators.
 
@@ -173,6 +171,12 @@ class BaseFlow(Bindable, Generic[P, R]):
         outer = CURRENT.get()
         parent = engine.root if outer is None else outer.scope
         parent.check_open(f"start flow '{self.name}'")
+        if not parent.admits:
+            parent.pauses.refuse_if_suspended()
+        log_prints = logs_prints(self.log_prints, parent.log_prints)
+        called, replay = f"flow {self.name}", parent.replay if outer is parent else None
+        if replay is not None:
+            replay.expect(called)  # nothing is to be raised any more once the run is counted
         runner = None if self.task_runner is None else self.task_runner.duplicate().__enter__()
         run = FlowRun(engine, self, parameters, blocks=not self.is_async)
         run.runner = runner
@@ -180,33 +184,30 @@ class BaseFlow(Bindable, Generic[P, R]):
         engine.enlist(run)
         if outer is not None:
             run.belong_to(parent, None if outer.is_flow else outer.id)
-            if outer is parent and parent.replay is not None:
-                run.found = parent.replay.call(f"flow {self.name}", run.id).get(0)
-        run.log_prints = logs_prints(self.log_prints, run.log_prints)
+            if replay is not None:
+                run.found = replay.call(called, run.id, again=self.is_generator).get(0)
+        run.log_prints = log_prints
         if self.persist_result is not None:
             run.persist_result = self.persist_result
-        run.result_storage = self.result_storage or run.result_storage
-        run.result_serializer = self.result_serializer or run.result_serializer
+        if self.result_storage is not None:
+            run.result_storage = self.result_storage
+        if self.result_serializer is not None:
+            run.result_serializer = self.result_serializer
         return run
+
+    def start(self, engine: Engine, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FlowFuture[R]:
+        """Start a run in the background. See `Engine.start`."""
+        run = self.begin(engine, args, kwargs)
+        start(run, args, kwargs, None)
+        return FlowFuture[R].of(run)  # type: ignore[return-value]
 
     def run_again(self, run: FlowRun) -> None:
         """Run the body of a run that was suspended again, in the background."""
-        raise NotImplementedError
+        start(run, *self.shape.call_of(run.parameters), None)
 
     def finish_elsewhere(self, run: FlowRun) -> None:
-        """A run has ended although its body goes on, or never began: see to what is wanted done then, in a thread."""
-        hooks = self.hooks_at(run.type)
-        if not hooks:
-            run.settle_up()
-            return
-
-        def finish() -> None:
-            try:
-                run_blocking(call_hooks(hooks, self, run, run.state, BLOCKING))
-            finally:
-                run.settle_up()
-
-        run.engine.offload.call(Call(finish, (), lambda: None))
+        """A run has ended although its body goes on, or never began."""
+        finish_elsewhere(run)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
@@ -255,36 +256,6 @@ class Flow(BaseFlow[P, R]):
         run = self.begin(Engine.current(), args, kwargs)
         see_through(run, args, kwargs, wait_for)
         return outcome_of_flow(run, return_state=return_state)
-
-    def start(self, engine: Engine, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FlowFuture[R]:
-        """Start a run in a thread of its own. See `Engine.start`."""
-        return self._start(self.begin(engine, args, kwargs), args, kwargs)
-
-    def run_again(self, run: FlowRun) -> None:
-        """Run the body of a run that was suspended again, in the background."""
-        _ = self._start(run, *self.shape.call_of(run.parameters))
-
-    def _start(self, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FlowFuture[R]:
-        engine = run.engine
-        context = copy_context()
-
-        def body() -> None:
-            try:
-                context.run(see_through, run, args, kwargs, None)
-            except BaseException:  # noqa: BLE001, S110  # it is in the run's state, and the thread has nobody to raise it to
-                pass
-            finally:
-                engine.let_go(thread)
-
-        thread = Thread(target=body, name=f"millrace-{self.name}", daemon=True)
-        engine.keep(thread)
-        try:
-            thread.start()
-        except BaseException as error:
-            engine.let_go(thread)
-            conclude(run, None, error)
-            raise
-        return FlowFuture[R].of(run)  # type: ignore[return-value]
 
 
 class AsyncFlow(BaseFlow[P, R]):
@@ -335,10 +306,13 @@ class AsyncFlow(BaseFlow[P, R]):
         wait_for, return_state = kwargs.pop("wait_for", None), kwargs.pop("return_state", False)
         self.shape.by_name(args, kwargs)  # a wrong call is told where it is made, not where it is awaited
         if call_blocks(self.name):
-            engine = Engine.current()
-            run = self.begin(engine, args, kwargs)
-            self._start_on(engine, run, args, kwargs, wait_for)
+            run = self.begin(Engine.current(), args, kwargs)
+            end = ThreadWaiter()
+            run.tell(Watch(end))  # now: later it would be told while the hooks for the end are called
+            start_on_loop(run, args, kwargs, wait_for)
             FlowFuture[R].of(run).wait()
+            with lend():
+                end.wait()
             return outcome_of_flow(run, return_state=return_state)
         return self._call(args, kwargs, wait_for, return_state=return_state)
 
@@ -347,59 +321,6 @@ class AsyncFlow(BaseFlow[P, R]):
         await see_through_async(run, args, kwargs, wait_for)
         return outcome_of_flow(run, return_state=return_state)
 
-    def start(self, engine: Engine, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FlowFuture[R]:
-        """Start a run on the running loop, else on the engine's own. See `Engine.start`."""
-        run = self.begin(engine, args, kwargs)
-        if running_loop() is None:
-            self._start_on(engine, run, args, kwargs, None)
-        else:
-            _start_task(engine, run, args, kwargs, None, copy_context())
-        return FlowFuture[R].of(run)  # type: ignore[return-value]
-
-    def run_again(self, run: FlowRun) -> None:
-        """Run the body of a run that was suspended again, in the background."""
-        args, kwargs = self.shape.call_of(run.parameters)
-        if running_loop() is None:
-            self._start_on(run.engine, run, args, kwargs, None)
-        else:
-            _start_task(run.engine, run, args, kwargs, None, copy_context())
-
-    def _start_on(
-        self, engine: Engine, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
-    ) -> None:
-        context = copy_context()
-        lane = run.parent.lane_for_async() if run.parent is not None else engine.own_lane()
-        lane.post(lambda: _start_task(engine, run, args, kwargs, wait_for, context))
-
-
-def _start_task(  # noqa: PLR0917  # each is another thing
-    engine: Engine, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, context: Context
-) -> None:
-    """Run a flow in a task of its own, on the running loop."""
-    see_through_body = see_through_async(run, args, kwargs, wait_for)
-    body = _to_the_end(see_through_body)
-    task = asyncio.get_running_loop().create_task(body, context=context)
-    engine.keep(task)
-
-    def over(_: asyncio.Task[None]) -> None:
-        engine.let_go(task)
-        if not run.done and not run.suspends:  # somebody cancelled the task before its first step
-            body.close()
-            see_through_body.close()
-            conclude(run, None, asyncio.CancelledError())
-
-    task.add_done_callback(over)
-
-
-async def _to_the_end(body: Coroutine[Any, Any, None]) -> None:
-    """A background run's errors are in its state; its task has nobody to raise them to."""
-    try:
-        await body
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        raise  # they are meant for the task and the loop
-    except BaseException:  # noqa: BLE001, S110  # recorded by the run before it was raised
-        pass
-
 
 def outcome_of_flow(run: FlowRun, *, return_state: bool) -> Any:
     """What calling a flow gives: the final state, or the result."""
@@ -407,92 +328,3 @@ def outcome_of_flow(run: FlowRun, *, return_state: bool) -> Any:
         run.see()
         return run.state
     return take(run, raise_on_failure=True)
-
-
-class FlowDecorator:
-    """`@flow(...)` with its options, waiting for the function."""
-
-    def __init__(self, options: FlowOptions) -> None:
-        check_names(options)
-        self._options = options
-
-    @overload
-    def __call__(self, fn: AsyncInClass[P, R]) -> ClassLevel[AsyncFlow[P, R]]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
-    @overload
-    def __call__(self, fn: InClass[P, R]) -> ClassLevel[Flow[P, R]]: ...  # type: ignore[overload-overlap]
-    @overload
-    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]]) -> AsyncFlow[P, R]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
-    @overload
-    def __call__(self, fn: Callable[P, R]) -> Flow[P, R]: ...
-    def __call__(self, fn: Any) -> Any:
-        """Make a flow of a function."""
-        return _make(fn, self._options)
-
-
-@overload
-def flow(fn: AsyncInClass[P, R], /) -> ClassLevel[AsyncFlow[P, R]]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
-@overload
-def flow(fn: InClass[P, R], /) -> ClassLevel[Flow[P, R]]: ...  # type: ignore[overload-overlap]
-@overload
-def flow(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFlow[P, R]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
-@overload
-def flow(fn: Callable[P, R], /) -> Flow[P, R]: ...
-@overload
-def flow(**options: Unpack[FlowOptions]) -> FlowDecorator: ...
-def flow(fn: Any = None, /, **options: Unpack[FlowOptions]) -> Any:
-    """Make a flow of a function or coroutine function; `@flow` or `@flow(...)`.
-
-    Args:
-        fn: The function; also a method, a classmethod or a staticmethod.
-        **options: See `FlowOptions`.
-
-    Returns:
-        The flow: called like the function, or started in the background with `Engine.start`.
-
-    Raises:
-        FlowDefinitionError: it is not a function.
-        ReservedArgumentError: a parameter is named `return_state` or `wait_for`.
-        ConfigurationError: an option has the wrong type.
-    """
-    return FlowDecorator(options) if fn is None else _make(fn, options)
-
-
-def _make(fn: object, options: FlowOptions) -> Flow[Any, Any] | AsyncFlow[Any, Any]:
-    if isinstance(fn, BaseFlow):
-        raise FlowDefinitionError(f"@flow on {fn!r}, which is a flow already; use with_options() to change it.")
-    function = function_in(fn)
-    if inspect.iscoroutine(function) or not callable(function) or inspect.isclass(function):
-        raise FlowDefinitionError(f"@flow on {fn!r}, a {type(fn).__name__}: expected a function or coroutine function.")
-    kind = AsyncFlow if inspect.iscoroutinefunction(function) else Flow
-    return kind(cast("Any", fn), **options)
-
-
-@overload
-def run(flow: AsyncFlow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
-@overload
-def run(flow: Flow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
-def run(flow: Any, /, *args: Any, **kwargs: Any) -> Any:
-    """Run a flow from plain code: an async one in a uvloop loop of its own, a sync one on this thread.
-
-    Ctrl-C cancels the flow and everything it started, waits for that, and raises `KeyboardInterrupt`.
-
-    Args:
-        flow: The flow.
-        *args: Its positional arguments.
-        **kwargs: Its keyword arguments.
-
-    Returns:
-        What calling the flow gives.
-
-    Raises:
-        FlowDefinitionError: it is not a flow.
-        BlockingCallOnLoop: a loop runs on this thread already; `await` the flow there.
-    """
-    if not isinstance(flow, BaseFlow):
-        raise not_a_flow(flow, "run()")
-    if isinstance(flow, Flow):
-        return flow(*args, **kwargs)
-    if running_loop() is not None:
-        raise BlockingCallOnLoop(f"run({flow.name}, ...)", f"await {flow.name}(...)")
-    start: Callable[..., Coroutine[Any, Any, Any]] = cast("AsyncFlow[..., Any]", flow)
-    return run_in_new_loop(lambda: start(*args, **kwargs))

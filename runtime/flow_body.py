@@ -1,7 +1,8 @@
-"""The body of a flow run, seen through: admission, the body, the wait for all that it started, the end.
+"""The body of a flow run, seen through: admission, the body, the wait for all that it started.
 
-Decides nothing about states; every decision is the supervisor's. Sync and async bodies differ in how the body is run
-and in how is waited. A crash is recorded before the exception that made it goes on up.
+Decides nothing about states; every decision is the supervisor's, and what comes around attempts is the conductor's.
+Sync and async bodies differ in how the body is run and in how is waited. A crash is recorded before the exception that
+made it goes on up.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import types
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import AbstractContextManager
 from contextvars import Context, copy_context
 from time import sleep
-from typing import Any
+from types import GeneratorType
+from typing import Any, Final
 
 from millrace.actors.errors import ConfigurationError, Pause, UpstreamTaskError
 from millrace.actors.messages import Admit, Returned
@@ -20,15 +23,18 @@ from millrace.runtime.attempt import AsItIs, Interruptible, drive, raised, run_b
 from millrace.runtime.conductor import Conductor, Outcome
 from millrace.runtime.context import CURRENT, TAGS
 from millrace.runtime.effects import BLOCKING, ON_LOOP
+from millrace.runtime.flow_deadlines import FlowDeadline
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import refuse_to_block
 from millrace.runtime.inputs import Inputs, futures_in, good_enough, holds_futures, scan
 from millrace.runtime.interrupting import Interruption
-from millrace.runtime.logs import get_run_logger
+from millrace.runtime.logs import logger_of_prints
 from millrace.runtime.prints import capture_prints
 from millrace.runtime.resolving import resolve_futures_to_states
 from millrace.runtime.running import running_loop
 from millrace.runtime.waiting import block_until_done, wait_until_done
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def see_through(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
@@ -41,64 +47,274 @@ def see_through(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wai
     conductor = run.conductor = Conductor(run, BLOCKING)
 
     async def attempt() -> Outcome:
-        return await _attempt(run, conductor, args, kwargs, wait_for)
+        return await _attempt(Pass(run, conductor, (args, kwargs), wait_for))
 
     run_blocking(conductor.see_through(attempt))
 
 
-async def _attempt(
-    run: FlowRun, conductor: Conductor, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
-) -> Outcome:
+async def see_through_async(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
+    """Run an async flow in this task, to the end of its last attempt.
+
+    Raises:
+        BaseException: what interrupted the body or the wait for its children, after it was recorded.
+    """
+    run.loop_lane = run.engine.lane_here()
+    conductor = run.conductor = Conductor(run, ON_LOOP)
+
+    async def attempt() -> Outcome:
+        return await _attempt_async(Pass(run, conductor, (args, kwargs), wait_for))
+
+    await conductor.see_through(attempt)
+
+
+class Pass:
+    """One attempt of a flow's body, on its way.
+
+    Args:
+        run: The flow run.
+        conductor: Sees it through.
+        given: The arguments of the call.
+        wait_for: What else it waits for.
+    """
+
+    __slots__ = ("_deadline", "_given", "_in_vain", "_wait_for", "begun", "conductor", "run")
+
+    def __init__(self, run: FlowRun, conductor: Conductor, given: Arguments, wait_for: Any) -> None:
+        self.run = run
+        self.conductor = conductor
+        self._given = given
+        self._wait_for = wait_for
+        self._deadline = FlowDeadline(run, conductor)
+        self._in_vain = False  # the arguments cannot be used, and will not be the next time
+        self.begun = False  # admitted; not where the run was cancelled before
+
+    async def begin(self) -> bool:
+        """Have the run admitted, and see to all that comes before the body; whether that is to be called."""
+        run, conductor = self.run, self.conductor
+        self.begun = _admitted(run)
+        if self.begun:
+            if conductor.call is None:  # else they are those of the attempt before
+                inputs = self._inputs()
+                for upstream, _ in () if inputs is None else inputs.upstreams:
+                    await self._wait_until_done(upstream)
+                conductor.call = self._ready(inputs)
+            await conductor.announce()
+            self._deadline.start()
+        return self.begun
+
+    @property
+    def call(self) -> Arguments:
+        """The arguments of the body."""
+        assert self.conductor.call is not None  # it has begun
+        return self.conductor.call
+
+    def left(self, value: Any, error: BaseException | None) -> Outcome:
+        """Leave an attempt of a sync body: block until all that it has started has ended.
+
+        Args:
+            value: What the body returned.
+            error: What it raised, or what came before it.
+        """
+        self.conductor.leaving = True
+        error = _leave(self.run, error)
+        self.conductor.leaving = False
+        if error is None and self.begun:
+            try:
+                value = resolve_futures_to_states(value)
+            except BaseException as raised:  # noqa: BLE001  # futures of other runs are waited for here, too
+                error = raised
+        return self.over(value, error, goes_up=_is_crash(error))
+
+    async def left_async(
+        self, value: Any, error: BaseException | None, *, wanted_elsewhere: bool, closed: bool
+    ) -> Outcome:
+        """Leave an attempt of an async body: wait until all that it has started has ended.
+
+        Args:
+            value: What the body returned.
+            error: What it raised, or what came before it.
+            wanted_elsewhere: Somebody else wants the asyncio task cancelled, too.
+            closed: The coroutine around the body was closed, so that nothing can be waited for.
+        """
+        run = self.run
+        try:
+            if closed and error is not None:
+                raise error
+            self.conductor.leaving = True
+            left = await _leave_async(run, error)
+            self.conductor.leaving = False
+            if left is error is None and self.begun:
+                try:
+                    value = await _states(value, run)
+                except BaseException as raised:  # noqa: BLE001  # a cancellation of the wait for another scope's future
+                    left = raised
+        except GeneratorExit as closing:
+            self._deadline.stop()
+            run.interrupt(_why(closing))
+            run.give_up_children(_why(closing))
+            run.conductor = None
+            conclude(run, None, closing)
+            raise
+        wanted_elsewhere |= left is not error
+        told_to_stop = (run.type is StateType.CANCELLING or run.expired is not None) and not wanted_elsewhere
+        goes_up = _is_crash(left) and not (told_to_stop and isinstance(left, asyncio.CancelledError))
+        return self.over(value, left, goes_up=goes_up)
+
+    def over(self, value: Any, error: BaseException | None, *, goes_up: bool = False) -> Outcome:
+        """What the attempt came to; all that it has started has ended."""
+        self._deadline.stop()
+        error = _leave_runner(self.run, error)
+        if error is None and not self.begun:
+            error = asyncio.CancelledError()
+        return Outcome(value, error, goes_up, self._in_vain)
+
+    def _inputs(self) -> Inputs | None:
+        run, (args, kwargs) = self.run, self._given
+        if run.flow is None or run.parent is None:
+            if self._wait_for is not None:
+                self._in_vain = True
+                expected = "nothing, for a flow that is not called inside another one"
+                raise ConfigurationError("wait_for", self._wait_for, expected)
+            return None
+        return scan(run.flow.shape.name_of, args, kwargs, self._wait_for, run.parent)
+
+    async def _wait_until_done(self, upstream: Any) -> None:
+        run = self.run
+        if not run.blocks:
+            await wait_until_done(upstream, run.engine.lane_here())
+        elif not upstream.done:
+            refuse_to_block(upstream, f"{run.name}, with a future that is not done", "await the future first")
+            with upstream.lend():
+                block_until_done(upstream, None)
+
+    def _ready(self, inputs: Inputs | None) -> Arguments:
+        """The arguments as the body gets them: futures resolved, and values as their annotations ask for.
+
+        Raises:
+            UpstreamTaskError: a run that they depend on did not complete.
+            ParameterTypeError: some cannot be converted.
+        """
+        run, flow = self.run, self.run.flow
+        assert flow is not None  # the engine's own scope has no body
+        args, kwargs = self._given
+        self._in_vain = True
+        if inputs is not None:
+            args, kwargs = _resolved(inputs, args, kwargs)
+            run.parameters = flow.shape.by_name(args, kwargs)
+        if flow.should_validate_parameters:
+            converted = flow.plan.convert(flow.name, run.parameters)
+            if converted is not run.parameters:
+                run.parameters = converted
+                args, kwargs = flow.shape.call_of(converted)
+        self._in_vain = False
+        if flow.run_name is not None and not run.resumptions:
+            run.rename(flow.run_name.make(run.parameters))
+        return args, kwargs
+
+
+async def _attempt(attempt: Pass) -> Outcome:
     """One attempt of a sync flow. Never suspends."""
+    run = attempt.run
     if run.found is not None:
         return Outcome(run.found.data)
     value: Any = None
     error: BaseException | None = None
-    begun = False
     try:
-        begun = _admitted(run)
-        inputs = _inputs(run, args, kwargs, wait_for) if begun else None
-        if inputs is not None:
-            for upstream, _ in inputs.upstreams:
-                if not upstream.done:
-                    refuse_to_block(upstream, f"{run.name}, with a future that is not done", "await the future first")
-                    with upstream.lend():
-                        block_until_done(upstream, None)
-        if begun:
-            args, kwargs = _ready(run, inputs, args, kwargs)
-            await conductor.announce()
-            with conductor.clock():
-                value = copy_context().run(_call_interruptibly, run, conductor, args, kwargs)
+        if await attempt.begin():
+            value = copy_context().run(_call, attempt)
     except BaseException as raised:  # noqa: BLE001  # whatever a body raises is its run's outcome
         error = raised
-    error = _leave(run, error)
-    if error is None and begun:
-        try:
-            value = resolve_futures_to_states(value)
-        except BaseException as raised:  # noqa: BLE001  # futures of other runs are waited for here, too
-            error = raised
-    error = _leave_runner(run, error)
-    return Outcome(value, error if begun else asyncio.CancelledError(), goes_up=_is_crash(error))
+    return attempt.left(value, error)
 
 
-def _call_interruptibly(run: FlowRun, conductor: Conductor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a sync body; where it has a deadline, so that it can be interrupted at that."""
-    with capture_prints(get_run_logger if run.log_prints else None):
-        fn = _body(run)
-        if run.flow is None or run.flow.timeout_seconds is None:
-            return fn(*args, **kwargs)
-        interruption = conductor.interruption = Interruption(run)
+async def _attempt_async(attempt: Pass) -> Outcome:
+    """One attempt of an async flow."""
+    run, conductor = attempt.run, attempt.conductor
+    if run.found is not None:
+        return Outcome(run.found.data)
+    value: Any = None
+    error: BaseException | None = None
+    end = AsItIs()
+    body = conductor.body = Interruptible()  # before admission: a cancellation right after it finds the handle
+    called = False
+    try:
+        called = await attempt.begin()
+        if called:
+            value = await _call_async(copy_context(), attempt, end)
+    except BaseException as raised:  # noqa: BLE001  # whatever a body raises is its run's outcome
+        error = raised
+    conductor.body = None
+    closed = end.closed or (not called and isinstance(error, GeneratorExit))
+    return await attempt.left_async(value, error, wanted_elsewhere=body.close(), closed=closed)
+
+
+def enter_body(run: FlowRun) -> None:
+    """Make the context at hand that of the run's body."""
+    CURRENT.set(run)
+    if run.tags:
+        TAGS.set(run.tags)
+    if run.replay is not None:
+        run.replay.enter()
+
+
+def prints_of(run: FlowRun) -> AbstractContextManager[Any]:
+    """What to call the body in, so that its prints go where they should."""
+    return capture_prints(logger_of_prints if run.log_prints else None)
+
+
+def call_interruptibly(conductor: Conductor, fn: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+    """Call a sync body, or one step of it; where it has a deadline, so that it can be interrupted at that."""
+    if conductor.timeout_seconds is None:
+        return fn(*args, **kwargs)
+    interruption = conductor.interruption = Interruption(conductor.run)
+    try:
+        return interruption.call(fn, args, kwargs)
+    finally:
+        conductor.interruption = None
+
+
+def _call(attempt: Pass) -> Any:
+    run, conductor = attempt.run, attempt.conductor
+    enter_body(run)
+    assert run.flow is not None  # the engine's own scope has no body
+    with prints_of(run):
+        value = call_interruptibly(conductor, run.flow.body, *attempt.call)
+        return call_interruptibly(conductor, list, (value,), {}) if isinstance(value, GeneratorType) else value
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, GeneratorType) else value
+
+
+@types.coroutine
+def _call_async(context: Context, attempt: Pass, end: AsItIs) -> Generator[Any, Any, Any]:
+    run = attempt.run
+    assert run.flow is not None  # the engine's own scope has no body
+    prints = prints_of(run)
+    context.run(prints.__enter__)
+    try:
+        context.run(enter_body, run)
+        args, kwargs = attempt.call
+        coroutine: Coroutine[Any, Any, Any] = context.run(run.flow.body, *args, **kwargs)
         try:
-            return interruption.call(fn, args, kwargs)
-        finally:
-            conductor.interruption = None
+            waits_for = context.run(coroutine.send, None)
+        except StopIteration as stop:
+            return context.run(_listed, stop.value)
+        value = yield from drive(context, coroutine, waits_for, end)
+        return context.run(_listed, value)
+    finally:
+        context.run(prints.__exit__, None, None, None)
+
+
+_WAITING: Final = (StateType.PENDING, StateType.SCHEDULED)
+"""What a run is before its body begins: in the latter, where it was suspended and has been resumed."""
 
 
 def _admitted(run: FlowRun) -> bool:
     """Propose RUNNING; whether the body is to be run. Not where the run was cancelled before it began."""
-    if run.type is StateType.PENDING or run.type is StateType.PAUSED:
+    if run.type in _WAITING:
         run.ask(Admit(run.engine.now()))  # else it is another attempt, which was admitted when the one before ended
-    while run.type is StateType.PENDING:  # another thread has the run's turn, for the length of a few function calls
+    while run.type in _WAITING:  # another thread has the run's turn, for the length of a few function calls
         sleep(0)
     if run.type is StateType.RUNNING and run.runner is None and run.flow is not None:
         runner = run.flow.task_runner
@@ -124,71 +340,6 @@ def _leave(run: FlowRun, error: BaseException | None) -> BaseException | None:
             error = again
         else:
             return error
-
-
-async def see_through_async(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
-    """Run an async flow in this task, to the end of its last attempt.
-
-    Raises:
-        BaseException: what interrupted the body or the wait for its children, after it was recorded.
-    """
-    run.loop_lane = run.engine.lane_here()
-    conductor = run.conductor = Conductor(run, ON_LOOP)
-
-    async def attempt() -> Outcome:
-        return await _attempt_async(run, conductor, args, kwargs, wait_for)
-
-    await conductor.see_through(attempt)
-
-
-async def _attempt_async(
-    run: FlowRun, conductor: Conductor, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
-) -> Outcome:
-    """One attempt of an async flow."""
-    if run.found is not None:
-        return Outcome(run.found.data)
-    value: Any = None
-    error: BaseException | None = None
-    end = AsItIs()
-    body = conductor.body = Interruptible()  # before admission: a cancellation right after it finds the handle
-    begun = called = False
-    try:
-        begun = _admitted(run)
-        inputs = _inputs(run, args, kwargs, wait_for) if begun else None
-        if inputs is not None:
-            for upstream, _ in inputs.upstreams:
-                await wait_until_done(upstream, run.engine.lane_here())
-        if begun:
-            args, kwargs = _ready(run, inputs, args, kwargs)
-            await conductor.announce()
-            called = True
-            with conductor.clock():
-                value = await _call_async(copy_context(), run, args, kwargs, end)
-    except BaseException as raised:  # noqa: BLE001  # whatever a body raises is its run's outcome
-        error = raised
-    conductor.body = None
-    wanted_elsewhere = body.close()
-    try:
-        closed = end.closed or (not called and isinstance(error, GeneratorExit))
-        if closed and error is not None:
-            raise error
-        left = await _leave_async(run, error)
-        if left is error is None and begun:
-            try:
-                value = await _states(value, run)
-            except BaseException as raised:  # noqa: BLE001  # a cancellation of the wait for a future of another scope
-                left = raised
-    except GeneratorExit as closing:  # the coroutine was closed: nothing can be waited for any more
-        run.interrupt(_why(closing))
-        run.give_up_children(_why(closing))
-        run.conductor = None
-        conclude(run, None, closing)
-        raise
-    wanted_elsewhere |= left is not error
-    told_to_stop = (run.type is StateType.CANCELLING or run.expired is not None) and not wanted_elsewhere
-    goes_up = _is_crash(left) and not (told_to_stop and isinstance(left, asyncio.CancelledError))
-    left = _leave_runner(run, left)
-    return Outcome(value, left if begun else asyncio.CancelledError(), goes_up=goes_up)
 
 
 async def _leave_async(run: FlowRun, error: BaseException | None) -> BaseException | None:
@@ -228,66 +379,7 @@ async def _states(value: Any, run: FlowRun) -> Any:
     return value
 
 
-def _body(run: FlowRun) -> Callable[..., Any]:
-    """The body, to be called in this context, which is the run's from now on."""
-    CURRENT.set(run)
-    if run.tags:
-        TAGS.set(run.tags)
-    assert run.flow is not None  # the engine's own scope has no body
-    return run.flow.fn
-
-
-@types.coroutine
-def _call_async(
-    context: Context, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], end: AsItIs
-) -> Generator[Any, Any, Any]:
-    prints = capture_prints(get_run_logger if run.log_prints else None)
-    context.run(prints.__enter__)
-    try:
-        fn = context.run(_body, run)
-        coroutine: Coroutine[Any, Any, Any] = context.run(fn, *args, **kwargs)
-        try:
-            waits_for = context.run(coroutine.send, None)
-        except StopIteration as stop:
-            return stop.value
-        return (yield from drive(context, coroutine, waits_for, end))
-    finally:
-        context.run(prints.__exit__, None, None, None)
-
-
-def _inputs(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> Inputs | None:
-    if run.flow is None or run.parent is None:
-        if wait_for is not None:
-            raise ConfigurationError("wait_for", wait_for, "nothing, for a flow that is not called inside another one")
-        return None
-    return scan(run.flow.shape.name_of, args, kwargs, wait_for, run.parent)
-
-
-def _ready(
-    run: FlowRun, inputs: Inputs | None, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments as the body gets them: futures resolved, and values converted to what their annotations ask for.
-
-    Raises:
-        UpstreamTaskError: a run that they depend on did not complete.
-        ParameterTypeError: some cannot be converted.
-    """
-    flow = run.flow
-    assert flow is not None  # the engine's own scope has no body
-    if inputs is not None:
-        args, kwargs = _resolved(inputs, args, kwargs)
-        run.parameters = flow.shape.by_name(args, kwargs)
-    if flow.should_validate_parameters:
-        converted = flow.plan.convert(flow.name, run.parameters)
-        if converted is not run.parameters:
-            run.parameters = converted
-            args, kwargs = flow.shape.call_of(converted)
-    if flow.run_name is not None and run.run_count == 1:
-        run.rename(flow.run_name.make(run.parameters))
-    return args, kwargs
-
-
-def _resolved(inputs: Inputs, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _resolved(inputs: Inputs, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     for upstream, failure_allowed in inputs.upstreams:
         if not good_enough(upstream.state, failure_allowed=failure_allowed):
             raise UpstreamTaskError(upstream.name, upstream.state)

@@ -6,7 +6,6 @@ All that `@flow` and `with_options` are given is checked here, when the flow is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from millrace.actors.errors import ConfigurationError
@@ -16,6 +15,8 @@ from millrace.runtime.runners import TaskRunner
 from millrace.runtime.settings import FLOW_DEFAULT_RETRIES, FLOW_DEFAULT_RETRY_DELAY_SECONDS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from millrace.runtime.results import Serializer, Storage
 
 

@@ -7,30 +7,33 @@ supervisor. A scope is left only when its last child has ended.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from uuid import UUID
 
 from millrace.actors.errors import EngineClosed
 from millrace.actors.instructions import (
+    END_WAITING,
+    EXECUTE,
     IDLE,
+    RUN_AGAIN,
     STOP_ATTEMPT,
     STOP_CHILDREN,
+    GoOn,
     Judge,
     Notify,
     Order,
 )
-from millrace.actors.messages import Cancel, ChildEnded, ChildSeen, Interrupt, Judged, Returned, Spawned, Stopped
+from millrace.actors.messages import Cancel, ChildEnded, ChildSeen, Interrupt, Judged, Spawned, Stopped
 from millrace.actors.outcomes import exception_to_crashed_state
 from millrace.actors.states import StateType
 from millrace.actors.stored_result import Found, kept
 from millrace.actors.supervisor import Supervisor
 from millrace.runtime import interrupting
-from millrace.runtime.attempt import raised
-from millrace.runtime.context import CURRENT, TAGS
+from millrace.runtime.context import CURRENT, HELD, TAGS
 from millrace.runtime.future_list import FutureList
 from millrace.runtime.given import Given
 from millrace.runtime.here_lanes import HeldUp
@@ -44,7 +47,7 @@ from millrace.runtime.replaying import Replay
 from millrace.runtime.running import running_loop
 from millrace.runtime.runs import TaskRun, TaskSite, blocks_here
 from millrace.runtime.tracking import FlowRunResult, Tracker
-from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
+from millrace.runtime.waiting import CallbackWatcher, LoopWaiter, ThreadWaiter, Watcher
 
 if TYPE_CHECKING:
     from millrace.runtime.base_task import BaseTask
@@ -71,7 +74,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     __slots__ = (
         "_cursors", "_held", "_lock", "_next_id", "_sites", "blocks", "conductor", "engine", "flow", "found",
         "joiner", "log_prints", "loop_lane", "outer_loop", "parameters", "parent", "parent_task_run", "pauses",
-        "persist_result", "replay", "result_serializer", "result_storage", "runner", "suspended", "tags", "tracker",
+        "persist_result", "replay", "result_serializer", "result_storage", "runner", "tags", "tracker",
         "transactional",
     )  # fmt: skip
 
@@ -93,7 +96,6 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         self.persist_result: bool | None = None  # whether its tasks keep their results; None: nobody said
         self.result_storage: Any = None  # where, unless a task says so itself
         self.result_serializer: Any = None  # how, likewise
-        self.suspended: set[TaskRun] = set()  # generators that have yielded, and wait to be asked on
         self.transactional = False  # there has been a transaction: its tasks take part in one
         self.blocks = blocks  # the body is sync: it runs in the calling thread, and waiting blocks that
         self.parent: FlowRun | None = None  # the scope it was started in
@@ -103,7 +105,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         self._held = _NOTHING
         self.loop_lane: LoopLane | None = None  # where async tasks run; a sync scope gets one when it needs it
         self.runner: TaskRunner | None = None  # None: the engine's own lanes
-        self.joiner: ThreadWaiter | LoopWaiter | None = None  # waits for the last child
+        self.joiner: Watcher | None = None  # waits for the last child
         self.conductor: Conductor | None = None  # sees the run through; None: nobody does, or not yet
         # What earlier attempts came to, where there may be another one; else None.
         records = self.retry.retries > 0 or (flow is not None and flow.persist_result is True)
@@ -132,6 +134,11 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     def flow_id(self) -> int | None:
         """The id that the states of its children carry; None outside of any flow."""
         return None if self.flow is None else self.id
+
+    @property
+    def logs_prints(self) -> bool:
+        """Whether what its body prints goes to its log."""
+        return bool(self.log_prints)
 
     # Starting children.
 
@@ -190,20 +197,24 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         Raises:
             EngineClosed: this run has ended, or its engine is closing.
             InputResolutionError: an argument could not be looked into.
+            ConfigurationError: the id that is given is that of a run that is going on.
         """
         interrupting.check()
         if self.ended or self.flow is None:
             self.check_open(f"start task '{task.name}'")
-        if self.pauses.present is not None:
+        if not self.admits:
             self.pauses.refuse_if_suspended()
         site = self.site(task)
         inputs = scan(task.shape.name_of, args, kwargs, wait_for, self)
         run_id, key = self.number(site)
         if given is not None:
-            run_id = given.run_id or run_id
+            run_id = given.id_in(self, run_id)
             inputs = given.added_to(inputs)
         current = CURRENT.get()
-        found = None if self.replay is None or current is not self else self.replay.call(task.name, run_id).get(0)
+        found = None
+        if self.replay is not None and current is self:
+            again = task.is_generator and not in_line  # what it yields is not kept
+            found = self.replay.call(task.name, run_id, again=again).get(0)
         if found is not None:
             inputs = None  # what it depends on does not matter any more
         tags = TAGS.get()
@@ -238,7 +249,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         """
         interrupting.check()
         self.check_open(f"map task '{task.name}'")
-        if self.pauses.present is not None:
+        if not self.admits:
             self.pauses.refuse_if_suspended()
         site = self.site(task)
         first_id, first_key = self.number(site, plan.size)
@@ -284,7 +295,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         if instruction is IDLE:
             joiner, self.joiner = self.joiner, None
             if joiner is not None:
-                joiner.notify()
+                joiner.notify(self)
         elif instruction is STOP_CHILDREN:
             scopes = [self]
             while scopes:  # not one in another: subflows may be nested deeper than calls may
@@ -295,18 +306,24 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             instruction.child.tell(Judged(instruction.state, instruction.at, restart=instruction.restart))
             if instruction.stop_siblings:
                 self.perform(STOP_CHILDREN)
-        elif self.conductor is not None and self.conductor.asking:
-            self.conductor.follow(instruction)
-        elif self.flow is not None:
+        elif isinstance(instruction, GoOn) or instruction is END_WAITING:
+            self.pauses.perform(instruction)
+        elif self.conductor is None or not self.conductor.follow(instruction):
+            self._follow_elsewhere(instruction)
+
+    def _follow_elsewhere(self, instruction: Order) -> None:
+        """Carry out what nobody who sees the run through is there for."""
+        if self.flow is None:
+            return
+        if instruction is RUN_AGAIN:
+            self.begin_again()
+            Context().run(self.flow.run_again, self)  # with nothing that belongs to whoever resumes it
+        elif instruction is not EXECUTE:  # that was asked for by whoever waits for it
             self.flow.finish_elsewhere(self)
 
     def stop_children(self) -> list[FlowRun]:
         """Cancel the body and the children; the subflows among them whose own children are to be stopped yet."""
-        self.pauses.ring()
-        if self.conductor is None and self.suspends and self.type is StateType.CANCELLING:
-            self.tell(
-                raised(asyncio.CancelledError(), self.engine.now())
-            )  # there is no body, and nobody else to end it
+        self.pauses.stop()
         if self.conductor is not None and (self.type is StateType.CANCELLING or self.expired is not None):
             self.conductor.stop()
         self.cancel_maps()
@@ -321,7 +338,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             elif order is not None:
                 child.perform(order)
         if self.joiner is not None:
-            self.joiner.notify()  # it waits with patience only as long as nothing is being stopped
+            self.joiner.notify(self)  # it waits with patience only as long as nothing is being stopped
         if self.type is StateType.CANCELLING or self.expired is not None:
             self.engine.expect_end(self, self)
         return subflows
@@ -347,26 +364,30 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         Args:
             ending: A loop that is about to be.
         """
-        if self.loop_lane is not None and self.loop_lane.loop.is_closed():
+        if self._is_dead():
             self.give_up(LOOP_ENDED)
         for cursor in tuple(self._cursors.values()):
             if _is_dead(cursor.lane, ending):
                 cursor.cancel()
         for child in tuple(self.children.values()):
-            if isinstance(child, TaskRun) and _is_dead(child.lane, ending):
+            if isinstance(child, TaskRun) and child.id not in self.dormant and _is_dead(child.lane, ending):
                 child.give_up(LOOP_ENDED)
+
+    def _is_dead(self) -> bool:
+        return self.loop_lane is not None and self.loop_lane.loop.is_closed()
 
     def settle_up(self) -> None:
         """The run has ended: let go of what it needed, tell the watchers and the scope around."""
         self.engine.discharge(self)
+        self.pauses.stop()
         watchers, self.watchers = self.watchers, None
         self._sites, self._cursors = {}, {}
         self.tracker = Tracker()
         for watcher in watchers or ():
             watcher.notify(self)
         if self.parent is not None:
-            if self.parent.replay is not None and self.type is StateType.COMPLETED:
-                self.parent.replay.completed(self.id, kept(self.state.data))
+            if self.parent.replay is not None and self.type is StateType.COMPLETED and self.parent_task_run is None:
+                self.parent.replay.completed(self.id, self.state.data)
             self.parent.tell(ChildEnded(self))
 
     def cancel_lane(self, lane: Lane | None) -> None:
@@ -380,19 +401,21 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     def wake_at(self, at: int, run: TaskRun) -> None:
         """Put a run in line at a time."""
-        self.engine.timers.call_at(at, lambda: run.lane.dispatch(run), lambda: self.lane_for_timer_of(run))
+        run.alarm = self.engine.timers.call_at(at, run.put_in_line, lambda: self.lane_for_timer_of(run))
 
     def lane_for_timer_of(self, run: TaskRun) -> LoopLane:
         """A lane whose loop is not blocked by the very call that waits for the time."""
         lane = self.lane_for_async()
-        if isinstance(run.lane, HeldUp) and run.lane.loop is lane.loop:
-            return self.engine.own_lane({*self.held_loops(), lane.loop})
+        held = run.context.get(HELD, _NOTHING) | self._held
+        if lane.loop in held or (isinstance(run.lane, HeldUp) and run.lane.loop is lane.loop):
+            return self.engine.own_lane({*held, lane.loop})
         return lane
 
     def lane_that_turns(self) -> LoopLane:
         """A lane whose loop goes on while this thread is blocked."""
         lane = self.lane_for_async()
-        return self.engine.own_lane({*self.held_loops(), lane.loop}) if lane.here else lane
+        held = self.held_loops()
+        return self.engine.own_lane({*held, lane.loop}) if lane.here or lane.loop in held else lane
 
     def cancel(self, reason: str = "It was cancelled.") -> None:
         """Cancel the run: its children, then its body; it ends CANCELLED. From any thread; returns at once."""
@@ -401,6 +424,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     def give_up(self, reason: str) -> None:
         """End the run, and all that it started, although their bodies go on."""
         self.give_up_children(reason)
+        if self.conductor is not None and self.conductor.leaving and not self._is_dead():
+            return  # its body has ended, and now it has nothing left to wait for
         self.tell(Stopped(exception_to_crashed_state(RuntimeError(reason)), self.engine.now()))
 
     def interrupt(self, reason: str) -> None:
@@ -409,10 +434,10 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     # Pauses.
 
-    @property
-    def suspends(self) -> bool:
-        """Whether it is suspended, or is to be as soon as its body ends for now."""
-        return self.pauses.suspends
+    def leave_loops(self) -> None:
+        """The body has ended for now: it may run again on another thread, beside other loops."""
+        self.loop_lane = self.outer_loop = None
+        self._held = _NOTHING
 
     def park(self, run: TaskRun) -> None:
         """Put a run in line as soon as this one goes on."""
@@ -420,9 +445,18 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     def close_generators(self) -> None:
         """The body is over: nobody iterates any more over what it has begun to iterate over."""
-        for run in tuple(self.suspended):
-            if run.parent is None:
-                run.tell(Returned(None, self.engine.now()))
+        for iteration in reversed(tuple(self.dormant.values())):
+            if iteration.run.parent is None:
+                iteration.leave()
+
+    def _close_the_rest(self) -> bool:
+        """Close generators that are left, if nothing else is; whether there were any."""
+        left = tuple(self.dormant.values())
+        if self.live > len(left):
+            return False
+        for iteration in reversed(left):
+            iteration.leave()
+        return bool(left)
 
     # Leaving the scope.
 
@@ -432,7 +466,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         while self.live:
             waiter = ThreadWaiter()
             self.joiner = waiter
-            if self.live:
+            if self.live and not self._close_the_rest():
                 with lend():
                     in_time = waiter.wait(patience.left())
                 if not in_time:
@@ -447,12 +481,25 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         while self.live:
             waiter = LoopWaiter(self.engine.lane_here())
             self.joiner = waiter
-            if self.live:
+            if self.live and not self._close_the_rest():
                 try:
                     async with asyncio.timeout(patience.left()):
                         await waiter.wait()
                 except TimeoutError:
                     patience.end()
+
+    def when_idle(self, call: Callable[[], None]) -> None:
+        """Call something as soon as no child lives: now, or when the last one has ended. Perhaps more than once."""
+
+        def look() -> None:
+            self.joiner = watcher
+            if not self.live:
+                call()
+            else:
+                self._close_the_rest()
+
+        watcher = CallbackWatcher(look)
+        look()
 
     # As a future's source.
 
@@ -501,8 +548,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         return lend()
 
     def held_loops(self) -> frozenset[asyncio.AbstractEventLoop]:
-        """The loops that are held up until this scope is left: sync flows were called on their threads."""
-        return self._held
+        """The loops that are held up until this scope is left, or this code has ended: sync calls were made there."""
+        return self._held | HELD.get()
 
     def needs_one_of(self, loops: Collection[asyncio.AbstractEventLoop]) -> bool:
         """Whether runs of this scope may not end as long as these loops are held up."""

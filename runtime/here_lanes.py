@@ -11,6 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, ClassVar
 
 from millrace.actors.messages import Watch
+from millrace.runtime import interrupting
 from millrace.runtime.attempt import execute
 from millrace.runtime.lending import lend
 from millrace.runtime.loop_lane import LoopLane, execute_async
@@ -93,18 +94,50 @@ class ThreadHere(HeldUp, _Here):
                 waiter.wait()
 
 
+class End:
+    """The end of a run, and of what belongs to it: hooks are called while the run is done already.
+
+    So it has to be watched before the run is put in line; whoever asks later is told at once.
+    """
+
+    __slots__ = ("_waiter", "_watched")
+
+    def __init__(self) -> None:
+        self._waiter = ThreadWaiter()
+        self._watched = False
+
+    def watch(self, run: TaskRun) -> None:
+        """Be told of it."""
+        if not self._watched:
+            self._watched = True
+            run.tell(Watch(self._waiter))
+
+    def wait(self, run: TaskRun) -> None:
+        """Block until it has come."""
+        self.watch(run)
+        with lend():
+            self._waiter.wait()
+        interrupting.check()
+
+
 class ThreadElsewhere(HeldUp):
     """A direct call of a sync task that may have to be left at its deadline: its body runs on an engine's thread."""
 
-    __slots__ = ("_offload", "loop")
+    __slots__ = ("_end", "_offload", "loop")
 
     def __init__(self, offload: Offload) -> None:
         self._offload = offload
+        self._end = End()
         self.loop = running_loop()
 
     def dispatch(self, run: TaskRun) -> None:
         """Put the run in line."""
+        self._end.watch(run)
         self._offload.dispatch(run)
+
+    def wait_for_end(self, run: TaskRun) -> None:
+        """Block until the run has ended, and its hooks have been called."""
+        self._end.wait(run)
 
     def dispatch_map(self, cursor: Cursor) -> None:
         """Maps are never direct calls."""
@@ -113,6 +146,34 @@ class ThreadElsewhere(HeldUp):
     def stop(self, run: TaskRun) -> None:
         """The run ends now; its thread is abandoned."""
         self._offload.stop(run)
+
+
+class LoopElsewhere:
+    """A direct call of an async task from sync code: its body runs on a loop, while the caller's thread is blocked."""
+
+    __slots__ = ("_end", "_lane", "loop")
+
+    def __init__(self, lane: LoopLane) -> None:
+        self._lane = lane
+        self._end = End()
+        self.loop = lane.loop
+
+    def dispatch(self, run: TaskRun) -> None:
+        """Put the run in line."""
+        self._end.watch(run)
+        self._lane.dispatch(run)
+
+    def dispatch_map(self, cursor: Cursor) -> None:
+        """Maps are never direct calls."""
+        raise NotImplementedError
+
+    def stop(self, run: TaskRun) -> None:
+        """Cancel the body at its await."""
+        self._lane.stop(run)
+
+    def wait_for_end(self, run: TaskRun) -> None:
+        """Block until the run has ended, and its hooks have been called."""
+        self._end.wait(run)
 
 
 class LoopHere(_Here):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from millrace.actors.annotations import Annotation, allow_failure, opaque, quote
@@ -21,7 +20,6 @@ from millrace.actors.errors import (
     UnfinishedRun,
     UpstreamTaskError,
 )
-from millrace.actors.messages import Watch
 from millrace.actors.outcomes import get_state_exception
 from millrace.actors.run import is_final
 from millrace.actors.states import State, StateType, is_state
@@ -29,7 +27,8 @@ from millrace.actors.stored_result import StoredResult
 from millrace.runtime.future_list import FutureList
 from millrace.runtime.futures import Future
 from millrace.runtime.nesting import LEAVES, Replacement, held_by, is_annotation
-from millrace.runtime.tracking import FlowRunResult, TaskRunInput, TaskRunResult, Tracker
+from millrace.runtime.sources import GivenState
+from millrace.runtime.tracking import TaskRunInput, Tracker
 
 if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
@@ -41,52 +40,20 @@ _FEW: Final = 8  # a list that is shorter is searched as quickly as a set
 
 _UPSTREAM: Final = (Future, State)
 _OF_ONE_FAILURE: Final = (str, BaseException, State)
-_NOT_LOOKED_INTO: Final = (*_UPSTREAM, BaseException, StoredResult)
-
-
-class GivenState:
-    """A state among the arguments, as something that has ended already."""
-
-    __slots__ = ("state",)
-
-    done = True
-    engine = None
-
-    def __init__(self, state: State[Any]) -> None:
-        self.state = state
-
-    @property
-    def name(self) -> str:
-        """What an error calls it."""
-        details = self.state.state_details
-        return str(details.task_run_id or details.flow_run_id or "a state made by hand")
-
-    def tell(self, message: Any) -> None:
-        """Answers who watches at once."""
-        if isinstance(message, Watch):
-            message.watcher.notify(self)
-
-    def see(self) -> None:
-        """A state among the arguments has been taken already."""
-
-    @property
-    def reference(self) -> TaskRunInput | None:
-        """What a dependency on it is recorded as."""
-        details = self.state.state_details
-        if details.task_run_id is not None:
-            return TaskRunResult(details.task_run_id)
-        return None if details.flow_run_id is None else FlowRunResult(details.flow_run_id)
+_NOT_LOOKED_INTO: Final = (*_UPSTREAM, BaseException, StoredResult)  # what a result may be as a whole
 
 
 class Inputs:
     """What one run depends on, and which of its arguments have to be resolved."""
 
-    __slots__ = ("_many", "_plain", "engine", "places", "shut", "sources", "upstreams")
+    __slots__ = ("_allowed", "_looked", "_many", "engine", "places", "shut", "sources", "upstreams")
 
     def __init__(self) -> None:
         self.upstreams: list[tuple[Any, bool]] = []  # (what to watch, whether its failure is let through)
+        self._allowed: set[int] | None = None  # `_key` of each upstream whose failure is let through
         self.shut: AbstractSet[int] = frozenset()  # `_key` of each upstream whose result is not looked into
-        self._plain: set[int] | None = None  # `_key` of each upstream whose result was looked into, and holds nothing
+        # `_key` of each upstream whose result was looked into -> whether it holds something to resolve.
+        self._looked: dict[int, bool] | None = None
         self.engine: Any = None  # the run's
         self.sources: dict[str, list[TaskRunInput]] = {}  # by parameter; without parameters that depend on nothing
         self._many: tuple[list[TaskRunInput], set[TaskRunInput]] | None = None  # a list of `sources`, for quick answers
@@ -135,25 +102,43 @@ class Inputs:
         Returns:
             What was found and was not known; it has been added to the upstream runs.
         """
-        if not good_enough(state, failure_allowed=failure_allowed):
-            return []
         value = state.data
-        if value.__class__ in LEAVES or isinstance(value, _NOT_LOOKED_INTO) or _key(upstream) in self.shut:
+        if value.__class__ in LEAVES or isinstance(value, _NOT_LOOKED_INTO):
+            return []
+        if _key(upstream) in self.shut or not good_enough(state, failure_allowed=failure_allowed):
             return []
         known = len(self.upstreams)
-        with suppress(InputResolutionError):  # raised again when the argument is resolved
-            if not _InnerSearch(self).look(value, allow=failure_allowed):
-                if self._plain is None:
-                    self._plain = set()
-                self._plain.add(_key(upstream))
+        self._look(_key(upstream), value, allow=failure_allowed)
         return self.upstreams[known:]
 
-    def resolvable(self, upstream: Any, value: Any) -> bool:
-        """Whether there may be futures or states to be replaced in the result of an upstream run."""
-        if value.__class__ in LEAVES or isinstance(value, _UPSTREAM):
+    def holds_more(self, key: int, value: Any) -> bool:
+        """Whether there are futures or states to be replaced in the result of an upstream run."""
+        if value.__class__ in LEAVES or isinstance(value, _NOT_LOOKED_INTO) or key in self.shut:
             return False
-        key = _key(upstream)
-        return key not in self.shut and (self._plain is None or key not in self._plain)
+        found = None if self._looked is None else self._looked.get(key)
+        return self._look(key, value, allow=self.lets_through(key)) if found is None else found
+
+    def _look(self, key: int, value: Any, *, allow: bool) -> bool:
+        try:
+            found = _InnerSearch(self).look(value, allow=allow)
+        except InputResolutionError:
+            found = True  # raised again when the argument is resolved
+        if self._looked is None:
+            self._looked = {}
+        self._looked[key] = found
+        return found
+
+    def depend(self, source: Any, *, allow: bool) -> None:
+        """Add an upstream run."""
+        self.upstreams.append((source, allow))
+        if allow:
+            if self._allowed is None:
+                self._allowed = set()
+            self._allowed.add(_key(source))
+
+    def lets_through(self, key: int) -> bool:
+        """Whether the failure of an upstream run is let through."""
+        return self._allowed is not None and key in self._allowed
 
     def opened(self) -> AbstractSet[int]:
         """The `_key` of each upstream whose result is looked into."""
@@ -170,7 +155,7 @@ class Inputs:
         self.upstreams = []
         self.places = {}
         self.shut = frozenset()
-        self._plain = self._many = None
+        self._allowed = self._looked = self._many = None
         return self
 
 
@@ -273,9 +258,7 @@ class _Search:
         if place in self._seen:
             return False  # what is in it has been found
         items = held_by(value, self._name)
-        if items is None:
-            return False
-        if not self._track and LEAVES.issuperset(map(type, items)):
+        if items is None or (not self._track and LEAVES.issuperset(map(type, items))):
             return False
         self._seen[place] = value
         holds = False
@@ -303,7 +286,7 @@ class _Search:
         inputs = self._inputs
         if source.engine is not None and source.engine is not inputs.engine:
             raise ForeignFuture(source.name)
-        inputs.upstreams.append((source, allow))
+        inputs.depend(source, allow=allow)
         inputs.add(self._name, source.reference)
         if inputs.shut:
             inputs.shut -= {_key(source)}
@@ -327,7 +310,7 @@ class _InnerSearch(_Search):
         place = (_key(source), allow)
         if place not in self._known:  # a state may be inside itself
             self._known.add(place)
-            inputs.upstreams.append((source, allow))
+            inputs.depend(source, allow=allow)
 
 
 def dependencies(wait_for: Any) -> Any:
@@ -378,11 +361,10 @@ class _Resolution:
         inputs: What the run depends on.
     """
 
-    __slots__ = ("_allowed", "_inputs", "_results")
+    __slots__ = ("_inputs", "_results")
 
     def __init__(self, inputs: Inputs) -> None:
         self._inputs = inputs
-        self._allowed: set[int] | None = None  # `_key` of those whose failure is let through; made when one failed
         # `_key` of an upstream run -> (the run, its result), so that a result is the same object wherever it stands.
         self._results: dict[int, tuple[Any, Any]] = {}
 
@@ -397,36 +379,32 @@ class _Resolution:
             InputResolutionError: it is nested too deeply, or the code of a collection raised something.
             UpstreamTaskError: something in a result did not end well, which could not be seen before.
         """
+        if isinstance(value, Future):
+            return self._result(value.source, name)  # most arguments that hold a future are one
         return self._replaced(value, name, lambda target: self._result(_source_of(target), name))
 
     def _replaced(self, value: Any, name: str, convert: Callable[[Any], Any]) -> Any:
         return Replacement(name, _UPSTREAM, convert, unwrap=True, plain=(FutureList,)).of(value)
 
     def _result(self, source: Any, name: str) -> Any:
-        key = _key(source)
-        known = self._results.get(key)
-        if known is not None:
-            return known[1]
         source.see()
         value = _outcome(source.state)
-        if self._inputs.resolvable(source, value):
-            value = self._replaced(value, name, lambda target: self._inner_result(target, name))
-        self._results[key] = source, value
-        return value
+        key = _key(source)
+        if not self._inputs.holds_more(key, value):
+            return value
+        if key not in self._results:
+            made = self._replaced(value, name, lambda target: self._inner_result(target, name))
+            self._results[key] = source, made
+        return self._results[key][1]
 
     def _inner_result(self, target: Future[Any] | State[Any], name: str) -> Any:
         source = _source_of(target)
         if not source.done:
             return target
         state = source.state
-        if state.type is not StateType.COMPLETED and not good_enough(state, failure_allowed=self._lets_through(source)):
+        if not good_enough(state, failure_allowed=self._inputs.lets_through(_key(source))):
             raise UpstreamTaskError(source.name, state)
         return self._result(source, name)
-
-    def _lets_through(self, source: Any) -> bool:
-        if self._allowed is None:
-            self._allowed = {_key(each) for each, allowed in self._inputs.upstreams if allowed}
-        return _key(source) in self._allowed
 
 
 def _lies_in_a_storage(source: Any) -> bool:

@@ -9,12 +9,14 @@ raised by that: when the body starts something there, or when it has waited ther
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from itertools import accumulate, chain, islice, repeat, takewhile
 from operator import attrgetter, is_not, itemgetter, methodcaller
-from threading import get_ident, local
+from threading import Lock, get_ident, local
 from types import FrameType
 from typing import Any
 
@@ -109,8 +111,8 @@ def _send(thread: int, base: FrameType, error: type[Exception]) -> bool:
     """Raise an error in a thread, if it is in the user's code above a frame.
 
     All steps are one call into C: the iterators do nothing before that, and then no thread gets a turn in between, as
-    those change at bytecodes. The thread stands between two of its own, or waits in something that it has called; so
-    the next one is in the very code that was looked at.
+    those change at bytecodes, and a garbage collection that would run some is held off. The thread stands between two
+    of its own, or waits in something that it has called; so the next one is in the very code that was looked at.
     """
     import ctypes  # noqa: PLC0415  # slow to import, and seldom needed
 
@@ -120,10 +122,31 @@ def _send(thread: int, base: FrameType, error: type[Exception]) -> bool:
     in_engine = map(any, [map(methodcaller("startswith", ENGINE_FOLDERS), files)])
     errors = map({False: ctypes.py_object(error)}.__getitem__, in_engine)
     sent = map(partial(ctypes.pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(thread)), errors)
-    try:
-        return next(sent) == 1
-    except (KeyError, AttributeError):  # it is in the engine's code, or has left the body: the stack ends without it
-        return False
+    with _no_collections():
+        try:
+            threads: int = next(sent)
+            return threads == 1
+        except (KeyError, AttributeError):  # it is in the engine's code, or has left the body: no such frame
+            return False
+
+
+_one_at_a_time = Lock()
+
+
+@contextmanager
+def _no_collections() -> Generator[None]:
+    """Hold off garbage collections: before Python 3.12 one may begin at any allocation; later, only at a bytecode."""
+    if sys.version_info >= (3, 12):
+        yield
+        return
+    with _one_at_a_time:
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if enabled:
+                gc.enable()
 
 
 def _take_back(thread: int) -> None:

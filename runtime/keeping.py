@@ -6,7 +6,7 @@ Decides what the options of tasks, flows and settings come to together. When a r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,16 +15,18 @@ import attrs
 
 from millrace.actors.errors import ConfigurationError
 from millrace.actors.isolation import IsolationLevel
+from millrace.actors.task_run import holds_states
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.caching import DEFAULT, NO_CACHE, CacheKeyFnPolicy, CachePolicy, Explanation, explain, key_of
 from millrace.runtime.context import TaskRunContext
+from millrace.runtime.effects import Effects
 from millrace.runtime.engine import current_scope
 from millrace.runtime.recording import NOT_RECORDED, Recording
-from millrace.runtime.results import ResultStore, serializer_of, storage_of
+from millrace.runtime.results import ResultStore, StoredValue, serializer_of, storage_of
 from millrace.runtime.runs import TaskRun, TaskSite
 from millrace.runtime.settings import RESULTS_PERSIST_BY_DEFAULT, TASKS_DISABLE_CACHING, TASKS_REFRESH_CACHE
 from millrace.runtime.storage_keys import StorageKey
-from millrace.runtime.transacted import Transacted
+from millrace.runtime.transacted import Transacted, warn_of
 from millrace.runtime.transactions import get_transaction
 
 if TYPE_CHECKING:
@@ -48,23 +50,37 @@ def check_keeping(task: BaseTask[Any, Any]) -> None:
     if expiration is not None and (not isinstance(expiration, timedelta) or expiration <= timedelta(0)):
         raise ConfigurationError("cache_expiration", expiration, "a timedelta above zero")
     if task.result_storage is not None:
-        task.result_storage = storage_of(task.result_storage)
+        task.result_storage = _made_of("result_storage", storage_of, task.result_storage)
     if task.result_serializer is not None:
-        task.result_serializer = serializer_of(task.result_serializer)
+        task.result_serializer = _made_of("result_serializer", serializer_of, task.result_serializer)
     if task.result_storage_key is not None:
         task.storage_key = StorageKey.of(task.result_storage_key, task.shape)
+
+
+def _made_of(option: str, make: Callable[[Any], Any], value: object) -> Any:
+    try:
+        return make(value)
+    except ConfigurationError as error:
+        raise ConfigurationError(option, error.value, error.expected) from None
 
 
 def explain_cache(task: BaseTask[Any, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Explanation:
     """Why a call of a task would be, or would not be, taken from its cache. See `BaseTask.cache_explain`."""
     scope = current_scope()
+    inputs = _inputs_of(task, args, kwargs)
     keeping = keeping_of(task, scope)
+    if keeping is None:
+        return Explanation(reason="the task keeps no results")
+    if TASKS_DISABLE_CACHING.read():
+        return Explanation(reason=f"{TASKS_DISABLE_CACHING.name} says so")
+    if keeping.refresh:
+        return Explanation(reason="results are to be made anew")
+    if task.storage_key is not None:
+        return Explanation(reason="results are looked for by result_storage_key, and by no policy")
     site = TaskSite(task, scope)  # one of its own: the call is not made, and not counted
     run = TaskRun(site, scope.id, 0, None, args, kwargs, Context(), task.tags, scope.engine.offload)
-    inputs = _inputs_of(task, args, kwargs)
     context = TaskRunContext(task, run, inputs, from_nanoseconds(run.created))
-    policy = NO_CACHE if keeping is None else keeping.policy
-    return explain(task, policy, context, inputs, scope.parameters)
+    return explain(task, keeping.policy, context, inputs, scope.parameters)
 
 
 @attrs.frozen
@@ -75,11 +91,19 @@ class Keeping:
         policy: What makes the key of a run's result; `NO_CACHE` where nothing is looked up.
         store: Where results are.
         refresh: Do not look for a result; write another one.
+        waiting: By id of the run: attempts that are not to begin yet, as another run is at work on their key.
     """
 
     policy: CachePolicy
     store: ResultStore
     refresh: bool
+    waiting: dict[int, Transacted] = attrs.field(factory=dict, init=False, repr=False)
+
+    def give_up(self, run: TaskRun) -> None:
+        """A run is not to begin after all: let go of what it has waited for, if it has that by now."""
+        waiting = self.waiting.get(run.id)
+        if waiting is not None and waiting.served:
+            waiting.give_up()
 
 
 def keeping_of(task: BaseTask[Any, Any], scope: FlowRun) -> Keeping | None:
@@ -105,6 +129,38 @@ def keeping_of(task: BaseTask[Any, Any], scope: FlowRun) -> Keeping | None:
     return Keeping(policy, store, refresh)
 
 
+async def keep_result_of_flow(run: FlowRun, value: Any, fx: Effects) -> Any:
+    """Keep what the body of a flow has returned, under the id of its run.
+
+    Args:
+        run: The flow run, whose results are to be kept.
+        value: What the body has returned; nothing, and states, are not kept: they say what becomes of the run.
+        fx: How it is written.
+
+    Returns:
+        What is to stand in the data of the run's final state.
+    """
+    if value is None or holds_states(value):
+        return value
+    in_memory = run.flow is None or run.flow.cache_result_in_memory
+    key = run.uuid.hex
+    try:
+        store = ResultStore(
+            run.result_storage,
+            serializer=run.result_serializer,
+            cache_result_in_memory=in_memory,
+            clock=run.engine.now,
+        )
+        if store.blocking:
+            await fx.io(store.write, key, value)
+        else:
+            store.write(key, value)
+    except Exception as error:  # noqa: BLE001  # values, serializers and storages bring code of their own
+        warn_of(f"flow run '{run.name}'", error)
+        return value
+    return value if in_memory else StoredValue(store, key)
+
+
 def _first(*options: Any) -> Any:
     """The first option that was given. Not the first that is true: a storage may be empty."""
     return next((option for option in options if option is not None), None)
@@ -117,6 +173,9 @@ def recording_of(run: TaskRun, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     if keeping is None:
         transacted = get_transaction() is not None or task.on_commit_hooks or task.on_rollback_hooks
         return Transacted(run) if transacted else NOT_RECORDED
+    waited = keeping.waiting.pop(run.id, None)
+    if waited is not None:
+        return waited
     inputs = _inputs_of(task, args, kwargs)
     context = TaskRunContext(task, run, inputs, from_nanoseconds(run.started or run.created))
     cache_key = key_of(keeping.policy, context, inputs, run.scope.parameters)

@@ -45,3 +45,9 @@ def get_run_logger(**extra: object) -> RunLogger:
         return RunLogger(logging.getLogger("millrace.flow_runs"), fields | extra)
     fields |= {"task_run_id": str(run.uuid), "task_run_name": run.name}
     return RunLogger(logging.getLogger("millrace.task_runs"), fields | extra)
+
+
+def logger_of_prints() -> RunLogger | None:
+    """Where a print goes that is made here: to the logger of the run, if that is one that logs its prints."""
+    run = CURRENT.get()
+    return get_run_logger() if run is not None and run.logs_prints else None

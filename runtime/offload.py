@@ -204,6 +204,14 @@ class Offload:
             if thread not in self._running and thread is not current_thread():
                 thread.join()
 
+    def join(self, seconds: float) -> int:
+        """After `close`: wait for the threads whose bodies go on, so long at most; how many are left."""
+        until = perf_counter() + seconds
+        threads = [each for each in tuple(self._threads) if each is not current_thread()]
+        for thread in threads:
+            thread.join(max(0.0, until - perf_counter()))
+        return sum(each.is_alive() for each in threads)
+
     def _put(self, source: TaskRun | Cursor | Call) -> None:
         self._work.put(source)
         if self._work.qsize() > self._idle:

@@ -7,7 +7,8 @@ tasks, is decided by the rules. Nobody polls: whoever resumes wakes whoever wait
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, overload
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, overload
 from uuid import UUID
 
 from millrace.actors.errors import (
@@ -18,97 +19,107 @@ from millrace.actors.errors import (
     ParameterTypeError,
     Pause,
     PauseRefused,
+    RunNotFound,
 )
-from millrace.actors.messages import Propose, Stopped
-from millrace.actors.outcomes import exception_to_failed_state
-from millrace.actors.states import Paused, Running, State, StateType, Suspended
+from millrace.actors.messages import Lapsed, Propose, Resume
+from millrace.actors.states import Paused, Suspended
+from millrace.actors.timestamps import from_nanoseconds
 from millrace.actors.verdicts import Answer, Verdict
+from millrace.runtime import interrupting
 from millrace.runtime.attempt import run_blocking
 from millrace.runtime.context import CURRENT
 from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects
 from millrace.runtime.engine import Engine
 from millrace.runtime.futures import FlowFuture
+from millrace.runtime.logs import get_run_logger
 from millrace.runtime.pauses import Pausing
+from millrace.runtime.running import running_loop
 from millrace.runtime.task_options import seconds_of
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from millrace.runtime.flow_run import FlowRun
-
-
-FOR_EVER_SECONDS: Final = 10 * 365 * 24 * 3600.0
-"""A pause without a timeout; nobody waits that long."""
+    from millrace.runtime.loop_lane import LoopLane
+    from millrace.runtime.runs import TaskRun
 
 
 def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, key: str | None = None) -> Any:
     """Pause the flow run that this code belongs to, until somebody resumes it.
 
     Tasks that run go on, and no other one starts. In sync code it blocks; in async code it is awaited. Inside a task it
-    pauses the flow run of the task.
+    pauses the flow run of the task. Whoever pauses with the key of the present pause waits for the end of that, too.
 
     Args:
         wait_for_input: The type of what `resume_flow_run` is to be given: an attrs class, a dataclass, or any other
-            type that parameters may have. None: nothing.
+            type that parameters may have. None: whatever it is given.
         timeout: Seconds. Not resumed by then, the flow run is FAILED. None for no limit.
         key: A pause with the same key happens once in a run, also when its body is run again. By default pauses are
-            counted.
+            counted, in the flow's body and in each task run by itself.
 
     Returns:
-        What the run was resumed with, converted to the type; None without one. In async code, something to await.
+        What the run was resumed with, converted to the type. In async code, something to await for that.
 
     Raises:
         MissingContextError: this code belongs to no flow run.
         PauseRefused: the flow run is not RUNNING, so it cannot be paused.
-        FlowPauseTimeout: it was not resumed in time.
-        CancelledRun: (in sync code) it was cancelled instead.
+        FlowPauseTimeout: it was not resumed in time. The run is FAILED then, whatever is made of this.
+        CancelledRun: it was cancelled, or stopped otherwise, instead.
+        ConfigurationError: the timeout is no number above 0.
 
-    Cancellation: ends the wait; the flow run then ends as any that is cancelled.
+    Cancellation: only the wait ends; the flow run stays paused, until it is resumed or stopped.
     """
-    run, blocks = _flow_run("pause_flow_run()")
-    seconds = seconds_of({"timeout": timeout}, "timeout") or FOR_EVER_SECONDS
-    pausing = Pausing(run.pauses.next_key(key), wait_for_input, reschedules=False)
-    if blocks:
+    run, body = _flow_run("pause_flow_run()")
+    pausing, seconds = _pausing(run, wait_for_input, timeout, key, body, suspends=False)
+    if body.blocks:
         return run_blocking(_pause(run, pausing, seconds, BLOCKING))
     return _pause(run, pausing, seconds, ON_LOOP)
 
 
-async def _pause(run: FlowRun, pausing: Pausing, seconds: float, fx: Effects) -> Any:
-    if pausing.key in run.pauses.given:
-        return run.pauses.given[pausing.key]
-    run.pauses.present = pausing
-    _propose(run, Paused(timeout_seconds=seconds, pause_key=pausing.key), "pause")
-    until = run.engine.now() + round(seconds * 1e9)
-    lane = run.lane_that_turns() if fx is BLOCKING else run.lane_for_async()
-    alarm = run.engine.timers.call_at(until, pausing.bell.ring, lambda: lane)
-    try:
-        await pausing.bell.wait(ThreadWaiter() if fx is BLOCKING else LoopWaiter(run.engine.lane_here()))
-    finally:
-        alarm.call_off()
-        run.pauses.present = None
+async def _pause(run: FlowRun, wanted: Pausing, seconds: float | None, fx: Effects) -> Any:
+    if wanted.key in run.pauses.given:
+        return run.pauses.given[wanted.key]
+    pausing = run.pauses.begin(wanted)
+    if pausing is wanted:
+        _propose(run, pausing)
+        if fx is BLOCKING and running_loop() is not None:
+            get_run_logger().warning(
+                "Flow run '%s' is paused in sync code on the thread of an event loop, which is held up until another "
+                "thread resumes the run.",
+                run.name,
+            )
+        lane = run.lane_that_turns if fx is BLOCKING else run.lane_for_async
+        _set_alarm(run, pausing, seconds, lane)
+    await pausing.end.wait(ThreadWaiter() if fx is BLOCKING else LoopWaiter(run.engine.lane_here()))
+    interrupting.check()
     if pausing.resumed:
         return run.pauses.given[pausing.key]
-    if run.stopping or run.type is StateType.CANCELLING:
-        raise CancelledRun(f"The flow run '{run.name}' was cancelled while it was paused: {run.stopping}")
-    error = FlowPauseTimeout(run.name, seconds)
-    run.interrupt(str(error))
-    raise error
+    if pausing.refused:
+        raise PauseRefused(run.name, pausing.refused)
+    if pausing.lapsed:
+        raise FlowPauseTimeout(run.name, seconds or 0.0)
+    raise CancelledRun(f"The flow run '{run.name}' was stopped while it was paused: {run.stopping or run.state}")
 
 
 @overload
 def suspend_flow_run(wait_for_input: Any = ..., *, timeout: float | None = ..., key: str | None = ...) -> Any: ...
 @overload
-def suspend_flow_run(*, flow_run_id: UUID, timeout: float | None = ...) -> None: ...
+def suspend_flow_run(
+    wait_for_input: Any = ..., *, flow_run_id: UUID | str, timeout: float | None = ..., key: str | None = ...
+) -> Any: ...
 def suspend_flow_run(
     wait_for_input: Any = None,
     *,
-    flow_run_id: UUID | None = None,
+    flow_run_id: UUID | str | None = None,
     timeout: float | None = None,
     key: str | None = None,
 ) -> Any:
     """End the work on a flow run for now; resuming it runs the flow again from its recorded results.
 
-    Called inside of the flow it ends the body at once. With an id, from anywhere, the body ends at its next call of a
-    task. Results are recorded where the flow has `persist_result=True` or retries; without, all runs anew.
+    Called inside of the flow, or of a task of it, it ends that body at once. With an id, from anywhere, the flow's body
+    ends at its next call of a task. Tasks that run go on to their end; the others are started anew when the body is run
+    again. Results are recorded where the flow has `persist_result=True` or retries; without, all runs anew.
 
     Args:
         wait_for_input: As for `pause_flow_run`.
@@ -117,82 +128,93 @@ def suspend_flow_run(
         key: As for `pause_flow_run`.
 
     Returns:
-        When the flow has been resumed and its body comes here again: what it was resumed with.
+        When the flow has been resumed and its body comes here again: what it was resumed with. In async code it may be
+        awaited, and has acted when it is.
 
     Raises:
         MissingContextError: there is neither an id, nor a flow run that this code belongs to.
         RunNotFound: no flow run with that id is running here.
         PauseRefused: the flow run is not RUNNING, or is a subflow, which cannot be suspended by itself.
         Pause: ends the body. It is not to be caught.
+        ConfigurationError: the timeout is no number above 0.
     """
-    inside = flow_run_id is None
-    run = _flow_run("suspend_flow_run()")[0] if flow_run_id is None else Engine.current().find_flow_run(flow_run_id)
+    current = CURRENT.get()
+    if flow_run_id is None:
+        run, current = _flow_run("suspend_flow_run()")
+    else:
+        run = _found(flow_run_id)
+    inside = current is not None and current.scope is run
+    blocks = running_loop() is None if current is None else current.blocks
     if run.parent is not None:
         raise PauseRefused(run.name, "it is a subflow, which cannot be suspended by itself; suspend the outermost flow")
-    seconds = seconds_of({"timeout": timeout}, "timeout")
-    pausing = Pausing(run.pauses.next_key(key), wait_for_input, reschedules=True)
+    pausing, seconds = _pausing(run, wait_for_input, timeout, key, current if inside else None, suspends=True)
     if pausing.key in run.pauses.given:
-        return run.pauses.given[pausing.key]
-    run.pauses.present = pausing
-    _propose(run, Suspended(timeout_seconds=seconds, pause_key=pausing.key), "suspend")
-    if seconds is not None:
-        until = run.engine.now() + round(seconds * 1e9)
-        run.engine.timers.call_at(until, lambda: _give_up_waiting(run, pausing, seconds), run.lane_for_async)
+        return _at_hand(run.pauses.given[pausing.key], blocks=blocks)
+    if run.pauses.begin(pausing) is pausing:
+        _propose(run, pausing)
+        _set_alarm(run, pausing, seconds, run.engine.own_lane)  # the loop of the flow may end before
     if inside:
         raise Pause(run.state)
-    return None
+    return _at_hand(None, blocks=blocks)
 
 
-def _give_up_waiting(run: FlowRun, pausing: Pausing, seconds: float) -> None:
-    if run.pauses.present is pausing and not pausing.resumed:
-        state = exception_to_failed_state(FlowPauseTimeout(run.name, seconds))
-        run.interrupt(str(state.message))
-        run.tell(Stopped(state, run.engine.now()))
-
-
-def resume_flow_run(flow_run_id: UUID, run_input: Any = None) -> FlowFuture[Any]:
+def resume_flow_run(flow_run_id: UUID | str, run_input: Any = None) -> FlowFuture[Any]:
     """Let a paused or suspended flow run go on. From any thread or task; returns at once.
 
     Args:
         flow_run_id: The flow run.
-        run_input: What it waits for, or a mapping from which that can be made.
+        run_input: What it waits for, or a mapping from which that can be made. Without it the type's defaults count.
 
     Returns:
         The future of the flow run.
 
     Raises:
         RunNotFound: no flow run with that id is running here.
-        NotPausedError: it is not paused.
+        NotPausedError: it is not paused, or somebody else has resumed it.
         ParameterTypeError: the input cannot be converted to the type that the run waits for; it stays paused.
     """
-    run = Engine.current().find_flow_run(flow_run_id)
-    pausing = run.pauses.present
-    if run.type is not StateType.PAUSED or pausing is None:
-        raise NotPausedError(run.name, run.state)
-    given = _converted(run, pausing, run_input)
-    if not pausing.reschedules:
-        _propose(run, Running(), "resume")
-    run.pauses.end(pausing, given)
-    if pausing.reschedules and run.conductor is None:
-        run.begin_again()
-        assert run.flow is not None  # the engine's own scope is never paused
-        run.flow.run_again(run)
+    run = _found(flow_run_id)
+    paused, pausing = run.state, run.pauses.present
+    if pausing is not None and pausing.state.id != paused.id:
+        pausing = None  # it is about to begin; the present one was proposed from outside
+    if not run.paused:
+        raise NotPausedError(run.name, run.standing if run.stopping else paused)
+    given = None if pausing is None else _converted(run, pausing.wait_for_input, run_input)
+    if not run.pauses.take(paused, pausing):
+        raise NotPausedError(run.name, run.state if run.state.id != paused.id else "being resumed already")
+    if pausing is not None:
+        run.pauses.given[pausing.key] = given
+    run.tell(Resume(paused.id, run.engine.now()))
     return FlowFuture[Any].of(run)  # type: ignore[return-value]
 
 
-def _converted(run: FlowRun, pausing: Pausing, run_input: Any) -> Any:
-    if pausing.wait_for_input is None:
-        return run_input
-    from millrace.runtime.validation.converting import Converters  # noqa: PLC0415  # few pauses take input
-    from millrace.runtime.validation.wrong import Wrong  # noqa: PLC0415
+def _pausing(  # what a pause is made of
+    run: FlowRun,
+    wait_for_input: Any,
+    timeout: float | None,
+    key: str | None,
+    body: TaskRun | FlowRun | None,
+    *,
+    suspends: bool,
+) -> tuple[Pausing, float | None]:
+    """A pause, and the seconds that it may last."""
+    seconds = seconds_of({"timeout": timeout}, "timeout")
+    until = None if seconds is None else from_nanoseconds(run.engine.now() + round(seconds * 1e9))
+    known: Any
+    if key is not None or body is None:
+        known, text = (object() if key is None else key), key
+    else:
+        known, text = run.pauses.number(body)
+    make = Suspended if suspends else Paused
+    return Pausing(known, make(pause_expiration_time=until, pause_key=text), wait_for_input), seconds
 
-    try:
-        return Converters().hook(pausing.wait_for_input)({} if run_input is None else run_input)
-    except Wrong as problem:
-        raise ParameterTypeError(run.name, dict(problem.inside("run_input"))) from None
 
+def _propose(run: FlowRun, pausing: Pausing) -> None:
+    """Have the run enter the state of a pause.
 
-def _propose(run: FlowRun, state: State[Any], attempted: str) -> None:
+    Raises:
+        PauseRefused: it may not.
+    """
     answers: list[Verdict] = []
     answered = ThreadWaiter()
 
@@ -200,18 +222,89 @@ def _propose(run: FlowRun, state: State[Any], attempted: str) -> None:
         answers.append(verdict)
         answered.notify()
 
-    run.tell(Propose(state, run.engine.now(), reply=reply))
+    run.tell(Propose(pausing.state, run.engine.now(), reply=reply))
     answered.wait()  # at once, unless another thread has the run's turn for a moment
     if answers[0].answer is not Answer.ACCEPT:
-        if attempted == "resume":
-            raise NotPausedError(run.name, run.state)
+        run.pauses.refuse(pausing, answers[0].reason)
         raise PauseRefused(run.name, answers[0].reason)
 
 
-def _flow_run(call: str) -> tuple[FlowRun, bool]:
-    """The flow run that this code belongs to, and whether the code is sync."""
+def _set_alarm(run: FlowRun, pausing: Pausing, seconds: float | None, lane: Callable[[], LoopLane]) -> None:
+    if seconds is None or pausing.end.is_open:
+        return
+
+    def lapse() -> None:
+        if run.pauses.take(pausing.state, pausing):
+            pausing.lapsed = True
+            run.tell(Lapsed(pausing.state.id, FlowPauseTimeout(run.name, seconds), run.engine.now()))
+            pausing.over()
+
+    pausing.ends_by(run.engine.timers.call_at(run.engine.now() + round(seconds * 1e9), lapse, lane))
+
+
+def _converted(run: FlowRun, wanted: Any, given: Any) -> Any:
+    """The input of a run as its body wants it.
+
+    Raises:
+        ParameterTypeError: it cannot be converted.
+    """
+    if wanted is None:
+        return given
+    from millrace.runtime.validation.converting import Converters  # noqa: PLC0415  # few pauses take input
+    from millrace.runtime.validation.wrong import Wrong  # noqa: PLC0415
+
+    convert = Converters().hook(wanted)
+    try:
+        return convert(given)
+    except Wrong as problem:
+        wrong = problem
+    if given is None:
+        try:
+            return convert({})  # a class of which all fields have defaults
+        except Wrong as problem:
+            if any(path for path, _ in problem.problems):
+                wrong = problem
+    assert run.flow is not None  # the engine's own scope is never paused
+    raise ParameterTypeError(run.flow.name, dict(wrong.inside("run_input")))
+
+
+class _AtHand:
+    """A value that may be awaited."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._value
+        yield
+
+
+def _at_hand(value: Any, *, blocks: bool) -> Any:
+    return value if blocks else _AtHand(value)
+
+
+def _found(flow_run_id: UUID | str) -> FlowRun:
+    """A flow run that has not ended.
+
+    Raises:
+        RunNotFound: there is none with that id.
+    """
+    try:
+        number = UUID(str(flow_run_id))
+    except ValueError:
+        raise RunNotFound(flow_run_id) from None
+    return Engine.current().find_flow_run(number)
+
+
+def _flow_run(call: str) -> tuple[FlowRun, TaskRun | FlowRun]:
+    """The flow run that this code belongs to, and the run whose body the code is.
+
+    Raises:
+        MissingContextError: it belongs to none.
+    """
     current = CURRENT.get()
-    scope = None if current is None else current.scope
-    if current is None or scope is None or scope.flow is None:
-        raise MissingContextError(call)
-    return scope, current.blocks
+    if current is None or current.scope.flow is None:
+        raise MissingContextError(call, "a flow run")
+    return current.scope, current

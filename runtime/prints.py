@@ -54,8 +54,8 @@ class _Capture:
 
     __slots__ = ("_logger_factory", "_token")
 
-    def __init__(self, logger_factory: Callable[[], Logger]) -> None:
-        self._logger_factory: Callable[[], Logger] | None = logger_factory  # None: the body has ended
+    def __init__(self, logger_factory: Callable[[], Logger | None]) -> None:
+        self._logger_factory: Callable[[], Logger | None] | None = logger_factory  # None: the body has ended
         self._token: Token[_Capture | _Carried | None] | None = None
 
     def __enter__(self) -> None:
@@ -126,7 +126,7 @@ def _give_back(token: Token[_Capture | _Carried | None] | None) -> None:
             _captured_by.reset(token)
 
 
-def capture_prints(logger_factory: Callable[[], Logger] | None) -> _Capture | _Release:
+def capture_prints(logger_factory: Callable[[], Logger | None] | None) -> _Capture | _Release:
     """Have what a body prints go to a logger.
 
     `with capture_prints(get_run_logger):` stands around the body. It is entered in the context that the body runs in,
@@ -134,8 +134,9 @@ def capture_prints(logger_factory: Callable[[], Logger] | None) -> _Capture | _R
     `sys.stdout` and `sys.stderr` is printed there as ever.
 
     Args:
-        logger_factory: Asked at every print, in the context of that; it gets messages of level INFO, without what is
-            blank at their ends. None: print as ever, also inside of a body whose prints are captured.
+        logger_factory: Asked at every print, in the context of that. The logger gets messages of level INFO, without
+            what is blank at their ends; where there is none, that is printed as ever. None: print as ever, also inside
+            of a body whose prints are captured.
 
     Returns:
         The context manager, good for one time.

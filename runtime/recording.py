@@ -16,6 +16,13 @@ class Recording:
 
     __slots__ = ()
 
+    def postponed(self) -> bool:
+        """Whether the attempt is not to begin yet. Its run is put in line again when it is.
+
+        Only for what would hold up a thread otherwise.
+        """
+        return False
+
     async def begin(self, fx: Effects) -> State[Any] | None:
         """Look for a result that is there already.
 

@@ -1,19 +1,28 @@
 """Replaying: what a flow run that is run again need not do again.
 
 Decides which result of an earlier attempt a call gets: that of the same task at the same place, counted among the calls
-of that task that the flow's own body has made. Runs that tasks have started are part of those. As long as all has gone
-well before, the body has to make the same calls in the same order; where it does not, results would be given to the
-wrong calls, and that is an error. Behind the first call that did not complete it is free to go another way.
+of that task in the same strand of the flow's own body. Runs that tasks have started are part of those. As long as all
+has gone well before, the body has to make the same calls in the same order; where it does not, results would be given
+to the wrong calls, and that is an error. Behind the first call that did not complete it is free to go another way.
+
+The body is one strand, the trunk. Each asyncio task and each thread in which it makes calls is a branch of the strand
+that started it, and is known by its number there, in the order of the first calls. What runs beside something else
+keeps no order with that, so calls are counted in each strand by itself; and a branch that goes another way is run anew.
 """
 
 from __future__ import annotations
 
+import asyncio
+from contextvars import ContextVar
+from threading import Lock, current_thread
 from typing import Any
+from weakref import ref
 
 import attrs
 
-from millrace.actors.errors import FlowOrderChanged
+from millrace.actors.errors import CancelledRun, FlowOrderChanged
 from millrace.actors.stored_result import Found
+from millrace.runtime.running import running_loop
 
 
 @attrs.frozen
@@ -22,33 +31,70 @@ class Call:
 
     Args:
         name: What was called.
-        place: Which call of it this is, counted from 0; a map counts its items.
-        first_id: The id of the run; of a map's first run.
-        count: How many runs.
+        place: Which call of it in its strand this is, counted from 0; a map counts its items.
+        ids: Of the run; of all runs of a map.
+        order: Which call of the attempt this is, counted from 0.
     """
 
     name: str
     place: int
-    first_id: int
-    count: int
+    ids: range
+    order: int
+
+    def is_like(self, name: str, count: int) -> bool:
+        """Whether another call is of the same, with as many runs."""
+        return self.name == name and len(self.ids) == count
+
+    def __str__(self) -> str:
+        return _shown(self.name, len(self.ids))
+
+
+class Strand:
+    """What runs in order in one attempt of a body: the body itself, or an asyncio task or a thread that it started."""
+
+    __slots__ = ("attempt", "branches", "calls", "counts", "lost", "owner", "path")
+
+    def __init__(self, attempt: Attempt, path: tuple[int, ...]) -> None:
+        self.attempt = attempt
+        self.path = path  # the number of the branch, after that of the strand that it branches off; empty for the trunk
+        self.owner = ref(_here())
+        self.branches = 0
+        self.calls: list[Call] = []
+        self.counts: dict[str, int] = {}  # by name: runs called
+        self.lost = False  # it is a branch that goes another way than before
+
+
+class Attempt:
+    """What one attempt of a body has called."""
+
+    __slots__ = ("calls", "replay", "strands")
+
+    def __init__(self, replay: Replay) -> None:
+        self.replay = replay
+        self.strands: dict[tuple[int, ...], Strand] = {}  # by path
+        self.calls = 0
+
+
+_STRAND: ContextVar[Strand | None] = ContextVar("millrace_strand", default=None)
 
 
 class Replay:
     """What one flow run has called, in this attempt and in those before."""
 
-    __slots__ = ("_by_place", "_calls", "_counts", "_earlier", "_in_order", "_results", "_rolled_back")
+    __slots__ = ("_attempt", "_before", "_in_order", "_lock", "_results", "_rolled_back", "_runs")
 
     def __init__(self) -> None:
-        self._calls: list[Call] = []  # of this attempt, in their order
-        self._earlier: list[Call] = []  # of the attempt before
-        self._in_order = 0  # so many of the earlier ones completed without one before them that did not
-        self._counts: dict[str, int] = {}  # by name: runs called in this attempt
-        self._by_place: dict[tuple[str, int], int] = {}  # by name and place: the id of the run in the attempt before
+        self._lock = Lock()  # several strands may call at a time
+        self._attempt = Attempt(self)
+        self._before: dict[tuple[int, ...], list[Call]] = {}  # by path: calls of the attempts before, in their order
+        self._in_order = 0  # so many of the trunk's were made before any that did not complete
+        # By path, name and place: the run that completed there last.
+        self._runs: dict[tuple[tuple[int, ...], str, int], int] = {}
         self._results: dict[int, Any] = {}  # by id: of runs that completed, in any attempt
         self._rolled_back: set[int] = set()  # ids of runs that completed, and were rolled back
 
     def completed(self, run_id: int, data: Any) -> None:
-        """A run has completed."""
+        """A run that the body has started has completed."""
         if run_id not in self._rolled_back:
             self._results[run_id] = data
 
@@ -59,41 +105,130 @@ class Replay:
 
     def begin_again(self) -> None:
         """Another attempt begins."""
-        self._earlier, self._calls, self._counts = self._calls, [], {}
-        self._by_place = {
-            (call.name, call.place + index): call.first_id + index
-            for call in self._earlier
-            for index in range(call.count)
-        }
-        self._in_order = 0
-        for call in self._earlier:
-            if any(call.first_id + index not in self._results for index in range(call.count)):
-                break
-            self._in_order += 1
+        with self._lock:
+            last, self._attempt = self._attempt, Attempt(self)
+            undone = last.calls
+            for strand in last.strands.values():
+                for call in strand.calls:
+                    missing = 0
+                    for index, run_id in enumerate(call.ids):
+                        if run_id in self._results:
+                            self._runs[strand.path, call.name, call.place + index] = run_id
+                        else:
+                            missing += 1
+                    if missing:
+                        undone = min(undone, call.order)
+                self._before[strand.path] = _joined(strand.calls, self._before.get(strand.path, []))
+            trunk = last.strands.get(())
+            done = 0 if trunk is None else sum(call.order < undone for call in trunk.calls)
+            # An attempt that broke off early says nothing about what came later in the one before it.
+            broke_off = undone == last.calls and trunk is not None and self._in_order > done
+            self._in_order = self._in_order if broke_off else done
 
-    def call(self, name: str, first_id: int, count: int = 1) -> dict[int, Found]:
+    def enter(self) -> None:
+        """The body begins, in the context at hand."""
+        _STRAND.set(self._strand(()))
+
+    @staticmethod
+    def step() -> None:
+        """The body goes on, in the context at hand, perhaps in another asyncio task or thread than before."""
+        strand = _STRAND.get()
+        if strand is not None:
+            strand.owner = ref(_here())
+
+    def expect(self, name: str, count: int = 1) -> None:
+        """Check a call that the body is about to make.
+
+        Args:
+            name: What it calls.
+            count: How many runs.
+
+        Raises:
+            FlowOrderChanged: before, it called something else here.
+            CancelledRun: the code at hand belongs to an attempt that is over.
+        """
+        strand = self._strand_here()
+        if strand is None:
+            return
+        position = len(strand.calls)
+        before = self._before.get(strand.path, [])
+        if position >= len(before) or before[position].is_like(name, count):
+            return
+        if strand.path:
+            strand.lost = True
+        elif position < self._in_order:
+            raise FlowOrderChanged(position + 1, str(before[position]), _shown(name, count))
+
+    def call(self, name: str, first_id: int, count: int = 1, *, again: bool = False) -> dict[int, Found]:
         """The body calls something.
 
         Args:
             name: What.
             first_id: The id of the run, of a map's first run, that it is to be.
             count: How many runs.
+            again: What it comes to is not kept, and it is run in each attempt.
 
         Returns:
             By index: the results that are there already.
 
         Raises:
-            FlowOrderChanged: in the attempt before it called something else here.
+            FlowOrderChanged: before, it called something else here.
+            CancelledRun: the code at hand belongs to an attempt that is over.
         """
-        position = len(self._calls)
-        if position < self._in_order and self._earlier[position].name != name:
-            raise FlowOrderChanged(position + 1, self._earlier[position].name, name)
-        place = self._counts.get(name, 0)
-        self._counts[name] = place + count
-        self._calls.append(Call(name, place, first_id, count))
-        found: dict[int, Found] = {}
-        for index in range(count) if self._earlier else ():
-            earlier = self._by_place.get((name, place + index))
-            if earlier is not None and earlier in self._results:
-                found[index] = Found(self._results[earlier], name="Completed")
-        return found
+        self.expect(name, count)
+        strand = self._strand_here()
+        if strand is None:
+            return {}
+        with self._lock:
+            place = strand.counts.get(name, 0)
+            strand.counts[name] = place + count
+            attempt = strand.attempt
+            strand.calls.append(Call(name, place, range(first_id, first_id + count), attempt.calls))
+            attempt.calls += 1
+        if not self._runs or strand.lost or again:
+            return {}
+        runs = (self._runs.get((strand.path, name, place + index)) for index in range(count))
+        return {
+            index: Found(self._results[run_id], name="Completed")
+            for index, run_id in enumerate(runs)
+            if run_id is not None and run_id in self._results
+        }
+
+    def _strand_here(self) -> Strand | None:
+        """The strand that the code at hand belongs to; None where it does not belong to the body, as a hook.
+
+        Raises:
+            CancelledRun: it belongs to an attempt that is over.
+        """
+        strand = _STRAND.get()
+        if strand is None or strand.attempt.replay is not self:
+            return None
+        if strand.attempt is not self._attempt:
+            raise CancelledRun("This attempt of the flow run is over, and the run goes on without it.")
+        if strand.owner() is not _here():
+            with self._lock:
+                path = (*strand.path, strand.branches)
+                strand.branches += 1
+            strand = self._strand(path)
+            _STRAND.set(strand)
+        return strand
+
+    def _strand(self, path: tuple[int, ...]) -> Strand:
+        strand = self._attempt.strands[path] = Strand(self._attempt, path)
+        return strand
+
+
+def _here() -> Any:
+    """What the code at hand runs in: an asyncio task, else a thread."""
+    task = None if running_loop() is None else asyncio.current_task()
+    return current_thread() if task is None else task
+
+
+def _joined(calls: list[Call], before: list[Call]) -> list[Call]:
+    """The calls of an attempt, and those that the one before made after them, if it did not go another way."""
+    same = all(call.is_like(old.name, len(old.ids)) for call, old in zip(calls, before, strict=False))
+    return calls + before[len(calls) :] if same else calls
+
+
+def _shown(name: str, count: int) -> str:
+    return name if count == 1 else f"{name}, {count:,} times"

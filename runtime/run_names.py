@@ -20,8 +20,11 @@ from millrace.runtime.shape import Shape
 
 _CONVERSIONS: Final[dict[str | None, Callable[[Any], Any]]] = {"r": repr, "s": str, "a": ascii}
 
-_FORGING: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Controls, ends of lines, what turns the direction of writing, and halves of characters, which no log can encode."""
+_FORGING: Final = "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+"""Controls, ends of lines, what turns the direction of writing, and halves of characters, which no log can encode.
+
+A pattern; compiled when it is used first, which takes a sixtieth of the whole import.
+"""
 
 
 @attrs.frozen
@@ -88,7 +91,7 @@ class RunName:
             raise RunNameError(
                 self.option, self.owner, f"it gave {found} where a string that is not empty was expected"
             )
-        return _FORGING.sub(_escaped, name)
+        return re.sub(_FORGING, _escaped, name)
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -7,12 +7,13 @@ takes the place of the engine needs to say.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from contextvars import Context
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from millrace.actors.errors import ConfigurationError
+from millrace.runtime.attempt import in_context
 from millrace.runtime.base_task import BaseTask
 from millrace.runtime.generators import yield_through, yield_through_async
 from millrace.runtime.given import Given
@@ -41,14 +42,15 @@ def run_task(
         wait_for: Futures or states to wait for without using their results.
         return_type: `"result"`, or `"state"` for the final state.
         dependencies: By parameter: what the run is recorded to depend on, beside what its arguments show.
-        context: Where to run it; by default the current one. It says which flow run the task run belongs to.
+        context: Where to run it; by default the current one. It says which flow run the task run belongs to. It is
+            left as it is.
 
     Returns:
         What a call of the task gives: the result or the state; a coroutine for an async task; a generator for a
         generator task, whatever the return type.
 
     Raises:
-        ValueError: `return_type` is neither of the two.
+        ConfigurationError: an argument cannot be used; for `return_type`, it is neither of the two. A `ValueError`.
         SignatureMismatchError: a name is not a parameter, or a required one is missing.
         Exception: what a call of the task raises.
 
@@ -58,20 +60,29 @@ def run_task(
         raise ConfigurationError("return_type", return_type, "'result' or 'state'")
     if not isinstance(task, BaseTask):
         raise ConfigurationError("task", task, "a task, as @task makes them")
+    if task_run_id is not None and not isinstance(task_run_id, UUID):
+        raise ConfigurationError("task_run_id", task_run_id, "a UUID")
+    if context is not None and not isinstance(context, Context):
+        raise ConfigurationError("context", context, "a context, as contextvars.copy_context() gives it")
     args, kwargs = task.shape.call_of(dict(parameters or {}))
     given = Given(0 if task_run_id is None else task_run_id.int, dependencies or {})
+    place = None if context is None else context.copy()  # nobody is in a copy yet
     if isinstance(task, (Task, AsyncTask)):
-        state = return_type == "state"
-        if context is None:
-            return task.run_here(args, kwargs, wait_for, given, return_state=state)
-        if isinstance(task, Task):
-            return context.run(task.run_here, args, kwargs, wait_for, given, return_state=state)
-        return _in_context(task, (args, kwargs, wait_for, given), context, return_state=state)
+        return _run(task, (args, kwargs, wait_for, given), place, return_state=return_type == "state")
     through = yield_through_async if task.is_async else yield_through
-    return through(task, args, kwargs, wait_for)
+    return through(task, args, kwargs, wait_for, given, place)
 
 
-async def _in_context(task: AsyncTask[Any, Any], call: tuple[Any, ...], context: Context, *, return_state: bool) -> Any:
-    """Await a call in another context: that takes a task of its own."""
-    run = context.run(task.run_here, *call, return_state=return_state)
-    return await asyncio.get_running_loop().create_task(run, context=context)
+def _run(
+    task: Task[Any, Any] | AsyncTask[Any, Any], call: tuple[Any, ...], place: Context | None, *, return_state: bool
+) -> Any:
+    if place is None:
+        return task.run_here(*call, return_state=return_state)
+    made = place.run(task.run_here, *call, return_state=return_state)
+    if task.is_async and asyncio.iscoroutine(made):  # in the body of a sync flow, it is the result
+        return _await_in(place, made)
+    return made
+
+
+async def _await_in(place: Context, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    return await cast("Any", in_context(place, coroutine))

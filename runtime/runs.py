@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from millrace.runtime.lanes import Lane
     from millrace.runtime.loop_lane import LoopLane
     from millrace.runtime.recording import Recording
+    from millrace.runtime.timers import Alarm
 
 _PENDING = StateType.PENDING
 _COMPLETED = StateType.COMPLETED
@@ -50,7 +51,8 @@ class TaskSite(TaskNode):
     """A task as it stands in one flow run: what all of its runs there share."""
 
     __slots__ = (
-        "calls", "conduct", "fn", "journal", "keeping", "limited", "logs_prints", "now", "recorder", "scope", "task",
+        "calls", "conduct", "fn", "journal", "keeping", "limited", "logs_prints", "now", "recorder", "scope", "source",
+        "task",
     )  # fmt: skip
 
     def __init__(self, task: BaseTask[Any, Any], scope: FlowRun) -> None:
@@ -58,6 +60,7 @@ class TaskSite(TaskNode):
         self.task = task
         self.scope = scope
         self.fn = task.body
+        self.source = task.fn  # makes the generator that is iterated over when a generator task is called
         # Sees an attempt through from its admission on, where there is more to it than a body. None: there is not.
         self.logs_prints = logs_prints(task.log_prints, scope.log_prints)
         self.limited = task.timeout_seconds is not None  # attempts have a deadline
@@ -68,6 +71,8 @@ class TaskSite(TaskNode):
         self.now = scope.engine.now
         self.journal = scope.journal
         self.calls = 0  # runs numbered so far; the next key. Guarded by the scope's lock
+        if scope.engine.equip is not None:
+            scope.engine.equip(self)
 
     def again(self) -> TaskSite:
         """The same task in the same run, for what is started from now on: what is there to do may have changed."""
@@ -85,7 +90,7 @@ class TaskRun(TaskRunActor[TaskSite]):
 
     is_flow: ClassVar = False
 
-    __slots__ = ("args", "context", "granted", "handle", "inputs", "kwargs", "lane", "shielded", "tags")
+    __slots__ = ("alarm", "args", "context", "granted", "handle", "inputs", "kwargs", "lane", "shielded", "tags")
 
     # Every field of the whole line of ancestors, as they set it, in one flat function: a run is made for every item
     # of a map, and three calls of super().__init__() would cost more than the rest. A test compares the two.
@@ -133,6 +138,7 @@ class TaskRun(TaskRunActor[TaskSite]):
         # None: the arguments hold no futures, states or annotations, and nothing is depended on.
         self.inputs = inputs
         self.handle: Interruptible | None = None  # while an async body waits
+        self.alarm: Alarm | None = None  # that was set last, to put the run in line at a time
         self.granted = False  # admitted by another thread than the one that asked
         self.shielded = False  # what goes on for an async run now, before or after its body, is not to be interrupted
 
@@ -158,6 +164,11 @@ class TaskRun(TaskRunActor[TaskSite]):
         """What its result was looked for under, in the last attempt that looked; None where none did."""
         keys = (state.state_details.cache_key for state in reversed(self.history()) if state.has_details)
         return next(filter(None, keys), None)
+
+    @property
+    def logs_prints(self) -> bool:
+        """Whether what its body prints goes to its log."""
+        return self.node.logs_prints
 
     def arguments(self) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
         """The arguments for the body, with futures replaced by their results."""
@@ -207,10 +218,12 @@ class TaskRun(TaskRunActor[TaskSite]):
     def settle_up(self) -> None:
         """The run has ended: let go of what its attempts needed, tell the watchers and the supervisor."""
         self.args, self.kwargs, self.context = (), _NO_KWARGS, _EMPTY
+        if self.alarm is not None:
+            self.alarm.call_off()
         if self.inputs is not None:
             self.inputs = self.inputs.let_go()
-        if self.node.scope.replay is not None and self.type is _COMPLETED:
-            self.node.scope.replay.completed(self.id, self.take(raise_on_failure=True))
+        if self.node.scope.replay is not None and self.type is _COMPLETED and self.parent is None:
+            self.node.scope.replay.completed(self.id, self._data if self._state is None else self._state.data)
         if self.watchers is not None:
             watchers, self.watchers = self.watchers, None
             for watcher in watchers:
@@ -236,6 +249,10 @@ class TaskRun(TaskRunActor[TaskSite]):
     def fail_unstarted(self, error: Exception) -> None:
         """End the run before its body, because its arguments cannot be used."""
         self.tell(Stopped(exception_to_failed_state(error), self.node.now()))
+
+    def put_in_line(self) -> None:
+        """Its time has come: it may be admitted."""
+        self.lane.dispatch(self)
 
     def take_over(self, found: Found) -> None:
         """End the run, before its body, with the result that it had in an earlier attempt of its flow."""

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
 from millrace.actors.errors import ConfigurationError
 from millrace.actors.policies import LONGEST_DELAY_SECONDS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -86,7 +88,9 @@ def local_storage_path() -> Path:
     Raises:
         ConfigurationError: the path starts with `~`, and it is not known where that is.
     """
-    path = LOCAL_STORAGE_PATH.read()
+    from pathlib import Path  # noqa: PLC0415  # few programs keep results in files, and it takes a while
+
+    path = Path(LOCAL_STORAGE_PATH.read())
     try:
         return path.expanduser()
     except RuntimeError:
@@ -153,7 +157,7 @@ DEFAULT_RESULT_STORAGE: Final[Setting[str | None]] = Setting(
 )
 """Where results are kept: a folder or a URL; None for the folder of `local_storage_path`."""
 
-LOCAL_STORAGE_PATH: Final = Setting("MILLRACE_LOCAL_STORAGE_PATH", Path, "a folder", Path("~/.millrace/storage"))
+LOCAL_STORAGE_PATH: Final = Setting("MILLRACE_LOCAL_STORAGE_PATH", str, "a folder", "~/.millrace/storage")
 """The folder for results that are kept in files; read it with `local_storage_path`."""
 
 TASKS_REFRESH_CACHE: Final = _flag_setting("MILLRACE_TASKS_REFRESH_CACHE")

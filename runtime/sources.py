@@ -1,4 +1,4 @@
-"""Sources: what a future stands in front of, and the stand-in for a promise that somebody else keeps.
+"""Sources: what a future stands in front of, and stand-ins for a promise that somebody else keeps and for a state.
 
 Decides nothing about runs of the engine's. For a promise it decides how its value becomes a state.
 """
@@ -13,14 +13,14 @@ from threading import Lock
 from typing import Any, Protocol
 from uuid import UUID
 
-from millrace.actors.messages import Unwatch
+from millrace.actors.messages import Unwatch, Watch
 from millrace.actors.outcomes import exception_to_crashed_state, exception_to_failed_state, return_value_to_state
 from millrace.actors.states import Cancelled, Pending, State, StateType, is_state
 from millrace.runtime.lending import lend
 from millrace.runtime.loop_lane import LoopLane
 from millrace.runtime.ports import system_clock
 from millrace.runtime.running import running_loop
-from millrace.runtime.tracking import TaskRunInput, TaskRunResult
+from millrace.runtime.tracking import FlowRunResult, TaskRunInput, TaskRunResult
 
 
 class Source(Protocol):
@@ -106,6 +106,40 @@ class Source(Protocol):
     def lend(self) -> Any:
         """A context manager to block in."""
         ...
+
+
+class GivenState:
+    """A state among the arguments, as something that has ended already."""
+
+    __slots__ = ("state",)
+
+    done = True
+    engine = None
+
+    def __init__(self, state: State[Any]) -> None:
+        self.state = state
+
+    @property
+    def name(self) -> str:
+        """What an error calls it."""
+        details = self.state.state_details
+        return str(details.task_run_id or details.flow_run_id or "a state made by hand")
+
+    def tell(self, message: Any) -> None:
+        """Answers who watches at once."""
+        if isinstance(message, Watch):
+            message.watcher.notify(self)
+
+    def see(self) -> None:
+        """A state among the arguments has been taken already."""
+
+    @property
+    def reference(self) -> TaskRunInput | None:
+        """What a dependency on it is recorded as."""
+        details = self.state.state_details
+        if details.task_run_id is not None:
+            return TaskRunResult(details.task_run_id)
+        return None if details.flow_run_id is None else FlowRunResult(details.flow_run_id)
 
 
 class PromiseSource:

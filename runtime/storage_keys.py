@@ -100,4 +100,3 @@ def _named(field: str, shape: Shape) -> str | None:
     found = _PARAMETER.match(field)
     name = None if found is None else found["inside"] or found["alone"]
     return name if name in shape.names else None
-

@@ -13,18 +13,16 @@ from millrace.actors.errors import BlockingCallOnLoop
 from millrace.actors.states import State
 from millrace.runtime.attempt import execute
 from millrace.runtime.base_task import BaseTask, Dependency, reserved
-from millrace.runtime.context import CURRENT
+from millrace.runtime.context import CURRENT, HELD
 from millrace.runtime.engine import current_scope
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import Future, take, take_async
 from millrace.runtime.given import Given
-from millrace.runtime.here_lanes import LoopHere, ThreadElsewhere, ThreadHere
+from millrace.runtime.here_lanes import LoopElsewhere, LoopHere, ThreadElsewhere, ThreadHere
 from millrace.runtime.lanes import Lane
-from millrace.runtime.lending import lend
 from millrace.runtime.loop_lane import execute_async
 from millrace.runtime.running import running_loop
 from millrace.runtime.runs import TaskRun, blocks_here
-from millrace.runtime.waiting import block_until_done
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -115,15 +113,18 @@ class Task(BaseTask[P, R]):
         return_state: bool,
     ) -> Any:
         """Run the task on one of the engine's threads, so that the caller goes on when its time is over."""
-        engine = scope.engine
-        run = scope.start_run(self, args, kwargs, wait_for, ThreadElsewhere(engine.offload), given, in_line=True)
+        lane = ThreadElsewhere(scope.engine.offload)
+        token = HELD.set(HELD.get() if lane.loop is None else HELD.get() | {lane.loop})
+        try:
+            run = scope.start_run(self, args, kwargs, wait_for, lane, given, in_line=True)
+        finally:
+            HELD.reset(token)
         if run.unready and not run.ended and blocks_here(scope):
             error = BlockingCallOnLoop(f"{self.name}(...) with a future that is not done", "await the future first")
             run.fail_unstarted(error)
             run.see()
             raise error
-        with lend():
-            block_until_done(run, None)
+        lane.wait_for_end(run)
         return outcome(run, return_state=return_state)
 
     def own_lane(self, scope: FlowRun) -> Lane:
@@ -193,8 +194,10 @@ class AsyncTask(BaseTask[P, R]):
         self.shape.check(args, kwargs)
         if call_blocks(self.name):
             scope = current_scope()
-            run = scope.start_run(self, args, kwargs, wait_for, scope.lane_for_async(), given, in_line=True)
+            lane = LoopElsewhere(scope.lane_for_async())
+            run = scope.start_run(self, args, kwargs, wait_for, lane, given, in_line=True)
             Future[R].of(run).wait()
+            lane.wait_for_end(run)
             return outcome(run, return_state=return_state)
         return self._call(args, kwargs, wait_for, given, return_state=return_state)
 
@@ -233,9 +236,11 @@ def call_blocks(name: str) -> bool:
     if run is None or not run.blocks:
         return False
     loop = running_loop()
+    lane = run.scope.loop_lane
+    if lane is not None and lane.loop in HELD.get():
+        raise BlockingCallOnLoop(f"{name}(...) in a sync body", "await the call of the async task, around this one")
     if loop is None or loop is run.scope.outer_loop:
         return True
-    lane = run.scope.loop_lane
     called_in: Any = getattr(run.lane, "loop", None) if isinstance(run, TaskRun) else None
     if called_in is loop or (lane is not None and lane.loop is loop):
         raise BlockingCallOnLoop(f"{name}(...) in a sync body", "submit the sync task instead of calling it")

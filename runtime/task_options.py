@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from millrace.actors.errors import ConfigurationError
@@ -16,6 +15,8 @@ from millrace.runtime.hooks import Hook, checked_hooks
 from millrace.runtime.settings import TASK_DEFAULT_RETRIES, TASK_DEFAULT_RETRY_DELAY_SECONDS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from millrace.runtime.caching import CachePolicy
     from millrace.runtime.results import Serializer, Storage
 
@@ -124,10 +125,10 @@ def tags_of(options: TaskOptions) -> frozenset[str]:
         return frozenset()
     if isinstance(tags, str) or not isinstance(tags, Iterable):
         raise ConfigurationError("tags", tags, "a collection of strings, not one string")
-    several = frozenset(tags)
+    several = tuple(tags)
     if not all(isinstance(tag, str) for tag in several):
         raise ConfigurationError("tags", tags, "a collection of strings")
-    return several
+    return frozenset(several)
 
 
 def text_of(options: Mapping[str, Any], name: str) -> str | None:
@@ -199,8 +200,8 @@ _ASKING = ("cache_policy", "cache_key_fn", "result_storage", "result_serializer"
 
 
 def _asks(name: str, value: object) -> bool:
-    if name != "cache_policy":
+    if value is None or name != "cache_policy":
         return value is not None
     from millrace.runtime.caching.policies import NoCache  # noqa: PLC0415  # imported already by whoever has a policy
 
-    return value is not None and not isinstance(value, NoCache)
+    return not isinstance(value, NoCache)

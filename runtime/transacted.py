@@ -1,8 +1,8 @@
 """Transacted: an attempt whose result is kept, in a transaction of its own.
 
-Decides when a result is written: before the run's end is told, so that nobody reads of one that is not there; or with
-the transaction around. And what a commit and a rollback mean for the run. Where a result lies, and under which key, is
-settled by `keeping`; how a transaction goes, by `transactions`.
+Decides when that is committed: before the run's end is told, so that nobody reads of a result that is not there; or
+with the transaction around. And what a commit and a rollback mean for the run. Where a result lies, and under which
+key, is settled by `keeping`; how a transaction goes, by `transactions`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from millrace.actors.errors import BlockingCallOnLoop, MillraceError
+from millrace.actors import ambient
+from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, MillraceError
+from millrace.actors.isolation import IsolationLevel
 from millrace.actors.messages import Propose
 from millrace.actors.outcomes import return_value_to_state
 from millrace.actors.run import RETRYING
@@ -22,10 +24,12 @@ from millrace.actors.task_run import holds_states
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.actors.transaction_state import Action, CommitMode, Step
 from millrace.runtime.effects import Effects
+from millrace.runtime.offload import Offload
 from millrace.runtime.recording import Recording
 from millrace.runtime.results import ResultRecord, ResultStore, StoredValue
+from millrace.runtime.results.locking import QueuedLocks
 from millrace.runtime.runs import TaskRun
-from millrace.runtime.transactions import Transaction
+from millrace.runtime.transactions import Transaction, get_transaction
 
 if TYPE_CHECKING:
     from millrace.runtime.keeping import Keeping
@@ -52,7 +56,7 @@ class Transacted(Recording):
         cache_key: The key that its policy made.
     """
 
-    __slots__ = ("_attempt", "_begun", "_cache_key", "_expires", "_keeping", "_key", "_run", "_transaction")
+    __slots__ = ("_attempt", "_begun", "_cache_key", "_keeping", "_key", "_run", "_transaction", "served")
 
     def __init__(
         self, run: TaskRun, keeping: Keeping | None = None, key: str | None = None, cache_key: str | None = None
@@ -61,9 +65,9 @@ class Transacted(Recording):
         self._keeping = keeping
         self._key = run.uuid.hex if key is None else key
         self._cache_key = cache_key
-        self._expires: datetime | None = None
         self._begun = False  # and not left
         self._attempt = 0  # the one whose result was kept
+        self.served = False  # it has waited for the lock of its key without a thread, and has it now
         self._transaction = RunTransaction(
             run,
             None if keeping is None else self._key,
@@ -71,6 +75,44 @@ class Transacted(Recording):
             isolation_level=None if keeping is None or key is None else keeping.policy.isolation_level,
             overwrite=keeping is None or key is None or keeping.refresh,
         )
+
+    def postponed(self) -> bool:
+        """Whether another run is at work on the key, and this one is to wait for that on one of the engine's threads.
+
+        It waits without: as many runs may have one key as a map has items, and the thread is good for other work.
+        """
+        run, keeping, transaction = self._run, self._keeping, self._transaction
+        if self.served or keeping is None or transaction.isolation_level is not IsolationLevel.SERIALIZABLE:
+            return False
+        locks = keeping.store.lock_manager
+        if not isinstance(locks, QueuedLocks) or not isinstance(run.lane, Offload) or run.task.is_async:
+            return False
+        if get_transaction() is not None:
+            return False  # the tree that it belongs to may have the lock
+        transaction.holder = str(ambient.new_id())
+        keeping.waiting[run.id] = self
+        if not locks.request_lock(self._key, transaction.holder, self._serve):
+            return True
+        self.served = True
+        del keeping.waiting[run.id]
+        return False
+
+    def _serve(self) -> bool:
+        """The lock is there: put the run in line. Whether it wants that still; not where it has ended meanwhile."""
+        self.served = True
+        if self._run.ended:
+            return self._keeping is None or self._keeping.waiting.pop(self._run.id, None) is None
+        self._run.lane.dispatch(self._run)
+        return True
+
+    def give_up(self) -> None:
+        """Give the lock to the next, as the run is not to begin after all."""
+        keeping, holder = self._keeping, self._transaction.holder
+        if keeping is not None and holder is not None and keeping.waiting.pop(self._run.id, None) is not None:
+            locks = keeping.store.lock_manager
+            assert locks is not None  # it has granted one
+            with suppress(ConfigurationError):  # it never can
+                locks.release_lock(self._key, holder)
 
     async def begin(self, fx: Effects) -> State[Any] | None:
         """Begin the transaction, and look for a result under the key."""
@@ -98,33 +140,41 @@ class Transacted(Recording):
         )
 
     async def keep(self, value: Any, fx: Effects) -> Any:
-        """Write the result, or stage it for the transaction around; with the hooks of the task."""
-        run, transaction = self._run, self._transaction
+        """Commit the transaction, and with that write the result; or stage it for the transaction around.
+
+        All of it before anybody can know that the run has ended: whoever reads that it is COMPLETED finds the result,
+        and whoever ends the block around it settles it, too.
+        """
+        run, transaction, keeping = self._run, self._transaction, self._keeping
+        task = run.task
+        plain = not holds_states(value)
         result = value
-        if holds_states(value):
+        if not plain:
             state = return_value_to_state(value)
             if not state.is_completed():
                 return value
             result = state.data
         record: ResultRecord[Any] | None = None
-        keeping = self._keeping
         if keeping is not None:
             record = self._record(keeping, result)
-            if await self._write(keeping.store, record, fx) and result is value:
-                value = self._in_state(keeping, record)
-        task = run.task
+            if not transaction.waits or await self._can_be_written(keeping.store, record, fx):
+                transaction.write_on_commit = True
+                if transaction.waits and plain and not task.cache_result_in_memory:
+                    value = transaction.staged_result = StagedValue(keeping.store, record)
         transaction.stage(
             record, on_rollback_hooks=[undo, *task.on_rollback_hooks], on_commit_hooks=task.on_commit_hooks
         )
         self._attempt = run.run_count
-        if transaction.waits:
-            # Before anybody can know that the run has ended, and end the block around it.
-            self._begun = False
-            await transaction._leave(fx, None)  # noqa: SLF001
+        self._begun = False
+        await transaction._leave(fx, None)  # noqa: SLF001
+        if transaction.is_rolled_back():
+            return transaction.rolled_back(value if plain else result)
+        if transaction.written and plain and keeping is not None and not task.cache_result_in_memory:
+            return StoredValue(keeping.store, self._key)
         return value
 
     async def leave(self, fx: Effects, error: BaseException | None = None) -> None:
-        """Commit the transaction, or roll it back where the run did not come to a result by this attempt."""
+        """Roll the transaction back where this attempt has kept no result."""
         run, transaction = self._run, self._transaction
         completed = run.type is _COMPLETED and (transaction.hit or self._attempt == run.run_count)
         if self._begun:
@@ -137,21 +187,16 @@ class Transacted(Recording):
         if completed and transaction.is_rolled_back():
             transaction.tell()
 
-    async def _write(self, store: ResultStore, record: ResultRecord[Any], fx: Effects) -> bool:
-        """Write a result now, or see whether it can be written when the transaction around is committed."""
-        transaction = self._transaction
-        write = store.serialized if transaction.waits else store.persist
+    async def _can_be_written(self, store: ResultStore, record: ResultRecord[Any], fx: Effects) -> bool:
+        """Whether a result can be written when the transaction around is committed: else it would be rolled back."""
         try:
             if store.blocking:
-                await fx.io(write, record)
+                await fx.io(store.serialized, record)
             else:
-                write(record)
-        except Exception as error:  # noqa: BLE001  # values, serializers and storages bring code of their own
-            reason = error if isinstance(error, MillraceError) else f"{type(error).__name__}: {error}"
-            _logger.warning("The result of task run '%s' is not kept. %s", self._run.name, reason)
+                store.serialized(record)
+        except Exception as error:  # noqa: BLE001  # values and serializers bring code of their own
+            self._transaction.warn(error)
             return False
-        transaction.write_on_commit = transaction.waits
-        transaction.written = not transaction.waits
         return True
 
     def _record(self, keeping: Keeping, result: Any) -> ResultRecord[Any]:
@@ -161,18 +206,8 @@ class Transacted(Recording):
                 expires = from_nanoseconds(self._run.node.now()) + self._run.task.cache_expiration
         return keeping.store.create_record(self._key, result, expiration=expires)
 
-    def _in_state(self, keeping: Keeping, record: ResultRecord[Any]) -> Any:
-        """What stands for a result in the state: itself, or where it lies."""
-        if self._run.task.cache_result_in_memory:
-            return record.value
-        if not self._transaction.waits:
-            return StoredValue(keeping.store, self._key)
-        staged = self._transaction.staged_result = StagedValue(keeping.store, record)
-        return staged
-
-
     def _found(self, record: ResultRecord[Any]) -> Any:
-        """The same, for a result that was there already: one that only was staged lies nowhere yet."""
+        """What stands for a result that was there already: itself, or where it lies. If it was staged only: itself."""
         keeping = self._keeping
         if keeping is None or self._transaction.waits or self._run.task.cache_result_in_memory:
             return record.value
@@ -214,7 +249,7 @@ class StagedValue(StoredValue):
 
 
 def undo(_transaction: Transaction) -> None:
-    """Stands among the hooks of a run's transaction, first of all: see `RunTransaction.perform`."""
+    """Stands among the rollback hooks of a run's transaction, called last: see `RunTransaction.perform`."""
 
 
 class RunTransaction(Transaction):
@@ -230,11 +265,11 @@ class RunTransaction(Transaction):
     def __init__(self, run: TaskRun, key: str | None, store: ResultStore | None, **options: Any) -> None:
         super().__init__(key, store, **options)
         self.name = f"the transaction of task run '{run.name}'"
-        self.write_on_commit = False  # until it is known that the result can be written
+        self.write_on_commit = False  # until it is known that there is a result, and that it can be written
         self.run = run
-        self.written = False  # the result, before the run's end was told
+        self.written = False
         self.staged_result: StagedValue | None = None  # in the run's state, until it is written
-        self._untold = [ROLLED_BACK]  # empty once the run knows; whoever takes it out tells the run
+        self._untold = [None]  # empty once the run knows of its rollback; whoever takes it out tells the run
 
     @property
     def waits(self) -> bool:
@@ -245,40 +280,71 @@ class RunTransaction(Transaction):
         """Do what a step asks for; but commit nothing of a run that has come to another end since."""
         if step.hook is undo:
             self.tell()
-            if self.written and self.store is not None:
-                await self._io(fx, self.store.delete, self.key)
             return
         if step.action in _COMMITS and self.run.type in _OTHER_ENDS:
             raise _NotCompleted
-        await super().perform(step, fx)
-        if step.action is Action.WRITE and self.staged_result is not None:
+        if step.action is Action.WRITE:
+            await self._keep(step, fx)
+        else:
+            await super().perform(step, fx)
+
+    async def _keep(self, step: Step, fx: Effects) -> None:
+        try:
+            await super().perform(step, fx)
+        except Exception as error:
+            if self.waits:
+                raise
+            self.warn(error)
+            return
+        self.written = self.write_on_commit
+        if self.staged_result is not None:
             self.staged_result.written()
 
     def report(self, step: Step, error: Exception) -> None:
         """Log what went wrong in a step."""
-        if step.hook is undo:
-            _logger.warning("The result of task run '%s' is still there, though rolled back. %s", self.run.name, error)
-        elif not isinstance(error, _NotCompleted):
+        if not isinstance(error, _NotCompleted):
             super().report(step, error)
+
+    def warn(self, error: Exception) -> None:
+        """Log that the result is not kept."""
+        warn_of(f"task run '{self.run.name}'", error)
 
     def tell(self) -> None:
         """Have the run know that it was rolled back: once, and when it is COMPLETED."""
         run = self.run
-        if run.type is not _COMPLETED or not self._untold:
-            return
-        with suppress(IndexError):  # another thread was quicker
-            name = self._untold.pop()
-            state = State[Any](
-                type=_COMPLETED,
-                name=name,
-                message="It was rolled back with its transaction.",
-                data=run.state.data,
-                state_details=StateDetails(cache_key=run.state.state_details.cache_key),
-            )
-            if run.scope.replay is not None:
-                run.scope.replay.rolled_back(run.id)
-            run.tell(Propose(state, run.node.now(), force=True))
+        if run.type is _COMPLETED and self._untold:
+            with suppress(IndexError):  # another thread was quicker
+                self._untold.pop()
+                run.tell(Propose(self._state(run.state.data), run.node.now(), force=True))
+
+    def rolled_back(self, data: Any) -> State[Any]:
+        """What a run comes to that was rolled back before its end: nobody has to tell it then."""
+        self._untold.clear()
+        return self._state(data)
+
+    def _state(self, data: Any) -> State[Any]:
+        run = self.run
+        if run.scope.replay is not None:
+            run.scope.replay.rolled_back(run.id)
+        return State(
+            type=_COMPLETED,
+            name=ROLLED_BACK,
+            message="It was rolled back with its transaction.",
+            data=data,  # it can be taken still, but lies in no storage
+            state_details=StateDetails(cache_key=run.cache_key),
+        )
 
 
-class _NotCompleted(Exception):  # noqa: N818  # tells a transaction that its block has failed, and goes nowhere else
+def warn_of(run: str, error: Exception) -> None:
+    """Log that the result of a run is not kept, which is no failure of the run.
+
+    Args:
+        run: What it is called, as in "task run 'fetch-1a2'".
+        error: Why.
+    """
+    reason = error if isinstance(error, MillraceError) else f"{type(error).__name__}: {error}"
+    _logger.warning("The result of %s is not kept. %s", run, reason)
+
+
+class _NotCompleted(Exception):  # tells a transaction that its block has failed, and goes nowhere else
     """The run did not come to a result."""

@@ -34,7 +34,7 @@ class Watchable(Protocol):
 class Watcher(Protocol):
     """Who is told of an end."""
 
-    def notify(self, run: Any) -> None:
+    def notify(self, run: Any, /) -> None:
         """The run has ended. Called once, on the thread that ended it."""
 
 

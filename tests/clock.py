@@ -5,10 +5,13 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable
-from threading import Lock
+from threading import Lock, Semaphore
 from typing import Any
 
 START = 1_700_000_000_000_000_000
+
+PATIENCE_SECONDS = 20.0
+"""After so long a test that waits for a timer gives up."""
 
 
 class VirtualAlarm:
@@ -45,6 +48,11 @@ class VirtualTime:
         """How many timers are set."""
         return sum(alarm.call is not None for _, _, alarm in self._due)
 
+    @property
+    def due(self) -> int:
+        """When the next timer rings, in nanoseconds since the epoch."""
+        return min(at for at, _, alarm in self._due if alarm.call is not None)
+
     def call_at(self, at: int, call: Callable[[], None], lane: Any) -> VirtualAlarm:
         """Call something when the time comes."""
         alarm = VirtualAlarm(call)
@@ -67,3 +75,22 @@ class VirtualTime:
                 self._now = max(self._now, at)
             call()
         self._now = until
+
+
+class Stepped(VirtualTime):
+    """Virtual time that can be waited for: until a timer has been set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.delays: list[float] = []
+        self._set = Semaphore(0)
+
+    def call_at(self, at: int, call: Callable[[], None], lane: Any) -> VirtualAlarm:
+        self.delays.append((at - self.now()) / 1e9)
+        alarm = super().call_at(at, call, lane)
+        self._set.release()
+        return alarm
+
+    def timer_set(self) -> None:
+        """Wait until somebody waits for a time."""
+        assert self._set.acquire(timeout=PATIENCE_SECONDS), "Nobody waits for a time."

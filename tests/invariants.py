@@ -56,7 +56,8 @@ def check_at_rest(engine: Engine) -> None:
     patience = threading.Event()
     for _ in range(200):  # a run has ended a moment before its supervisor knows, if another thread ended it
         stats = engine.stats()
-        if not (stats.flow_runs or stats.task_runs or stats.threads.lent or engine.root.waiting):
+        busy = stats.threads.busy != stats.threads.abandoned  # a thread tells of a run's end before it is free again
+        if not (stats.flow_runs or stats.task_runs or stats.threads.lent or engine.root.waiting or busy):
             break
         patience.wait(0.01)
     stats = engine.stats()

@@ -53,15 +53,26 @@ if [ -z "$found" ] || { [ $# -gt 0 ] && [ -n "$missing" ]; }; then
     exit 1
 fi
 
+# Environments first, one after another; then the tests, two versions at a time. What each prints is shown when it ends.
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
 failed=
 for version in $found; do
     folder=$(folder_for "$version")
-    printf '\n== Python %s\n' "$version"
     if [ "$version" = "$main" ]; then
         "$make" --silent --no-print-directory VENV="$folder" "$folder/.dev"
     else
         "$make" --silent --no-print-directory VENV="$folder" PYTHON="$(find_python "$version")" "$folder/.test"
-    fi && "$folder/bin/python" -m pytest || failed="$failed $version"
+    fi || { echo "no environment for Python $version"; exit 1; }
+    echo "$version $folder" >>"$logs/list"
+done
+xargs -P 2 -L 1 sh -c '
+    "$2/bin/python" -m pytest >"$0/$1.log" 2>&1 && touch "$0/$1.passed"
+    printf "\n== Python %s\n" "$1"
+    cat "$0/$1.log"
+' "$logs" <"$logs/list"
+for version in $found; do
+    [ -e "$logs/$version.passed" ] || failed="$failed $version"
 done
 
 printf '\nTests ran on Python%s: ' "$found"

@@ -6,7 +6,7 @@ Further numbers are further goals of the design; they are measured elsewhere or 
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from benchmarks.goals import calls, cancelling, growth, map_async, map_threads, memory, starting
+from benchmarks.goals import attempts, calls, cancelling, growth, map_async, map_threads, memory, starting, waiting
 from benchmarks.model import Goal
 
 GOALS: Final[Mapping[int, Callable[[bool], Goal]]] = {
@@ -17,4 +17,6 @@ GOALS: Final[Mapping[int, Callable[[bool], Goal]]] = {
     6: memory.make,
     10: cancelling.make,
     12: starting.make,
+    14: attempts.make,
+    15: waiting.make,
 }

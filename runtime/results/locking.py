@@ -145,6 +145,23 @@ class LoopWaiter(Waiter):
                 timer.cancel()
 
 
+class CallWaiter(Waiter):
+    """Waits nowhere: a function is called.
+
+    Args:
+        holder: Who wants it.
+        call: The function. It is quick, as whoever gives the lock back calls it, and says whether it is wanted still.
+    """
+
+    def __init__(self, holder: str, call: Callable[[], bool]) -> None:
+        super().__init__(holder)
+        self._call = call
+
+    def wake(self) -> bool:
+        """Call the function."""
+        return self._call()
+
+
 class Entry:
     """The lock of one key, as long as somebody has it or wants it."""
 
@@ -209,6 +226,21 @@ class QueuedLocks:
     async def aacquire_lock(self, key: str, holder: str, acquire_timeout: float | None = None) -> bool:
         """Like `acquire_lock`, without blocking the loop. Cancellation: the holder does not have it."""
         return await self._await(key, LoopWaiter(holder), acquire_timeout)
+
+    def request_lock(self, key: str, holder: str, served: Callable[[], bool]) -> bool:
+        """Ask for the lock of a key, and do not wait for it.
+
+        Args:
+            key: The key.
+            holder: Who wants it; one that has it already has it.
+            served: Called when the holder has it, unless that is now; quick, as it is called by whoever gives it back.
+                It says whether the lock is wanted still: if not, the next one gets it. Called, too, when the lock can
+                never be had, which whoever acquires it is told then.
+
+        Returns:
+            Whether the holder has it now.
+        """
+        return self._enter(key, CallWaiter(holder, served), wait=True)
 
     def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
         """Wait until whoever has a key, or wanted it before, has given it back.
@@ -359,9 +391,11 @@ class QueuedLocks:
         self._wake(key, woken)
 
     def _wake(self, key: str, woken: list[Waiter]) -> None:
-        for each in woken:
-            if not each.wake():  # its loop was closed while it waited: it is nobody any more
-                self._withdraw(key, each)
+        left = deque(woken)
+        while left:  # one after the other, and not one in another: it may be a long line that has gone
+            each = left.popleft()
+            if not each.wake():  # it wants the lock no more, or its loop was closed while it waited
+                left += self._withdrawn(key, each)
 
     def _served(self, key: str, waiter: Waiter) -> bool:
         """After a wait: whether somebody was served. If not, they leave the queue."""
@@ -374,7 +408,10 @@ class QueuedLocks:
 
     def _withdraw(self, key: str, waiter: Waiter) -> None:
         """Somebody does not want it after all; what they were given goes to the next."""
-        woken: list[Waiter] = []
+        self._wake(key, self._withdrawn(key, waiter))
+
+    def _withdrawn(self, key: str, waiter: Waiter) -> list[Waiter]:
+        """The same, but for waking whoever it goes to."""
         with self._guard:
             if not waiter.served:
                 self._leave(key, waiter)
@@ -383,8 +420,8 @@ class QueuedLocks:
                 if entry is not None and entry.holder == waiter.holder:
                     entry.shares -= 1
                     if entry.shares == 0:
-                        woken = self._pass_on(key, entry)
-        self._wake(key, woken)
+                        return self._pass_on(key, entry)
+        return []
 
     def _leave(self, key: str, waiter: Waiter) -> None:
         waiter.gone = True

@@ -25,12 +25,13 @@ class KeyLock:
     Args:
         manager: Whose lock it is.
         key: The key.
+        holder: Who has it already in the name of the tree; None for nobody.
     """
 
-    def __init__(self, manager: LockManager, key: str) -> None:
+    def __init__(self, manager: LockManager, key: str, holder: str | None) -> None:
         self.manager = manager
         self.key = key
-        self.holder = str(ambient.new_id())
+        self.holder = holder or str(ambient.new_id())
         self.members = 0  # transactions that share it; the last one gives it back
         self.staged: Transaction | None = None  # the last that ended with something staged; by now it may be settled
 
@@ -73,20 +74,20 @@ class Family:
         if not inside:
             await _acquire(self._turns, f"{place}", str(id(member)), fx)
         try:
-            member.lock = await self._share(place, manager, fx)
+            member.lock = await self._share(place, manager, member.holder, fx)
         except BaseException:
             if not inside:
                 self._turns.release_lock(f"{place}", str(id(member)))
             raise
         member.turn = None if inside else f"{place}"
 
-    async def _share(self, place: tuple[int, str], manager: LockManager, fx: Effects) -> KeyLock:
+    async def _share(self, place: tuple[int, str], manager: LockManager, holder: str | None, fx: Effects) -> KeyLock:
         with self.guard:
             lock = self._locks.get(place)
             if lock is not None:
                 lock.members += 1
                 return lock
-        lock = KeyLock(manager, place[1])
+        lock = KeyLock(manager, place[1], holder)
         await _acquire(manager, lock.key, lock.holder, fx)
         with self.guard:
             lock.members = 1

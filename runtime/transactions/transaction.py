@@ -87,6 +87,7 @@ class Transaction(TransactionNode):
         self.write_on_commit = write_on_commit
         self.logger = logger or _logger
         self.lock: KeyLock | None = None  # of its key, while it has it
+        self.holder: str | None = None  # who has taken that for it, before it begins; None for nobody
         self.turn: str | None = None  # with that key in its tree, while it has it
         self.family: Family | None = None  # once it has begun
         self._outside: _Place | None = None  # where its block stands

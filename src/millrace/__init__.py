@@ -85,18 +85,22 @@ from millrace.actors.states import (
 from millrace.runtime import current
 from millrace.runtime.context import FlowRunContext, TaskRunContext, get_run_context, tags
 from millrace.runtime.cooperation import cancelled, check_cancelled
-from millrace.runtime.engine import Engine, EngineStats
-from millrace.runtime.flow import AsyncFlow, Flow, flow, run
+from millrace.runtime.engine import Engine
+from millrace.runtime.engine_stats import EngineStats
+from millrace.runtime.flow import AsyncFlow, Flow
+from millrace.runtime.flow_decorator import flow, run
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.future_list import FutureList
 from millrace.runtime.futures import FlowFuture, Future
 from millrace.runtime.gathering import as_completed, wait
+from millrace.runtime.generator_flow import AsyncGeneratorFlow, GeneratorFlow
 from millrace.runtime.generator_task import AsyncGeneratorTask, GeneratorTask
 from millrace.runtime.logs import get_run_logger
 from millrace.runtime.pausing import pause_flow_run, resume_flow_run, suspend_flow_run
 from millrace.runtime.proposing import propose_state
 from millrace.runtime.resolving import resolve_futures_to_results, resolve_futures_to_states
 from millrace.runtime.runners import DefaultTaskRunner, SequentialTaskRunner, TaskRunner, ThreadPoolTaskRunner
+from millrace.runtime.running_flows import run_flow
 from millrace.runtime.running_tasks import run_task
 from millrace.runtime.runs import TaskRun
 from millrace.runtime.task import AsyncTask, Task
@@ -108,6 +112,7 @@ if TYPE_CHECKING:
         CommitMode,
         TransactionState,
     )
+    from millrace.runtime import asgi, testing
     from millrace.runtime.caching import (
         DEFAULT,
         FLOW_PARAMETERS,
@@ -121,6 +126,7 @@ if TYPE_CHECKING:
         Explanation,
         task_input_hash,
     )
+    from millrace.runtime.flow_process import run_flow_in_subprocess
     from millrace.runtime.results import (
         CompressedSerializer,
         FileSystemLockManager,
@@ -159,6 +165,7 @@ _LATER = {
     "CachePolicy": "millrace.runtime.caching",
     "Explanation": "millrace.runtime.caching",
     "task_input_hash": "millrace.runtime.caching",
+    "run_flow_in_subprocess": "millrace.runtime.flow_process",
     "CompressedSerializer": "millrace.runtime.results",
     "FileSystemLockManager": "millrace.runtime.results",
     "FsspecStorage": "millrace.runtime.results",
@@ -179,6 +186,9 @@ _LATER = {
 }
 """Names that few programs use, and where they are: importing these modules takes a while."""
 
+_MODULES = {"asgi": "millrace.runtime.asgi", "testing": "millrace.runtime.testing"}
+"""Modules that few programs use."""
+
 __all__ = (
     "DEFAULT",
     "FLOW_PARAMETERS",
@@ -190,6 +200,7 @@ __all__ = (
     "Abort",
     "Annotation",
     "AsyncFlow",
+    "AsyncGeneratorFlow",
     "AsyncGeneratorTask",
     "AsyncTask",
     "AwaitingConcurrencySlot",
@@ -229,6 +240,7 @@ __all__ = (
     "FsspecStorage",
     "Future",
     "FutureList",
+    "GeneratorFlow",
     "GeneratorTask",
     "InputResolutionError",
     "IsolationLevel",
@@ -292,6 +304,7 @@ __all__ = (
     "__version__",
     "allow_failure",
     "as_completed",
+    "asgi",
     "atransaction",
     "cancelled",
     "check_cancelled",
@@ -317,11 +330,14 @@ __all__ = (
     "resume_flow_run",
     "return_value_to_state",
     "run",
+    "run_flow",
+    "run_flow_in_subprocess",
     "run_task",
     "suspend_flow_run",
     "tags",
     "task",
     "task_input_hash",
+    "testing",
     "transaction",
     "unmapped",
     "wait",
@@ -333,6 +349,9 @@ def __getattr__(name: str) -> Any:
     if name in _LATER:
         value = globals()[name] = getattr(import_module(_LATER[name]), name)
         return value
+    if name in _MODULES:
+        module = globals()[name] = import_module(_MODULES[name])
+        return module
     if name == "__version__":
         from importlib.metadata import version  # noqa: PLC0415  # see above
 

@@ -9,7 +9,8 @@ import pytest
 
 from millrace.actors.errors import TaskRunTimeoutError
 from millrace.actors.instructions import EXECUTE, PARK, SETTLE, STOP_ATTEMPT, Escalate, Order, WakeAt
-from millrace.actors.messages import Admit, Cancel, Expired, Judged, Message, Propose, Raised, Returned, Stopped
+from millrace.actors.mailbox import Message
+from millrace.actors.messages import Admit, Cancel, Expired, Judged, Propose, Raised, Returned, Stopped
 from millrace.actors.policies import Advice, CrashPolicy, RetryPolicy
 from millrace.actors.states import TERMINAL, Completed, Crashed, Failed, Paused, Pending, Running, StateType
 from tests.actors.runs import SECOND, Flow, TaskRun, at, propose, running_flow, task_run

@@ -206,8 +206,8 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
         FlowOrderChanged(2, "fetch", "parse"),
         RuntimeError,
         (
-            "The flow calls 'parse' as its call 2, where it called 'fetch' before. A flow that is run again has to make the"
-            " same calls in the same order, as long as they completed; or make retries=0 of it."
+            "The flow calls 'parse' as its call 2, where it called 'fetch' before. A flow that is run again has to make"
+            " the same calls in the same order, as long as they completed; or make retries=0 of it."
         ),
     ),
     (CancelledRun("Run cancelled."), RunError, "Run cancelled."),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from millrace.actors import run as run_module
 from millrace.actors.events import Event, Journal
 from millrace.actors.messages import Admit, Cancel, Returned, Stopped, UpstreamEnded
 from millrace.actors.run import RunActor
-from millrace.actors.states import Completed, Crashed, Failed, Paused, Running, Scheduled
+from millrace.actors.states import Completed, Crashed, Failed, Paused, Running, Scheduled, State
+from millrace.actors.states import make_state as original
 from tests.actors.runs import Outside, at, check_chain, moment, pending_flow, propose, running_flow, task_run
 
 pytestmark = pytest.mark.usefixtures("surroundings")
@@ -48,6 +51,34 @@ def test_the_ordinary_way_of_a_flow_run_makes_three_events() -> None:
         "brook[2]: Running -> Completed (returned)",
     ]
     check_chain(flow, events)
+
+
+def test_a_transition_costs_the_same_however_many_there_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = made = 0
+    look = RunActor.history
+
+    def history(run: RunActor) -> list[State[Any]]:
+        nonlocal looked
+        looked += 1
+        return look(run)
+
+    def make_state(*args: Any) -> State[Any]:
+        nonlocal made
+        made += 1
+        return original(*args)
+
+    monkeypatch.setattr(RunActor, "history", history)
+    monkeypatch.setattr(run_module, "make_state", make_state)
+    events: list[Event] = []
+    run = task_run(retries=2_000, delays=(1,), sink=events.append)
+    for second in range(1_000):
+        run.ask(Admit(at(2 * second)))
+        run.ask(Stopped(Failed(), at(2 * second + 1)))
+
+    assert len(events) == 2_001
+    assert looked == 0
+    assert made <= 2 * len(events)
+    check_chain(run, events)
 
 
 def test_every_step_of_a_retry_is_an_event() -> None:

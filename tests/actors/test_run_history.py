@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from millrace.actors.events import Event
-from millrace.actors.messages import Admit, Cancel, Raised, Returned, Stopped
-from millrace.actors.run import NOT_READY, RunActor, is_final
+from millrace.actors.mailbox import Message
+from millrace.actors.messages import Admit, Cancel, Propose, Raised, Returned, Stopped
+from millrace.actors.run import NOT_READY, RETRYING, RunActor, is_final
 from millrace.actors.states import TERMINAL, Completed, Failed, Pending, Scheduled, State, StateType
 from tests.actors.runs import (
     at,
@@ -72,7 +73,7 @@ def test_a_run_that_was_cancelled_while_its_body_ran_holds_the_two_states_that_t
 
     assert states_held_by(run) <= 2
     assert [str(state) for state in run.history()] == [
-        "Pending()", "Running()", "Cancelling('enough')", "Cancelled()",
+        "Pending()", "Running()", "Cancelling('enough')", "Cancelled('enough')",
     ]  # fmt: skip
 
 
@@ -107,6 +108,45 @@ def test_history_is_the_same_whether_somebody_listens_or_not(bring: Callable[...
         assert [(state.id, str(state)) for state in silent.history()] == [
             (state.id, str(state)) for state in heard.history()
         ], kind
+
+
+LATE: dict[str, list[Message]] = {
+    "admitted": [Admit(at(-1))],
+    "returned": [Admit(at(5)), Returned("plank", at(3))],
+    "raised": [Admit(at(5)), Raised(ValueError("saw"), at(3))],
+    "returned a state": [Admit(at(5)), Returned(Completed(), at(3))],
+    "stopped": [Admit(at(5)), Stopped(Failed(), at(3))],
+    "cancelled before it began": [Cancel("enough", at(-1))],
+    "cancelled": [Admit(at(5)), Cancel("enough", at(3)), Raised(ValueError("saw"), at(4))],
+    "cancelled again": [Admit(at(5)), Cancel("enough", at(7)), Raised(ValueError("saw"), at(6))],
+    "forced": [Admit(at(5)), Propose(Completed(), at(3), True, lambda _verdict: None)],
+}
+
+
+@pytest.mark.parametrize("make_run", [task_run, pending_flow], ids=["task run", "flow run"])
+@pytest.mark.parametrize("how", LATE)
+def test_a_message_that_is_heard_late_does_not_put_a_run_back_in_time(
+    how: str, make_run: Callable[[], RunActor]
+) -> None:
+    """Another thread asked for the time, was held up, and then told the run, which had got on meanwhile."""
+    run = make_run()
+    for message in LATE[how]:
+        run.ask(message)
+
+    times = [state.nanoseconds for state in run.history()]
+    assert len(times) > 1
+    assert times == sorted(times)
+
+
+def test_a_result_that_is_heard_late_does_not_put_a_retried_run_back_in_time() -> None:
+    run = task_run(retries=1, delays=(1,))
+    for message in (Admit(at(1)), Raised(ValueError("saw"), at(2)), Admit(at(5)), Returned("plank", at(3))):
+        run.ask(message)
+
+    assert [(state.name, state.nanoseconds) for state in run.history()[-2:]] == [
+        (RETRYING, at(5)),
+        ("Completed", at(5)),
+    ]
 
 
 def test_the_history_of_a_retried_run_has_every_state() -> None:

@@ -212,6 +212,7 @@ def test_the_details_are_empty_unless_given() -> None:
         "transition_id": None,
         "untrackable_result": False,
         "deferred": None,
+        "attempts": None,
     }
     assert not Completed().has_details
 

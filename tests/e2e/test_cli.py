@@ -534,7 +534,9 @@ def test_a_second_interrupt_ends_the_process_at_once(flow: str, folder: Path) ->
 
 def test_an_interrupt_before_the_flow_begins_ends_the_command(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(
-        "import sys, threading\nprint('ready', flush=True)\nthreading.Event().wait()\n", encoding="utf-8"
+        # Short waits: a signal that comes right before a long one would wake nobody.
+        "import threading\nprint('ready', flush=True)\nwhile True:\n    threading.Event().wait(0.02)\n",
+        encoding="utf-8",
     )
     with started("-m", "millrace", "run", "slow.py", cwd=tmp_path) as programme:
         assert programme.stdout is not None

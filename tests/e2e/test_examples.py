@@ -48,6 +48,6 @@ def test_the_service_starts_a_flow_looks_after_it_and_cancels_one() -> None:
         "POST /count/3 {'id': 'ID'}",
         "GET /runs/ID {'name': NAME, 'state': 'Completed()'}",
         "POST /count/1000000 {'id': 'ID'}",
-        "DELETE /runs/ID {'name': NAME, 'state': 'Cancelled()'}",
+        "DELETE /runs/ID {'name': NAME, 'state': \"Cancelled('It was cancelled.')\"}",
         "The engine is closed: 0 flows are left.",
     ]

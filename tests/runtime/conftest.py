@@ -31,6 +31,14 @@ def _quick_collections() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _results_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep results that name no storage out of the home of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MILLRACE_LOCAL_STORAGE_PATH", str(tmp_path_factory.mktemp("results")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
     """Check the invariants of every engine that the test made."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -11,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from millrace import Engine, TaskRunTimeoutError, task
+from millrace import Engine, TaskRunTimeoutError
 from millrace.runtime.entering import ENTERED
 from millrace.runtime.interrupting import Interruption
+from tests.loose import task
 from tests.runtime.worlds import PATIENCE
 
 
@@ -52,6 +52,11 @@ class Body:
     def interrupt_when_begun(self) -> bool:
         assert self.begun.wait(PATIENCE)
         return self.interruption.interrupt(overtime())
+
+    def is_in(self, file: str) -> bool:
+        """Whether the thread is in the code of a file."""
+        frame = sys._current_frames().get(self._thread.ident or 0)
+        return frame is not None and frame.f_code.co_filename.endswith(file)
 
     def join(self) -> None:
         self._thread.join(PATIENCE)
@@ -268,13 +273,13 @@ def test_a_body_that_waits_in_the_engine_is_interrupted_when_it_has_waited() -> 
 
     def waits(body: Body) -> None:
         ENTERED.set(engine)
-        future = slow.submit()
-        body.begun.set()
-        future.result(timeout=PATIENCE)
+        slow.submit().result(timeout=PATIENCE)
         after.append("went on")
 
     body = Body(waits)
-    assert not body.interrupt_when_begun()
+    while not body.is_in("runtime/waiting.py"):
+        tick()
+    assert not body.interruption.interrupt(overtime())
     gate.set()
     body.join()
     assert isinstance(body.error, TaskRunTimeoutError)
@@ -327,52 +332,63 @@ def _eager_switches() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-@pytest.mark.usefixtures("_eager_switches")
-def test_an_exception_never_arrives_behind_the_body_that_ends_in_that_moment() -> None:
-    """One thread leaves bodies that are over at once, another one interrupts them: thousands of near misses."""
-    rounds = 2_500
-    turns: SimpleQueue[tuple[Interruption, list[str], int] | None] = SimpleQueue()
-    outcomes: SimpleQueue[bool] = SimpleQueue()
-    behind: list[BaseException] = []
-    raised = sent = 0
-    pause = 100.0  # of whoever interrupts: longer after each that came in time, shorter after each that did not
+class Interrupter:
+    """A thread that interrupts one body after another, each a while after it has begun."""
 
-    def interrupts() -> None:
-        for interruption, signs, length in iter(turns.get, None):
+    def __init__(self) -> None:
+        self.turns: SimpleQueue[tuple[Interruption, list[str], int] | None] = SimpleQueue()
+        self.outcomes: SimpleQueue[bool] = SimpleQueue()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        for interruption, signs, pause in iter(self.turns.get, None):
             while not interruption.pending and not signs:
                 tick()
             signs.append("about to interrupt")
-            for _ in range(length):
+            for _ in range(pause):
                 tick()
-            outcomes.put(interruption.interrupt(overtime()))
+            self.outcomes.put(interruption.interrupt(overtime()))
 
-    def ends_soon(signs: list[str]) -> None:
+    def race(self, pause: int) -> tuple[bool, bool]:
+        """Call a body that ends soon after somebody is about to interrupt it: whether that came, and was sent."""
+        interruption, signs = Interruption(), list[str]()
+        self.turns.put((interruption, signs, pause))
+        came = False
+        try:
+            interruption.call(self._ends_soon, (signs,), {})
+        except TaskRunTimeoutError:
+            came = True
+        for _ in range(5):
+            tick()
+        return came, self.outcomes.get(timeout=PATIENCE)
+
+    @staticmethod
+    def _ends_soon(signs: list[str]) -> None:
         while not signs:
             tick()
         for _ in range(100):
             tick()
 
-    other = threading.Thread(target=interrupts, daemon=True)
-    other.start()
+
+@pytest.mark.usefixtures("_eager_switches")
+def test_an_exception_never_arrives_behind_the_body_that_ends_in_that_moment() -> None:
+    """One thread leaves bodies that are over at once, another one interrupts them: thousands of near misses."""
+    rounds = 2_500
+    interrupter = Interrupter()
+    behind: list[BaseException] = []
+    outcomes: list[tuple[bool, bool]] = []
+    pause = 100.0  # longer after each exception that came in time, shorter after each that did not
     for _ in range(rounds):
-        interruption, signs = Interruption(), list[str]()
-        turns.put((interruption, signs, round(pause)))
         try:
-            try:
-                interruption.call(ends_soon, (signs,), {})
-            except TaskRunTimeoutError:
-                raised += 1
-                pause *= 1.5
-            else:
-                pause = max(pause / 1.5, 1)
-            for _ in range(5):
-                tick()
-            sent += outcomes.get(timeout=PATIENCE)
+            outcomes.append(interrupter.race(round(pause)))
         except TaskRunTimeoutError as error:
             behind.append(error)
-    turns.put(None)
-    other.join(PATIENCE)
+            continue
+        pause = pause * 1.5 if outcomes[-1][0] else max(pause / 1.5, 1)
+    interrupter.turns.put(None)
+    interrupter.thread.join(PATIENCE)
 
     assert behind == []
-    assert raised == sent  # what was sent has come, and nothing else has
-    assert rounds // 10 < raised < rounds - rounds // 10  # it was a race
+    assert set(outcomes) == {(True, True), (False, False)}  # what was sent has come, and nothing else has
+    assert rounds // 10 < outcomes.count((True, True)) < rounds - rounds // 10  # it was a race

@@ -1,0 +1,110 @@
+"""Stepping: generators around a body that is a generator, and the steps of that, in a thread and on a loop.
+
+Decides what iterating over a call, sending, throwing into and closing it mean: each goes to the body as it would
+without a task or a flow around it. Hides an async body from the loop it runs on. Does not know runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import Any, Final, Protocol
+
+from millrace.runtime.attempt import run_blocking
+
+TAKEN: Final = object()
+"""In place of a body that somebody else has."""
+
+
+class End:
+    """What a step comes to where the body has returned instead of yielding.
+
+    Args:
+        value: What it has returned.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def step_here(step: Callable[..., Any], *args: Any) -> Any:
+    """Take a step of a sync body: what it yields, or an `End`."""
+    try:
+        return step(*args)
+    except StopIteration as stop:
+        return End(stop.value)
+
+
+async def step_on_loop(body: Any, method: str, *args: Any) -> Any:
+    """Take a step of an async body: what it yields, or an `End`."""
+    # The loop is not to know of the body: it knows of the call, and closing both at once would end in confusion.
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        step = getattr(body, method)(*args)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+    try:
+        return await step
+    except StopAsyncIteration:
+        return End(None)
+
+
+class Steps(Protocol):
+    """The call of a generator, as far as it has been iterated over."""
+
+    @property
+    def value(self) -> Any:
+        """What the body has yielded last."""
+        ...
+
+    async def advance(self, sent: Any, thrown: BaseException | None) -> bool:
+        """Go on to the next value; whether there is one. If not, the run has ended."""
+        ...
+
+    async def close(self) -> None:
+        """Nobody asks for more: close the body, and end the run."""
+        ...
+
+    def result(self) -> Any:
+        """What the body has returned at its end; what has ended the run otherwise is raised."""
+        ...
+
+
+def through(begin: Callable[[], Steps]) -> Generator[Any, Any, Any]:
+    """A generator around a sync body, which is begun when it is first asked for a value."""
+    steps = begin()
+    sent: Any = None
+    thrown: BaseException | None = None
+    while run_blocking(steps.advance(sent, thrown)):
+        sent = thrown = None
+        try:
+            sent = yield steps.value
+        except GeneratorExit:
+            run_blocking(steps.close())
+            raise
+        except BaseException as error:  # noqa: BLE001  # what is thrown at us is thrown at the body
+            thrown = error
+    return steps.result()
+
+
+async def through_async(begin: Callable[[], Steps]) -> AsyncGenerator[Any, Any]:
+    """An async generator around an async body, which is begun when it is first asked for a value.
+
+    Cancellation: reaches the body at its await; between two values, it is the caller's alone.
+    """
+    steps = begin()
+    sent: Any = None
+    thrown: BaseException | None = None
+    while await steps.advance(sent, thrown):
+        sent = thrown = None
+        try:
+            sent = yield steps.value
+        except GeneratorExit:
+            await steps.close()
+            raise
+        except BaseException as error:  # noqa: BLE001  # see above
+            thrown = error
+    steps.result()
