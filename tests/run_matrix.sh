@@ -64,12 +64,18 @@ for version in $found; do
     else
         "$make" --silent --no-print-directory VENV="$folder" PYTHON="$(find_python "$version")" "$folder/.test"
     fi || { echo "no environment for Python $version"; exit 1; }
-    echo "$version $folder" >>"$logs/list"
+    # What is the same for all versions (packages, docs, the command line, benchmarks) is tested on the main one.
+    case "$main" in
+        "$version" | none) what=tests ;;
+        *) what="tests/actors tests/runtime" ;;
+    esac
+    echo "$version $folder $what" >>"$logs/list"
 done
 xargs -P 2 -L 1 sh -c '
-    "$2/bin/python" -m pytest >"$0/$1.log" 2>&1 && touch "$0/$1.passed"
-    printf "\n== Python %s\n" "$1"
-    cat "$0/$1.log"
+    logs=$0; version=$1; folder=$2; shift 2
+    "$folder/bin/python" -m pytest "$@" >"$logs/$version.log" 2>&1 && touch "$logs/$version.passed"
+    printf "\n== Python %s: %s\n" "$version" "$*"
+    cat "$logs/$version.log"
 ' "$logs" <"$logs/list"
 for version in $found; do
     [ -e "$logs/$version.passed" ] || failed="$failed $version"

@@ -125,7 +125,7 @@ def test_a_run_that_was_cancelled_still_knows_why(world: World) -> None:
     run = world.begun()
     run.cancel("too slow")
     run.abandon_body()
-    assert (run.type, run.state.message) == (StateType.CANCELLED, None)
+    assert (run.type, run.state.message) == (StateType.CANCELLED, "too slow")
     assert told(run, CancelledRun) == "The cancellation of task run 'NAME' was asked for: too slow"
 
 

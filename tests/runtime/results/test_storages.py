@@ -78,6 +78,7 @@ def test_any_other_url_is_fsspec_s() -> None:
 
 
 def test_without_an_option_the_settings_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MILLRACE_LOCAL_STORAGE_PATH", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert storage_of(None) == LocalStorage(tmp_path / ".millrace" / "storage")
 
