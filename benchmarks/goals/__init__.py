@@ -6,7 +6,19 @@ Further numbers are further goals of the design; they are measured elsewhere or 
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from benchmarks.goals import attempts, calls, cancelling, growth, map_async, map_threads, memory, starting, waiting
+from benchmarks.goals import (
+    attempts,
+    cache_hits,
+    calls,
+    cancelling,
+    growth,
+    local_results,
+    map_async,
+    map_threads,
+    memory,
+    starting,
+    waiting,
+)
 from benchmarks.model import Goal
 
 GOALS: Final[Mapping[int, Callable[[bool], Goal]]] = {
@@ -19,4 +31,6 @@ GOALS: Final[Mapping[int, Callable[[bool], Goal]]] = {
     12: starting.make,
     14: attempts.make,
     15: waiting.make,
+    16: cache_hits.make,
+    17: local_results.make,
 }

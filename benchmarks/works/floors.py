@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import os
 from concurrent.futures import ThreadPoolExecutor
+from tempfile import TemporaryDirectory
 
 from benchmarks.works.probes import Grown, Timed, expect, on_new_loop
 
 WARM = 1_000
+KEYS = 100  # of a cache
+RESULT = bytes(range(256)) * 4  # what is written to a file
 AT_LEAST_S = 0.2  # what is done sooner is repeated, where the size is what matters
 
 
@@ -84,6 +89,41 @@ def calls(n: int) -> dict[str, float]:
     with Timed() as timed:
         for number in range(n):
             noop(number)
+    return timed.figures(n)
+
+
+@functools.cache
+def _cached(number: int, unit: str) -> str:
+    return f"{number} {unit}"
+
+
+def cached_calls(n: int) -> dict[str, float]:
+    """A function called again and again that remembers what it gave."""
+    for number in range(KEYS):
+        _cached(number, "kg")
+    with Timed() as timed:
+        for number in range(n):
+            _cached(number % KEYS, "kg")
+    expect(_cached.cache_info().hits, n)
+    return timed.figures(n)
+
+
+def files_written(n: int, *, folder: bool) -> dict[str, float]:
+    """Files written under another name, brought to the disk and named; then the folder is, too, where asked for."""
+    with TemporaryDirectory() as place:
+        directory = os.open(place, os.O_RDONLY)
+        with Timed() as timed:
+            for number in range(n):
+                name = f"{place}/{number}"
+                descriptor = os.open(f"{name}.tmp", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                os.write(descriptor, RESULT)
+                os.fsync(descriptor)
+                os.close(descriptor)
+                os.replace(f"{name}.tmp", name)  # noqa: PTH105  # a path object costs
+                if folder:
+                    os.fsync(directory)
+        os.close(directory)
+        expect(len(os.listdir(place)), n)  # noqa: PTH208  # likewise
     return timed.figures(n)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.cli import main
 from benchmarks.goals import GOALS
-from benchmarks.model import Goal, Work
+from benchmarks.model import Goal, Kind, Work
 from benchmarks.rounds import WorkFailed, clean_environment, run_round, run_work
 
 BOTH = [
@@ -20,7 +20,7 @@ BOTH = [
 
 
 def test_goals_are_known_by_their_own_number() -> None:
-    assert [make(True).number for make in GOALS.values()] == list(GOALS) == [1, 2, 3, 4, 6, 10, 12, 14, 15]
+    assert [make(True).number for make in GOALS.values()] == list(GOALS) == [1, 2, 3, 4, 6, 10, 12, 14, 15, 16, 17]
 
 
 @pytest.mark.parametrize("goal", BOTH)
@@ -41,6 +41,23 @@ def test_every_figure_comes_from_a_work_of_its_goal_and_every_work_has_a_row(goa
 
 def test_a_work_runs_in_a_process_of_its_own_and_gives_its_figures() -> None:
     assert set(run_work(Work("floors.calls", {"n": 10}))["figures"]) == {"us"}
+
+
+@pytest.mark.parametrize("number", [16, 17])
+def test_what_is_kept_is_found_and_written_again_by_each_work(number: int) -> None:
+    """Each of them raises where it did not do what it is to be timed for."""
+    goal = GOALS[number](True)
+    for work in goal.works.values():
+        figures = run_work(Work(work.function, {**work.arguments, "n": 10}))["figures"]
+        assert set(figures) == {"us"}
+
+
+def test_the_goals_for_kept_results_are_those_of_the_design() -> None:
+    limits = [
+        {(row.kind, row.limits.goal) for row in GOALS[number](False).rows if row.limits is not None}
+        for number in (16, 17)
+    ]
+    assert limits == [{(Kind.ABSOLUTE, 25)}, {(Kind.RATIO, 2)}]
 
 
 def test_an_instrument_reports_what_it_saw() -> None:
