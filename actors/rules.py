@@ -186,7 +186,7 @@ def state_of_found(looked: State[Any], found: Found) -> State[Any]:
         found: What was found.
     """
     details = looked.state_details
-    if details.cache_key is not None:
+    if details.cache_key is not None and details.cache_expiration is not found.expires:
         details = StateDetails(
             cache_key=details.cache_key, cache_expiration=found.expires, transition_id=details.transition_id
         )

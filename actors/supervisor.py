@@ -12,14 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar, Generic, TypeVar
 
-from millrace.actors.errors import FlowPauseTimeout, FlowRunTimeoutError, Pause, RestartLimitExceeded, Signal
+from millrace.actors.errors import FlowRunTimeoutError, Pause, RestartLimitExceeded, Signal
 from millrace.actors.events import Journal
 from millrace.actors.instructions import (
     END_WAITING,
     EXECUTE,
     IDLE,
-    LET_GO,
-    RUN_AGAIN,
     SETTLE,
     STOP_CHILDREN,
     GoOn,
@@ -37,10 +35,8 @@ from millrace.actors.messages import (
     ChildSeen,
     Expired,
     Interrupt,
-    Lapsed,
     Propose,
     Raised,
-    Resume,
     Returned,
     Spawned,
     Stopped,
@@ -54,6 +50,7 @@ from millrace.actors.outcomes import (
     return_value_to_state,
     timed_out,
 )
+from millrace.actors.pausable import Pausable
 from millrace.actors.policies import LET_IT_CRASH, NO_RETRIES, CrashPolicy, Escalation, RestartWindow, RetryPolicy
 from millrace.actors.rules import FLOW_RULES, pick
 from millrace.actors.run import RunActor
@@ -66,24 +63,20 @@ _COMPLETED = StateType.COMPLETED
 _RUNNING = StateType.RUNNING
 _CANCELLING = StateType.CANCELLING
 _NO_REASON = "no reason was given"
-RESUMING = "Resuming"
-"""Name of the SCHEDULED state of a run that was suspended, and is to be run again."""
-
 _LONGEST_LINE = 200  # of what a final state's message quotes
 
 C = TypeVar("C", bound=RunActor)
 
 
-class Supervisor(RunActor, Generic[C]):
+class Supervisor(Pausable, Generic[C]):
     """A flow run and all that it started. See the module's docstring."""
 
     plain_rules: ClassVar = pick(FLOW_RULES, detailed=False)
     detailed_rules: ClassVar = pick(FLOW_RULES, detailed=True)
 
     __slots__ = (
-        "_name", "admits", "attempting", "broken_off", "children", "crash_policy", "dormant", "earlier", "escalated",
-        "expired", "lapsed", "live", "put_off", "resuming", "resumptions", "retry", "spawned", "stopping", "tally",
-        "unseen", "window",
+        "_name", "children", "crash_policy", "dormant", "earlier", "escalated", "expired", "live", "retry", "spawned",
+        "tally", "unseen", "window",
     )  # fmt: skip
 
     def __init__(
@@ -99,18 +92,10 @@ class Supervisor(RunActor, Generic[C]):
         super().__init__(run_id, created, journal)
         self._name = name
         self.retry = retry
-        self.resumptions = 0  # how often the body was ended by a suspension, and is run again
-        self.attempting = False  # the body has been admitted, and what it came to has not been told
-        self.broken_off = False  # the run was suspended in this attempt, whether or not it still is
-        self.resuming = False  # it was let go, and is to be admitted again
-        self.put_off = False  # so something that the body has started did not run
         self.expired: Expired | None = None  # its time is over, and its body and its children are being stopped
-        self.lapsed: FlowPauseTimeout | None = None  # it was not resumed in time, and its children are being stopped
         self.crash_policy = crash_policy
         self.window = RestartWindow(crash_policy)
         self.escalated: RestartLimitExceeded | None = None  # crashes were too many: how the run is to end
-        self.admits = False  # whether children may start: RUNNING and not being stopped
-        self.stopping = ""  # why the children are being stopped; empty while they are not
         self.spawned = 0  # children ever started
         self.earlier = 0  # of these, before the present attempt
         self.live = 0  # children started and not ended, made or not; 0 after the end
@@ -130,21 +115,6 @@ class Supervisor(RunActor, Generic[C]):
         return self.id
 
     @property
-    def paused(self) -> bool:
-        """Whether it admits nothing now and will later."""
-        return self.type is StateType.PAUSED and not self.stopping
-
-    @property
-    def suspends(self) -> bool:
-        """Whether it is suspended: its body is to end for now, or has."""
-        return self.type is StateType.PAUSED and self.state.state_details.pause_reschedule
-
-    @property
-    def let_go(self) -> bool:
-        """Whether it is suspended and its body has ended for now: nobody sees it through."""
-        return self.suspends and not self.attempting
-
-    @property
     def standing(self) -> str:
         """Why it admits nothing, as the end of a sentence."""
         return f"being stopped: {self.stopping}" if self.stopping else str(self.type)
@@ -152,13 +122,6 @@ class Supervisor(RunActor, Generic[C]):
     def ids(self) -> tuple[int | None, int | None]:
         """The flow run's id, and none of a task run."""
         return self.id, None
-
-    def enter(self, state: State[Any], at: int, cause: str) -> State[Any]:
-        """Make a state the run's state; children are admitted while that is RUNNING."""
-        entered = super().enter(state, at, cause)
-        self.admits = entered.type is _RUNNING and not self.stopping
-        self.broken_off = self.broken_off or self.suspends
-        return entered
 
     # Children.
 
@@ -231,14 +194,14 @@ class Supervisor(RunActor, Generic[C]):
         else:
             self.start_plainly(message.at, "admitted")
         self.admits = not self.stopping
-        self._begin()
+        self.begin()
         return EXECUTE
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """The body begins, with nothing that is remembered of how it ended before."""
-        self.attempting = True
-        self.broken_off = self.put_off = False
+        super().begin()
         self.earlier = self.spawned
+        self.unseen.clear()
 
     def _expired(self, message: Expired) -> Order | None:
         if not self.attempting or self.stopping or message.attempt != self.run_count or self.type in TERMINAL:
@@ -262,20 +225,20 @@ class Supervisor(RunActor, Generic[C]):
 
     def _returned(self, message: Returned) -> Order | None:
         if self.put_off and not self.stopping:
-            return self._end_for_now()
+            return self.end_for_now()
         overdue = self._overdue()
         if overdue is not None:
-            return self._conclude(overdue, message.at, "timeout")
-        return self._conclude(self.judge_return(message.value), message.at, "returned")
+            return self.conclude(overdue, message.at, "timeout")
+        return self.conclude(self.judge_return(message.value), message.at, "returned")
 
     def _raised(self, message: Raised) -> Order | None:
         error = message.error
         pause = pause_in(error) if self.broken_off else None
         is_failure = isinstance(error, Exception) or pause is not None
         if self.type is _CANCELLING and (is_failure or message.cancelled):
-            return self._conclude(self._cancelled(), message.at, "cancel")
+            return self.conclude(self._cancelled(), message.at, "cancel")
         if (pause is not None or (self.put_off and is_failure)) and not self.stopping:
-            return self._end_for_now()
+            return self.end_for_now()
         overdue = self._overdue()
         if overdue is not None and (is_failure or message.cancelled):
             state, cause = overdue, "timeout"
@@ -286,47 +249,15 @@ class Supervisor(RunActor, Generic[C]):
             cause = "raised"
         if message.advice is not None and not message.advice.retry:
             state = not_to_be_retried(state)
-        return self._conclude(state, message.at, cause)
-
-    def _end_for_now(self) -> Order:
-        """The body has ended because the run was suspended. It runs again, and that is no retry."""
-        self.resumptions += 1
-        self.unseen.clear()
-        if self.suspends:
-            self.attempting = False
-            return LET_GO
-        self._begin()  # it was resumed before the body had ended
-        return EXECUTE
-
-    def _resume(self, message: Resume) -> Order | None:
-        if self.type is not StateType.PAUSED or self.stopping or self.state.id != message.paused:
-            return None  # it goes on, or is being stopped, already
-        if self.let_go:
-            self.resuming = True
-            self.become(StateType.SCHEDULED, None, None, message.at, "resumed", RESUMING)
-            return RUN_AGAIN
-        self.become(_RUNNING, None, None, message.at, "resumed")
-        self.admits = True
-        return GoOn(message.paused)
-
-    def _lapsed(self, message: Lapsed) -> Order | None:
-        if self.type is not StateType.PAUSED or self.stopping or self.state.id != message.paused:
-            return None
-        let_go = self.let_go
-        self.lapsed = message.error
-        self.stopping = f"it was paused and not resumed within {message.error.seconds:g} seconds"
-        self.admits = False
-        if not let_go:
-            return STOP_CHILDREN
-        return self._conclude(exception_to_failed_state(self.lapsed), message.at, "timeout")
+        return self.conclude(state, message.at, cause)
 
     def _stopped(self, message: Stopped) -> Order | None:
         if self.type is _CANCELLING and (message.interrupted or message.state.type is not StateType.CRASHED):
-            return self._conclude(self._cancelled(), message.at, "cancel")
+            return self.conclude(self._cancelled(), message.at, "cancel")
         overdue = self._overdue()
         if overdue is not None:  # its body goes on, beside which no other attempt is made
-            return self._conclude(not_to_be_retried(overdue), message.at, "timeout")
-        return self._conclude(message.state, message.at, "raised")
+            return self.conclude(not_to_be_retried(overdue), message.at, "timeout")
+        return self.conclude(message.state, message.at, "raised")
 
     def judge_return(self, value: Any) -> State[Any]:
         """The final state that a returned value makes, children considered.
@@ -357,7 +288,8 @@ class Supervisor(RunActor, Generic[C]):
             data=first.state,
         )
 
-    def _conclude(self, state: State[Any], at: int, cause: str) -> Order | None:
+    def conclude(self, state: State[Any], at: int, cause: str) -> Order | None:
+        """The run ends in a state, unless the rules have its body run again."""
         if self.ended:
             self.dead_letters += 1
             return None
@@ -381,7 +313,7 @@ class Supervisor(RunActor, Generic[C]):
         self.admits = self.type is _RUNNING
         scheduled = state.state_details.scheduled_time
         if self.type is _RUNNING:
-            self._begin()
+            self.begin()
             return EXECUTE
         return WakeAt(at if scheduled is None else to_nanoseconds(scheduled))
 
@@ -393,7 +325,7 @@ class Supervisor(RunActor, Generic[C]):
         let_go = self.let_go
         self.stopping = message.reason or _NO_REASON
         self.enter(Cancelling(message=message.reason), message.at, "cancel")
-        return self._conclude(self._cancelled(), message.at, "cancel") if let_go else STOP_CHILDREN
+        return self.conclude(self._cancelled(), message.at, "cancel") if let_go else STOP_CHILDREN
 
     def _interrupt(self, message: Interrupt | Cancel) -> Order | None:
         if self.ended:
@@ -417,20 +349,18 @@ class Supervisor(RunActor, Generic[C]):
             message.reply(verdict)
         if verdict.answer is not Answer.ABORT and self.type is _CANCELLING and not self.stopping:
             self.stopping = state.message or _NO_REASON
-            return self._conclude(self._cancelled(), message.at, "cancel") if let_go else STOP_CHILDREN
+            return self.conclude(self._cancelled(), message.at, "cancel") if let_go else STOP_CHILDREN
         if before.type is StateType.PAUSED and self.type is _RUNNING:
             return GoOn(before.id)
         return END_WAITING if self.suspends else None
 
     handlers: ClassVar = {
-        **RunActor.handlers,
+        **Pausable.handlers,
         Admit: _admit,
         Returned: _returned,
         Raised: _raised,
         Expired: _expired,
         Stopped: _stopped,
-        Resume: _resume,
-        Lapsed: _lapsed,
         Propose: _propose,
         Spawned: _spawned,
         Born: _born,

@@ -31,6 +31,7 @@ from millrace.runtime.effects import BLOCKING, Effects, run_blocking
 from millrace.runtime.hooks import Hook, call_hooks
 from millrace.runtime.interrupting import Interruption
 from millrace.runtime.offload import Call
+from millrace.runtime.signals import STOPPED_BY
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
 if TYPE_CHECKING:
@@ -223,7 +224,11 @@ class Conductor:
         at = self.run.engine.now()
         if outcome.error is None:
             return Returned(outcome.value, at)
-        return raised(outcome.error, at, advice=_NOT_AGAIN if outcome.in_vain else None)
+        error = outcome.error
+        if isinstance(error, asyncio.CancelledError) and self.run.type is not StateType.CANCELLING:
+            stopped_by = STOPPED_BY.get()
+            error = (None if stopped_by is None else stopped_by.error) or error
+        return raised(error, at, advice=_NOT_AGAIN if outcome.in_vain else None)
 
     def _withdraw(self) -> Order | None:
         """The run is suspended: somebody else sees it through when it is resumed.
@@ -266,7 +271,9 @@ class Conductor:
             self._stopped_by_hooks = True
             await self._call_hooks(self.run.flow.on_cancellation_hooks, self.run.state, error)
 
-    async def _call_hooks(self, hooks: Sequence[Hook], state: State[Any], error: BaseException | None = None) -> None:
+    async def _call_hooks(
+        self, hooks: Sequence[Hook], state: State[Any], error: BaseException | None = None
+    ) -> None:
         if not hooks:
             return
         run = self.run

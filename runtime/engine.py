@@ -366,10 +366,14 @@ class Engine:
             block_until_done(run, None)
         self.root.join()
 
-    def _give_up_the_dead(self) -> None:
+    def give_up_the_dead(self) -> None:
         """End the runs of loops that were closed under them: nothing else will."""
         for scope in (*self.flow_runs(), self.root):
             scope.give_up_the_dead()
+
+    def _give_up_the_dead(self) -> None:
+        """End what nothing else will end any more."""
+        self.give_up_the_dead()
         for run in self.flow_runs():
             if run.let_go:
                 run.cancel("The engine is closing, and nobody can resume it any more.")

@@ -24,11 +24,12 @@ from millrace.runtime.flow_options import (
     FlowOptions,
     check_names,
     crash_policy_of,
+    kept_where,
     retry_policy_of,
     task_runner_of,
 )
 from millrace.runtime.flow_run import FlowRun
-from millrace.runtime.futures import FlowFuture, take
+from millrace.runtime.futures import FlowFuture, take, take_async
 from millrace.runtime.hooks import Hook, checked_hooks
 from millrace.runtime.lending import lend
 from millrace.runtime.prints import logs_prints
@@ -72,8 +73,7 @@ class BaseFlow(Bindable, Generic[P, R]):
         self.should_validate_parameters = flag_of(options, "validate_parameters") is not False
         self.log_prints = flag_of(options, "log_prints")
         self.persist_result = flag_of(options, "persist_result")
-        self.result_storage = options.get("result_storage")
-        self.result_serializer = options.get("result_serializer")
+        self.result_storage, self.result_serializer = kept_where(options)
         self.cache_result_in_memory = flag_of(options, "cache_result_in_memory") is not False
         self.crash_policy = crash_policy_of(options)
         self.on_running_hooks = hooks_of(options, "on_running")
@@ -319,7 +319,7 @@ class AsyncFlow(BaseFlow[P, R]):
     async def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, *, return_state: bool) -> Any:
         run = self.begin(Engine.current(), args, kwargs)
         await see_through_async(run, args, kwargs, wait_for)
-        return outcome_of_flow(run, return_state=return_state)
+        return outcome_of_flow(run, return_state=True) if return_state else await take_async(run)
 
 
 def outcome_of_flow(run: FlowRun, *, return_state: bool) -> Any:

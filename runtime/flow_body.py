@@ -10,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import types
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context, copy_context
 from time import sleep
 from types import GeneratorType
 from typing import Any, Final
 
-from millrace.actors.errors import ConfigurationError, Pause, UpstreamTaskError
+from millrace.actors.errors import ConfigurationError, UpstreamTaskError
 from millrace.actors.messages import Admit, Returned
+from millrace.actors.outcomes import pause_in
 from millrace.actors.states import StateType
 from millrace.runtime.attempt import AsItIs, Interruptible, drive, raised, run_blocking
 from millrace.runtime.conductor import Conductor, Outcome
 from millrace.runtime.context import CURRENT, TAGS
-from millrace.runtime.effects import BLOCKING, ON_LOOP
+from millrace.runtime.effects import BLOCKING, ON_LOOP, in_thread
 from millrace.runtime.flow_deadlines import FlowDeadline
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import refuse_to_block
@@ -32,6 +33,7 @@ from millrace.runtime.logs import logger_of_prints
 from millrace.runtime.prints import capture_prints
 from millrace.runtime.resolving import resolve_futures_to_states
 from millrace.runtime.running import running_loop
+from millrace.runtime.signals import InBodies, handles_here
 from millrace.runtime.waiting import block_until_done, wait_until_done
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -49,7 +51,9 @@ def see_through(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wai
     async def attempt() -> Outcome:
         return await _attempt(Pass(run, conductor, (args, kwargs), wait_for))
 
-    run_blocking(conductor.see_through(attempt))
+    outermost = (run.parent is None or run.parent.flow is None) and run.outer_loop is None
+    with InBodies() if outermost and handles_here() else nullcontext():
+        run_blocking(conductor.see_through(attempt))
 
 
 async def see_through_async(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
@@ -97,7 +101,7 @@ class Pass:
                 inputs = self._inputs()
                 for upstream, _ in () if inputs is None else inputs.upstreams:
                     await self._wait_until_done(upstream)
-                conductor.call = self._ready(inputs)
+                conductor.call = await self._ready(inputs)
             await conductor.announce()
             self._deadline.start()
         return self.begun
@@ -187,7 +191,7 @@ class Pass:
             with upstream.lend():
                 block_until_done(upstream, None)
 
-    def _ready(self, inputs: Inputs | None) -> Arguments:
+    async def _ready(self, inputs: Inputs | None) -> Arguments:
         """The arguments as the body gets them: futures resolved, and values as their annotations ask for.
 
         Raises:
@@ -199,7 +203,10 @@ class Pass:
         args, kwargs = self._given
         self._in_vain = True
         if inputs is not None:
-            args, kwargs = _resolved(inputs, args, kwargs)
+            if not run.blocks and inputs.have_to_be_read():
+                args, kwargs = await in_thread(_resolved, inputs, args, kwargs)
+            else:
+                args, kwargs = _resolved(inputs, args, kwargs)
             run.parameters = flow.shape.by_name(args, kwargs)
         if flow.should_validate_parameters:
             converted = flow.plan.convert(flow.name, run.parameters)
@@ -388,7 +395,7 @@ def _resolved(inputs: Inputs, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 def _is_crash(error: BaseException | None) -> bool:
-    return error is not None and not isinstance(error, (Exception, Pause))
+    return error is not None and not isinstance(error, Exception) and pause_in(error) is None
 
 
 def _why(error: BaseException | None) -> str:

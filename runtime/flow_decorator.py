@@ -9,9 +9,9 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast, overload
 
-from millrace.actors.errors import BlockingCallOnLoop, FlowDefinitionError
+from millrace.actors.errors import BlockingCallOnLoop, FlowDefinitionError, Signal
 from millrace.runtime.binding import ClassLevel, function_in
-from millrace.runtime.engine import not_a_flow
+from millrace.runtime.engine import Engine, not_a_flow
 from millrace.runtime.flow import AsyncFlow, BaseFlow, Flow
 from millrace.runtime.flow_options import FlowOptions, check_names
 from millrace.runtime.generator_flow import AsyncGeneratorFlow, GeneratorFlow
@@ -115,7 +115,8 @@ def run(flow: GeneratorFlow[P, Y], /, *args: P.args, **kwargs: P.kwargs) -> list
 def run(flow: Any, /, *args: Any, **kwargs: Any) -> Any:
     """Run a flow from plain code: an async one in a uvloop loop of its own, a sync one on this thread.
 
-    Ctrl-C cancels the flow and everything it started, waits for that, and raises `KeyboardInterrupt`.
+    The first Ctrl-C, or SIGTERM, cancels the flow and everything it started, and waits for that; the second is the end
+    at once. Either raises `KeyboardInterrupt`, or `TerminationSignal`.
 
     Args:
         flow: The flow.
@@ -138,9 +139,13 @@ def run(flow: Any, /, *args: Any, **kwargs: Any) -> Any:
     if running_loop() is not None:
         raise BlockingCallOnLoop(f"run({flow.name}, ...)", f"await {flow.name}(...)")
     start: Callable[..., Any] = cast("Any", flow)
-    if flow.is_generator:
-        return run_in_new_loop(lambda: _collected(start(*args, **kwargs)))
-    return run_in_new_loop(lambda: start(*args, **kwargs))
+    try:
+        if flow.is_generator:
+            return run_in_new_loop(lambda: _collected(start(*args, **kwargs)))
+        return run_in_new_loop(lambda: start(*args, **kwargs))
+    except (KeyboardInterrupt, Signal):
+        Engine.current().give_up_the_dead()  # nothing, unless the loop was left at once
+        raise
 
 
 async def _collected(values: AsyncGenerator[Y, Any]) -> list[Y]:

@@ -112,6 +112,20 @@ def crash_policy_of(options: FlowOptions) -> CrashPolicy:
     return LET_IT_CRASH if policy is None else policy
 
 
+def kept_where(options: FlowOptions) -> tuple[Any, Any]:
+    """The storage and the serializer of results; None where the options do not say.
+
+    Raises:
+        ConfigurationError: one has the wrong type.
+    """
+    storage, serializer = options.get("result_storage"), options.get("result_serializer")
+    if storage is None and serializer is None:
+        return None, None
+    from millrace.runtime.keeping import check_kept_where  # noqa: PLC0415  # few flows keep anything
+
+    return check_kept_where(storage, serializer)
+
+
 def task_runner_of(options: FlowOptions) -> TaskRunner | None:
     """The task runner.
 

@@ -298,8 +298,10 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
                 joiner.notify(self)
         elif instruction is STOP_CHILDREN:
             scopes = [self]
-            while scopes:  # not one in another: subflows may be nested deeper than calls may
-                scopes += scopes.pop().stop_children()
+            for scope in scopes:  # grows; not one in another: subflows may be nested deeper than calls may
+                scopes += scope.stop_children()
+            for scope in scopes:  # when all know why: one asyncio task may run bodies of several
+                scope.stop_body()
         elif isinstance(instruction, Notify):
             instruction.watcher.notify(self)
         elif isinstance(instruction, Judge):
@@ -322,10 +324,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             self.flow.finish_elsewhere(self)
 
     def stop_children(self) -> list[FlowRun]:
-        """Cancel the body and the children; the subflows among them whose own children are to be stopped yet."""
+        """Cancel the children; the subflows among them whose own children are to be stopped yet."""
         self.pauses.stop()
-        if self.conductor is not None and (self.type is StateType.CANCELLING or self.expired is not None):
-            self.conductor.stop()
         self.cancel_maps()
         subflows: list[FlowRun] = []
         cancel = Cancel(self.stopping, self.engine.now())
@@ -342,6 +342,11 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         if self.type is StateType.CANCELLING or self.expired is not None:
             self.engine.expect_end(self, self)
         return subflows
+
+    def stop_body(self) -> None:
+        """Cancel the body, if the run is to end."""
+        if self.conductor is not None and (self.type is StateType.CANCELLING or self.expired is not None):
+            self.conductor.stop()
 
     def cancel_maps(self) -> None:
         """Start no more runs of maps."""

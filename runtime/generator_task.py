@@ -40,11 +40,11 @@ class GeneratorTask(BaseTask[P, list[Y]]):
         return self.bound_to(instance, owner)
 
     @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Generator[Y, Any, None]: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Generator[Y, Any, Any]: ...
     @overload
-    def __call__(self, upstream: Dependency, /, *args: Any, **kwargs: Any) -> Generator[Y, Any, None]: ...
+    def __call__(self, upstream: Dependency, /, *args: Any, **kwargs: Any) -> Generator[Y, Any, Any]: ...
     @overload
-    def __call__(self, *args: Any, wait_for: Iterable[Any], **kwargs: Any) -> Generator[Y, Any, None]: ...
+    def __call__(self, *args: Any, wait_for: Iterable[Any], **kwargs: Any) -> Generator[Y, Any, Any]: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task here, as far as it is iterated over.
 
@@ -56,7 +56,8 @@ class GeneratorTask(BaseTask[P, list[Y]]):
             **kwargs: Likewise; and `wait_for`.
 
         Returns:
-            A generator. What is sent to it and thrown into it reaches the body; what the body raises, it raises.
+            A generator. What is sent to it and thrown into it reaches the body; what the body returns, it returns, and
+            what the body raises, it raises.
 
         Raises:
             ParameterBindError: the call does not fit.

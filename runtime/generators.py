@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from millrace.actors.errors import BlockingCallOnLoop
 from millrace.runtime.engine import current_scope
-from millrace.runtime.iterating import LoopIteration, LoopSteps, ThreadIteration, ThreadSteps
+from millrace.runtime.iterating import LoopIteration, ThreadIteration
 from millrace.runtime.runs import blocks_here
+from millrace.runtime.step_lanes import LoopSteps, ThreadSteps
 from millrace.runtime.stepping import through, through_async
 
 if TYPE_CHECKING:

@@ -29,13 +29,13 @@ from millrace.runtime.context import CURRENT
 from millrace.runtime.cooperation import check_cancelled
 from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects
 from millrace.runtime.futures import take
-from millrace.runtime.here_lanes import LoopHere, ThreadHere
 from millrace.runtime.stepping import TAKEN, End, step_here, step_on_loop
 
 if TYPE_CHECKING:
     from millrace.runtime.deadlines import Deadline
     from millrace.runtime.loop_lane import LoopLane
     from millrace.runtime.runs import TaskRun
+    from millrace.runtime.step_lanes import LoopSteps, ThreadSteps
 
 R = TypeVar("R")
 
@@ -415,47 +415,3 @@ class LoopIteration(Iteration):
             if run.handle is handle:
                 run.handle = None
             handle.close()
-
-
-class ThreadSteps(ThreadHere):
-    """The lane of a sync body that is stepped through."""
-
-    __slots__ = ()
-
-    def stop(self, run: TaskRun) -> None:
-        """A step cannot be stopped; between two of them, the run ends now."""
-        _stop_dormant(run)
-
-    def notify(self, run: TaskRun) -> None:
-        """The run has ended."""
-        _forget(run)
-        self.dispatch(run)
-
-
-class LoopSteps(LoopHere):
-    """The lane of an async body that is stepped through."""
-
-    __slots__ = ()
-
-    def stop(self, run: TaskRun) -> None:
-        """Cancel the body at its await; between two steps, where it has yielded."""
-        if not _stop_dormant(run):
-            super().stop(run)
-
-    def notify(self, run: TaskRun) -> None:
-        """The run has ended."""
-        _forget(run)
-        self.dispatch(run)
-
-
-def _stop_dormant(run: TaskRun) -> bool:
-    """Stop a run between two steps; whether it was there."""
-    iteration = run.scope.dormant.pop(run.id, None)
-    if iteration is not None:
-        iteration.stop()
-    return iteration is not None
-
-
-def _forget(run: TaskRun) -> None:
-    """A run has ended, and is dormant no more."""
-    run.scope.dormant.pop(run.id, None)

@@ -49,12 +49,25 @@ def check_keeping(task: BaseTask[Any, Any]) -> None:
     expiration = task.cache_expiration
     if expiration is not None and (not isinstance(expiration, timedelta) or expiration <= timedelta(0)):
         raise ConfigurationError("cache_expiration", expiration, "a timedelta above zero")
-    if task.result_storage is not None:
-        task.result_storage = _made_of("result_storage", storage_of, task.result_storage)
-    if task.result_serializer is not None:
-        task.result_serializer = _made_of("result_serializer", serializer_of, task.result_serializer)
+    task.result_storage, task.result_serializer = check_kept_where(task.result_storage, task.result_serializer)
     if task.result_storage_key is not None:
         task.storage_key = StorageKey.of(task.result_storage_key, task.shape)
+
+
+def check_kept_where(storage: Any, serializer: Any) -> tuple[Any, Any]:
+    """Check the options that say where and how results are kept, and make of them what runs need.
+
+    Args:
+        storage: What a task or flow was given as `result_storage`, if anything.
+        serializer: What it was given as `result_serializer`, if anything.
+
+    Raises:
+        ConfigurationError: one has the wrong type.
+    """
+    return (
+        None if storage is None else _made_of("result_storage", storage_of, storage),
+        None if serializer is None else _made_of("result_serializer", serializer_of, serializer),
+    )
 
 
 def _made_of(option: str, make: Callable[[Any], Any], value: object) -> Any:
@@ -97,7 +110,7 @@ class Keeping:
     policy: CachePolicy
     store: ResultStore
     refresh: bool
-    waiting: dict[int, Transacted] = attrs.field(factory=dict, init=False, repr=False)
+    waiting: dict[int, Any] = attrs.field(factory=dict, init=False, repr=False)
 
     def give_up(self, run: TaskRun) -> None:
         """A run is not to begin after all: let go of what it has waited for, if it has that by now."""
@@ -156,7 +169,7 @@ async def keep_result_of_flow(run: FlowRun, value: Any, fx: Effects) -> Any:
         else:
             store.write(key, value)
     except Exception as error:  # noqa: BLE001  # values, serializers and storages bring code of their own
-        warn_of(f"flow run '{run.name}'", error)
+        warn_of(run, error)
         return value
     return value if in_memory else StoredValue(store, key)
 

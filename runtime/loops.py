@@ -9,12 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
+from contextvars import copy_context
 from threading import Event, Thread
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from millrace.runtime.loop_lane import LoopLane
+from millrace.runtime.signals import STOPPED_BY, OnLoop
 
 R = TypeVar("R")
+
+GRACE_SECONDS: Final = 5.0
+"""How long what is left on the loop of `run_in_new_loop` may take to stop."""
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -77,12 +82,13 @@ class LoopThread:
         self._thread.join(seconds)
 
 
-def finish_loop(loop: asyncio.AbstractEventLoop, grace_seconds: float) -> None:
+def finish_loop(loop: asyncio.AbstractEventLoop, grace_seconds: float, *, and_its_threads: bool = False) -> None:
     """Cancel what is left on a loop, let it end, and close the loop.
 
     Args:
         loop: The loop. It does not run.
         grace_seconds: What has not ended after so long is left behind.
+        and_its_threads: Wait for the threads of its own executor, too, however long that takes.
     """
     left = asyncio.all_tasks(loop)
     for task in left:
@@ -90,6 +96,8 @@ def finish_loop(loop: asyncio.AbstractEventLoop, grace_seconds: float) -> None:
     if left:
         loop.run_until_complete(asyncio.wait(left, timeout=grace_seconds))
     loop.run_until_complete(loop.shutdown_asyncgens())
+    if and_its_threads:
+        loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
 
 
@@ -130,7 +138,27 @@ def at_shutdown(call: Callable[[], None]) -> Callable[[], None]:
 def run_in_new_loop(make: Callable[[], Coroutine[Any, Any, R]]) -> R:
     """Run a coroutine to its end in a loop of its own, on this thread.
 
-    The first interrupt (Ctrl-C) cancels it and lets it clean up; `KeyboardInterrupt` is raised when it has.
+    The first Ctrl-C, or request to terminate, cancels it and lets it clean up; `KeyboardInterrupt`, or
+    `TerminationSignal`, is raised when it has. The second ends all at once.
     """
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        return runner.run(make())
+    loop = new_loop()
+    context = copy_context()
+    task = context.run(loop.create_task, make(), context=context)
+    stops = OnLoop(task)
+    context.run(STOPPED_BY.set, stops)
+    try:
+        with stops:
+            try:
+                return loop.run_until_complete(task)
+            finally:
+                if not stops.killed:
+                    finish_loop(loop, GRACE_SECONDS, and_its_threads=True)
+    except BaseException as error:
+        why = stops.error
+        if why is None or not (stops.killed or isinstance(error, asyncio.CancelledError)):
+            raise
+        raise why from None
+    finally:
+        if not loop.is_closed():
+            loop.set_exception_handler(lambda *_: None)  # it was left at once, with all that stands there
+            loop.close()

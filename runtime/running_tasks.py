@@ -7,25 +7,88 @@ takes the place of the engine needs to say.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Mapping
 from contextvars import Context
-from typing import Any, cast
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 from uuid import UUID
 
 from millrace.actors.errors import ConfigurationError
+from millrace.actors.states import State
 from millrace.runtime.attempt import in_context
 from millrace.runtime.base_task import BaseTask
+from millrace.runtime.generator_task import AsyncGeneratorTask, GeneratorTask
 from millrace.runtime.generators import yield_through, yield_through_async
 from millrace.runtime.given import Given
 from millrace.runtime.task import AsyncTask, Task
 from millrace.runtime.tracking import TaskRunInput
 
+R = TypeVar("R")
+Y = TypeVar("Y")
+Parameters = Mapping[str, Any] | None
+
 RETURN_TYPES = ("result", "state")
 
 
+class _Settled(TypedDict, total=False):
+    """What `run_task` takes beside the task, its parameters and what to return."""
+
+    task_run_id: UUID | None
+    wait_for: Iterable[Any] | None
+    dependencies: Mapping[str, Iterable[TaskRunInput]] | None
+    context: Context | None
+
+
+@overload
+def run_task(
+    task: AsyncTask[..., R],
+    parameters: Parameters = None,
+    *,
+    return_type: Literal["result"] = "result",
+    **settled: Unpack[_Settled],
+) -> Coroutine[Any, Any, R]: ...
+@overload
+def run_task(
+    task: AsyncTask[..., R],
+    parameters: Parameters = None,
+    *,
+    return_type: Literal["state"],
+    **settled: Unpack[_Settled],
+) -> Coroutine[Any, Any, State[R]]: ...
+@overload
+def run_task(
+    task: GeneratorTask[..., Y],
+    parameters: Parameters = None,
+    *,
+    return_type: str = "result",
+    **settled: Unpack[_Settled],
+) -> Generator[Y, Any, Any]: ...
+@overload
+def run_task(
+    task: AsyncGeneratorTask[..., Y],
+    parameters: Parameters = None,
+    *,
+    return_type: str = "result",
+    **settled: Unpack[_Settled],
+) -> AsyncGenerator[Y, Any]: ...
+@overload
+def run_task(
+    task: Task[..., R],
+    parameters: Parameters = None,
+    *,
+    return_type: Literal["result"] = "result",
+    **settled: Unpack[_Settled],
+) -> R: ...
+@overload
+def run_task(
+    task: Task[..., R],
+    parameters: Parameters = None,
+    *,
+    return_type: Literal["state"],
+    **settled: Unpack[_Settled],
+) -> State[R]: ...
 def run_task(
     task: BaseTask[Any, Any],
-    parameters: Mapping[str, Any] | None = None,
+    parameters: Parameters = None,
     *,
     task_run_id: UUID | None = None,
     wait_for: Iterable[Any] | None = None,

@@ -104,6 +104,8 @@ class Shape:
         Raises:
             ParameterBindError: the call does not fit.
         """
+        if self._simple and not kwargs and len(args) == self._most:
+            return dict(zip(self.names, args, strict=True))  # mostly, and much quicker
         bound = self._bind(args, kwargs)
         bound.apply_defaults()
         return dict(bound.arguments)

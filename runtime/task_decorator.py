@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from typing import Any, ParamSpec, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast, overload
 
 from millrace.actors.errors import TaskDefinitionError
 from millrace.runtime.base_task import BaseTask
-from millrace.runtime.binding import function_in
+from millrace.runtime.binding import ClassLevel, function_in
 from millrace.runtime.generator_task import AsyncGeneratorTask, GeneratorTask
 from millrace.runtime.task import AsyncTask, Task
 from millrace.runtime.task_options import (
@@ -22,7 +22,12 @@ from millrace.runtime.task_options import (
 P = ParamSpec("P")
 R = TypeVar("R")
 Y = TypeVar("Y")
-H = TypeVar("H", bound=Callable[..., Any])
+
+if TYPE_CHECKING:  # they cannot be subscripted at run time
+    InClass = classmethod[Any, P, R] | staticmethod[P, R]
+    AsyncInClass = classmethod[Any, P, Coroutine[Any, Any, R]] | staticmethod[P, Coroutine[Any, Any, R]]
+    GeneratorInClass = classmethod[Any, P, Generator[Y, Any, Any]] | staticmethod[P, Generator[Y, Any, Any]]
+    AsyncGeneratorInClass = classmethod[Any, P, AsyncGenerator[Y, Any]] | staticmethod[P, AsyncGenerator[Y, Any]]
 
 
 class TaskDecorator:
@@ -33,6 +38,14 @@ class TaskDecorator:
         self._options = options
 
     @overload
+    def __call__(self, fn: AsyncInClass[P, R]) -> ClassLevel[AsyncTask[P, R]]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+    @overload
+    def __call__(self, fn: AsyncGeneratorInClass[P, Y]) -> ClassLevel[AsyncGeneratorTask[P, Y]]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+    @overload
+    def __call__(self, fn: GeneratorInClass[P, Y]) -> ClassLevel[GeneratorTask[P, Y]]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+    @overload
+    def __call__(self, fn: InClass[P, R]) -> ClassLevel[Task[P, R]]: ...  # type: ignore[overload-overlap]
+    @overload
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]]) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
     @overload
     def __call__(self, fn: Callable[P, AsyncGenerator[Y, Any]]) -> AsyncGeneratorTask[P, Y]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
@@ -40,11 +53,19 @@ class TaskDecorator:
     def __call__(self, fn: Callable[P, Generator[Y, Any, Any]]) -> GeneratorTask[P, Y]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
     @overload
     def __call__(self, fn: Callable[P, R]) -> Task[P, R]: ...
-    def __call__(self, fn: Callable[..., Any]) -> Any:
+    def __call__(self, fn: Any) -> Any:
         """Make a task of a function."""
         return _make(fn, self._options)
 
 
+@overload
+def task(fn: AsyncInClass[P, R], /) -> ClassLevel[AsyncTask[P, R]]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+@overload
+def task(fn: AsyncGeneratorInClass[P, Y], /) -> ClassLevel[AsyncGeneratorTask[P, Y]]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+@overload
+def task(fn: GeneratorInClass[P, Y], /) -> ClassLevel[GeneratorTask[P, Y]]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+@overload
+def task(fn: InClass[P, R], /) -> ClassLevel[Task[P, R]]: ...  # type: ignore[overload-overlap]
 @overload
 def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
 @overload
@@ -55,11 +76,11 @@ def task(fn: Callable[P, Generator[Y, Any, Any]], /) -> GeneratorTask[P, Y]: ...
 def task(fn: Callable[P, R], /) -> Task[P, R]: ...
 @overload
 def task(**options: Unpack[TaskOptions]) -> TaskDecorator: ...
-def task(fn: Callable[..., Any] | None = None, /, **options: Unpack[TaskOptions]) -> Any:
-    """Make a task of a function or coroutine function; `@task` or `@task(...)`.
+def task(fn: Any = None, /, **options: Unpack[TaskOptions]) -> Any:
+    """Make a task of a function, coroutine function or generator function; `@task` or `@task(...)`.
 
     Args:
-        fn: The function.
+        fn: The function; also a method, a classmethod or a staticmethod.
         **options: See `TaskOptions`.
 
     Returns:

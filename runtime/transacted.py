@@ -30,8 +30,10 @@ from millrace.runtime.results import ResultRecord, ResultStore, StoredValue
 from millrace.runtime.results.locking import QueuedLocks
 from millrace.runtime.runs import TaskRun
 from millrace.runtime.transactions import Transaction, get_transaction
+from millrace.runtime.transactions.transaction import look
 
 if TYPE_CHECKING:
+    from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.keeping import Keeping
 
 ROLLED_BACK: Final = "RolledBack"
@@ -56,42 +58,46 @@ class Transacted(Recording):
         cache_key: The key that its policy made.
     """
 
-    __slots__ = ("_attempt", "_begun", "_cache_key", "_keeping", "_key", "_run", "_transaction", "served")
+    __slots__ = (
+        "_attempt", "_begun", "_cache_key", "_found", "_holder", "_keeping", "_key", "_known", "_run", "_transaction",
+        "served",
+    )  # fmt: skip
 
     def __init__(
         self, run: TaskRun, keeping: Keeping | None = None, key: str | None = None, cache_key: str | None = None
     ) -> None:
         self._run = run
         self._keeping = keeping
+        self._known = key is not None  # others may have made a result under the key
         self._key = run.uuid.hex if key is None else key
         self._cache_key = cache_key
+        self._transaction: RunTransaction | None = None  # none is made for a result that is there already
         self._begun = False  # and not left
+        self._found = False  # a result that was there
         self._attempt = 0  # the one whose result was kept
-        self.served = False  # it has waited for the lock of its key without a thread, and has it now
-        self._transaction = RunTransaction(
-            run,
-            None if keeping is None else self._key,
-            None if keeping is None else keeping.store,
-            isolation_level=None if keeping is None or key is None else keeping.policy.isolation_level,
-            overwrite=keeping is None or key is None or keeping.refresh,
-        )
+        self._holder: str | None = None  # of the lock of its key, which it has waited for without a thread
+        self.served = False  # it has that now
+
+    @property
+    def _level(self) -> IsolationLevel | None:
+        return self._keeping.policy.isolation_level if self._keeping is not None and self._known else None
 
     def postponed(self) -> bool:
         """Whether another run is at work on the key, and this one is to wait for that on one of the engine's threads.
 
         It waits without: as many runs may have one key as a map has items, and the thread is good for other work.
         """
-        run, keeping, transaction = self._run, self._keeping, self._transaction
-        if self.served or keeping is None or transaction.isolation_level is not IsolationLevel.SERIALIZABLE:
+        run, keeping = self._run, self._keeping
+        if self.served or keeping is None or self._level is not IsolationLevel.SERIALIZABLE:
             return False
         locks = keeping.store.lock_manager
         if not isinstance(locks, QueuedLocks) or not isinstance(run.lane, Offload) or run.task.is_async:
             return False
         if get_transaction() is not None:
             return False  # the tree that it belongs to may have the lock
-        transaction.holder = str(ambient.new_id())
+        self._holder = str(ambient.new_id())
         keeping.waiting[run.id] = self
-        if not locks.request_lock(self._key, transaction.holder, self._serve):
+        if not locks.request_lock(self._key, self._holder, self._serve):
             return True
         self.served = True
         del keeping.waiting[run.id]
@@ -107,7 +113,7 @@ class Transacted(Recording):
 
     def give_up(self) -> None:
         """Give the lock to the next, as the run is not to begin after all."""
-        keeping, holder = self._keeping, self._transaction.holder
+        keeping, holder = self._keeping, self._holder
         if keeping is not None and holder is not None and keeping.waiting.pop(self._run.id, None) is not None:
             locks = keeping.store.lock_manager
             assert locks is not None  # it has granted one
@@ -115,29 +121,50 @@ class Transacted(Recording):
                 locks.release_lock(self._key, holder)
 
     async def begin(self, fx: Effects) -> State[Any] | None:
-        """Begin the transaction, and look for a result under the key."""
-        run, transaction = self._run, self._transaction
+        """Look for a result under the key, and begin the transaction where there is none."""
+        keeping = self._keeping
+        refresh = keeping is None or keeping.refresh
+        record: ResultRecord[Any] | None = None
+        looks = self._known and not refresh
+        # Without locks, and without a transaction around that may have one staged, looking takes no transaction.
+        alone = looks and self._level is not IsolationLevel.SERIALIZABLE and get_transaction() is None
+        if alone and keeping is not None:
+            record = await look(keeping.store, self._key, fx, f"task run '{self._run.name}'")
+        if record is None:
+            record = await self._begin(fx, looks=looks and not alone)
+        self._found = record is not None
+        if record is None and self._cache_key is None:
+            return None
+        again = self._run.run_count > 0 and self._run.type is StateType.SCHEDULED
+        expires = None if record is None else record.expiration
+        details = StateDetails(cache_key=self._cache_key, cache_expiration=expires, refresh_cache=refresh or None)
+        return State(
+            type=StateType.RUNNING,
+            name=RETRYING if again else None,
+            data=None if record is None else Found(self._in_state(record), expires),
+            state_details=details,
+        )
+
+    async def _begin(self, fx: Effects, *, looks: bool) -> ResultRecord[Any] | None:
+        """Begin the transaction. Where a result is looked for with that, what is found."""
+        run, keeping = self._run, self._keeping
+        transaction = RunTransaction(
+            run,
+            None if keeping is None else self._key,
+            None if keeping is None else keeping.store,
+            isolation_level=self._level,
+            overwrite=not looks,
+        )
+        transaction.holder = self._holder
         try:
             await transaction._begin(fx)  # noqa: SLF001
         except BlockingCallOnLoop:
             name = run.task.name
             call = f"{name}(...), whose result another run is making,"
             raise BlockingCallOnLoop(call, f"await {name}.submit(...)") from None
+        self._transaction = transaction
         self._begun = True
-        found: Found | None = None
-        if transaction.hit:
-            record = transaction.read()
-            assert record is not None  # it is what makes it a hit
-            found = Found(self._found(record), record.expiration)
-        elif self._cache_key is None:
-            return None
-        again = run.run_count > 0 and run.type is StateType.SCHEDULED
-        return State(
-            type=StateType.RUNNING,
-            name=RETRYING if again else None,
-            data=found,
-            state_details=StateDetails(cache_key=self._cache_key, refresh_cache=transaction.overwrite or None),
-        )
+        return transaction.read() if transaction.hit else None
 
     async def keep(self, value: Any, fx: Effects) -> Any:
         """Commit the transaction, and with that write the result; or stage it for the transaction around.
@@ -146,6 +173,7 @@ class Transacted(Recording):
         and whoever ends the block around it settles it, too.
         """
         run, transaction, keeping = self._run, self._transaction, self._keeping
+        assert transaction is not None  # a result that was there has no body that makes another
         task = run.task
         plain = not holds_states(value)
         result = value
@@ -176,7 +204,9 @@ class Transacted(Recording):
     async def leave(self, fx: Effects, error: BaseException | None = None) -> None:
         """Roll the transaction back where this attempt has kept no result."""
         run, transaction = self._run, self._transaction
-        completed = run.type is _COMPLETED and (transaction.hit or self._attempt == run.run_count)
+        if transaction is None:
+            return
+        completed = run.type is _COMPLETED and (self._found or self._attempt == run.run_count)
         if self._begun:
             self._begun = False
             if not completed and error is None and (not run.ended or run.type is _COMPLETED):
@@ -195,7 +225,7 @@ class Transacted(Recording):
             else:
                 store.serialized(record)
         except Exception as error:  # noqa: BLE001  # values and serializers bring code of their own
-            self._transaction.warn(error)
+            warn_of(self._run, error)
             return False
         return True
 
@@ -206,10 +236,11 @@ class Transacted(Recording):
                 expires = from_nanoseconds(self._run.node.now()) + self._run.task.cache_expiration
         return keeping.store.create_record(self._key, result, expiration=expires)
 
-    def _found(self, record: ResultRecord[Any]) -> Any:
+    def _in_state(self, record: ResultRecord[Any]) -> Any:
         """What stands for a result that was there already: itself, or where it lies. If it was staged only: itself."""
-        keeping = self._keeping
-        if keeping is None or self._transaction.waits or self._run.task.cache_result_in_memory:
+        keeping, transaction = self._keeping, self._transaction
+        staged = transaction is not None and transaction.waits
+        if keeping is None or staged or self._run.task.cache_result_in_memory:
             return record.value
         return StoredValue(keeping.store, self._key)
 
@@ -294,7 +325,7 @@ class RunTransaction(Transaction):
         except Exception as error:
             if self.waits:
                 raise
-            self.warn(error)
+            warn_of(self.run, error)
             return
         self.written = self.write_on_commit
         if self.staged_result is not None:
@@ -304,10 +335,6 @@ class RunTransaction(Transaction):
         """Log what went wrong in a step."""
         if not isinstance(error, _NotCompleted):
             super().report(step, error)
-
-    def warn(self, error: Exception) -> None:
-        """Log that the result is not kept."""
-        warn_of(f"task run '{self.run.name}'", error)
 
     def tell(self) -> None:
         """Have the run know that it was rolled back: once, and when it is COMPLETED."""
@@ -335,15 +362,11 @@ class RunTransaction(Transaction):
         )
 
 
-def warn_of(run: str, error: Exception) -> None:
-    """Log that the result of a run is not kept, which is no failure of the run.
-
-    Args:
-        run: What it is called, as in "task run 'fetch-1a2'".
-        error: Why.
-    """
+def warn_of(run: TaskRun | FlowRun, error: Exception) -> None:
+    """Log that the result of a run is not kept, which is no failure of the run."""
+    kind = "flow" if run.is_flow else "task"
     reason = error if isinstance(error, MillraceError) else f"{type(error).__name__}: {error}"
-    _logger.warning("The result of %s is not kept. %s", run, reason)
+    _logger.warning("The result of %s run '%s' is not kept. %s", kind, run.name, reason)
 
 
 class _NotCompleted(Exception):  # tells a transaction that its block has failed, and goes nowhere else

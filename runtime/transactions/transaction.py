@@ -292,12 +292,7 @@ class Transaction(TransactionNode):
         if staged is not None and staged.is_staged():
             value = staged.staged_value
             return value if isinstance(value, ResultRecord) else self.store.create_record(self.key, value)
-        try:
-            record: ResultRecord[Any] | None = await self._io(fx, self.store.find, self.key)
-        except (SerializationError, StorageError) as error:
-            self.logger.warning("What is under the key of %s cannot be used, and is passed over. %s", self.name, error)
-            return None
-        return record
+        return await look(self.store, self.key, fx, self.name, self.logger)
 
     async def _io(self, fx: Effects, fn: Callable[..., Any], *args: Any) -> Any:
         return await fx.io(fn, *args) if self.store is not None and self.store.blocking else fn(*args)
@@ -350,6 +345,26 @@ class Transaction(TransactionNode):
             self.logger.error("The result of %s is not written, and it is rolled back.", self.name, exc_info=error)
         else:
             self.logger.error("The lock of %s could not be given back.", self.name, exc_info=error)
+
+
+async def look(
+    store: ResultStore, key: str, fx: Effects, name: str, logger: logging.Logger | logging.LoggerAdapter[Any] = _logger
+) -> ResultRecord[Any] | None:
+    """Look for a record; one that cannot be used is as good as none.
+
+    Args:
+        store: Where.
+        key: What it lies under.
+        fx: How it is read.
+        name: Who looks, for a warning.
+        logger: Where that goes.
+    """
+    try:
+        found: ResultRecord[Any] | None = await fx.io(store.find, key) if store.blocking else store.find(key)
+    except (SerializationError, StorageError) as error:
+        logger.warning("What is under the key of %s cannot be used, and is passed over. %s", name, error)
+        return None
+    return found
 
 
 def _chosen(kind: type[E], value: E | str | None) -> E | None:

@@ -13,7 +13,7 @@ EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
 
 
 def test_every_example_is_tested() -> None:
-    assert EXAMPLES == ["in_a_service.py", "stdlib_census.py", "ten_lines.py"]
+    assert EXAMPLES == ["in_a_service.py", "service.py", "stdlib_census.py", "ten_lines.py"]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from queue import SimpleQueue
 from threading import Semaphore, Thread
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from millrace import (
     Engine,
     Event,
+    FlowFuture,
     FlowRun,
     FlowRunContext,
+    State,
+    StateType,
     pause_flow_run,
     propose_state,
     resume_flow_run,
     suspend_flow_run,
 )
 from millrace.runtime.entering import ENTERED
-from tests.runtime.worlds import PATIENCE
+from tests.runtime.worlds import PATIENCE, World
+
+R = TypeVar("R")
 
 Act = Callable[[FlowRun], Any]
 
@@ -136,3 +141,29 @@ class Person:
 def proposed(state: Any) -> Act:
     """To propose a state to a run."""
     return lambda run: propose_state(state, flow_run_id=run.uuid)
+
+
+def suspended_run(world: World, flow: Any, engine: Engine, *args: Any, **kwargs: Any) -> FlowRun:
+    """Call a flow that is suspended, and give the run."""
+    state = world.run(flow, *args, engine=engine, return_state=True, **kwargs)
+    assert (state.type, state.name) == (StateType.PAUSED, "Suspended"), state
+    return engine.find_flow_run(id_of(state))
+
+
+def id_of(state: State[Any]) -> UUID:
+    """The id of the flow run that a state is one of."""
+    run_id = state.state_details.flow_run_id
+    assert run_id is not None
+    return run_id
+
+
+def in_engine(engine: Engine, call: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+    """Call something outside of any run, where an engine is the current one."""
+    context = Context()
+    context.run(ENTERED.set, engine)
+    return context.run(call, *args, **kwargs)
+
+
+def resume(run: FlowRun, run_input: Any = None) -> FlowFuture[Any]:
+    """Resume a run from outside."""
+    return in_engine(run.engine, resume_flow_run, run.uuid, run_input)

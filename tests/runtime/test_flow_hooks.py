@@ -174,7 +174,7 @@ def test_a_cancelled_run_tells_of_it_when_it_has_stopped_and_is_not_cancelled_ye
 
 
 def test_a_run_that_is_cancelled_before_it_begins_tells_of_it(told: Told) -> None:
-    @flow(**told.hooks)  # type: ignore[call-overload, untyped-decorator]
+    @flow(**told.hooks)
     async def never() -> None: ...
 
     async def main() -> Any:
@@ -188,7 +188,7 @@ def test_a_run_that_is_cancelled_before_it_begins_tells_of_it(told: Told) -> Non
 
 
 def test_the_hooks_of_a_run_whose_task_is_cancelled_before_its_first_step_are_called(told: Told) -> None:
-    @flow(**told.hooks)  # type: ignore[call-overload, untyped-decorator]
+    @flow(**told.hooks)
     async def never() -> None: ...
 
     async def main() -> Any:
@@ -331,7 +331,7 @@ def test_a_hook_of_a_method_gets_the_bound_flow(world: World) -> None:
     told = Told()
 
     class Crawler:
-        @flow(**told.hooks)  # type: ignore[call-overload, untyped-decorator]
+        @flow(**told.hooks)
         def crawl(self) -> int:
             return 1
 
@@ -346,7 +346,7 @@ def test_a_hook_of_a_method_gets_the_bound_flow(world: World) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_hooks_are_added_by_decorators_too(kind: str) -> None:
     given, added = Told(), Told()
-    made = flow(**{kind: given.hooks[kind]})(lambda: None)  # type: ignore[call-overload]
+    made = flow(**{kind: given.hooks[kind]})(lambda: None)  # type: ignore[misc]
     hook = added.hook(kind)
     assert getattr(made, kind)(hook) is hook
     assert getattr(made, f"{kind}_hooks") == [*getattr(made, f"{kind}_hooks")[:1], hook]
@@ -359,7 +359,7 @@ def test_a_decorated_hook_is_called(world: World) -> None:
 
     made = world.flow(body)
 
-    @made.on_completion  # type: ignore[untyped-decorator]
+    @made.on_completion
     def done(_flow: Any, _run: Any, state: Any) -> None:
         called.append(state.name)
 
@@ -387,7 +387,7 @@ def test_what_is_no_list_of_functions_is_refused(kind: str, given: Any) -> None:
 
 def test_what_is_no_function_is_refused_by_a_decorator_too() -> None:
     made = flow(lambda: None)
-    with pytest.raises(ConfigurationError, match="^'on_failure' takes"):  # noqa: RUF043
+    with pytest.raises(ConfigurationError, match="^'on_failure' takes"):
         made.on_failure(5)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
 
 
@@ -408,7 +408,7 @@ def crashing(told: list[str], begun: asyncio.Event) -> Any:
 
     @flow(on_crashed=[crashed], on_cancellation=[lambda *_: told.append("cancelled")])
     async def body() -> None:
-        _ = waits.submit()
+        waits.submit()
         begun.set()
         await asyncio.Event().wait()
 
@@ -451,7 +451,7 @@ async def test_cancelled_by_a_scope_of_anyio_a_flow_tells_of_its_crash_to_the_en
 async def test_cancelled_by_the_timeout_of_somebody_elses_a_flow_tells_of_its_crash_to_the_end() -> None:
     told: list[str] = []
     begun = asyncio.Event()
-    with pytest.raises(TimeoutError):  # noqa: PT012
+    with pytest.raises(TimeoutError):
         async with asyncio.timeout(None) as timeout:
             asyncio.get_running_loop().call_soon(timeout.reschedule, 0)
             await crashing(told, begun)()
@@ -525,7 +525,7 @@ def test_a_run_that_is_given_up_tells_of_its_crash_once_and_of_nothing_after_tha
     begun, go_on = threading.Event(), threading.Event()
     engine = Engine(grace_seconds=0.01)
 
-    @flow(**told.hooks)  # type: ignore[call-overload, untyped-decorator]
+    @flow(**told.hooks)
     def stubborn() -> int:
         begun.set()
         assert go_on.wait(PATIENCE)
@@ -571,7 +571,7 @@ def test_cancelled_while_the_body_returns_a_run_still_tells_of_it() -> None:
         engine = Engine()
         go = threading.Barrier(2)
 
-        @flow(**told.hooks)  # type: ignore[call-overload, untyped-decorator]
+        @flow(**told.hooks)
         def short(go: Any) -> None:
             go.wait()
 

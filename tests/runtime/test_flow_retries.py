@@ -252,7 +252,7 @@ def test_retries_come_after_their_delays(
 ) -> None:
     flaky = Flaky(3)
     future = engine.start(flaky.of(world, retries=3, retry_delay_seconds=delays))
-    for before, moment in zip(moments, moments[1:], strict=False):  # noqa: RUF007
+    for before, moment in zip(moments, moments[1:], strict=False):
         if moment > before:
             time.timer_set()
             time.advance(moment - before)
@@ -463,7 +463,7 @@ async def test_a_cancellation_of_the_wait_crashes_the_run_and_goes_up(
     waits = flow(retries=1, retry_delay_seconds=30, on_crashed=[crashed])(flaky_coroutine(flaky))
     async with Engine(clock=time.now, timers=time):
         with anyio.CancelScope() as scope:
-            call = asyncio.create_task(waits(return_state=return_state)) if by == "asyncio" else None  # pyright: ignore[reportArgumentType]
+            call = asyncio.create_task(waits(return_state=return_state)) if by == "asyncio" else None
             if call is not None:
                 await until(lambda: time.waiting == 1)
                 call.cancel()
@@ -471,7 +471,7 @@ async def test_a_cancellation_of_the_wait_crashes_the_run_and_goes_up(
                     await call
             else:
                 asyncio.get_running_loop().call_soon(scope.cancel)
-                await waits(return_state=return_state)  # pyright: ignore[reportArgumentType]
+                await waits(return_state=return_state)
         assert scope.cancelled_caught is (by == "anyio")
     assert names(flaky.run) == ["Pending", "Running", "AwaitingRetry", "Crashed"]
     assert told == ["The run was cancelled by the runtime environment."]

@@ -187,7 +187,7 @@ def test_whatever_a_body_makes_of_its_interruption_it_timed_out(world: World, en
         await gate.passed()
 
     async def body() -> int:
-        try:  # noqa: SIM105
+        try:
             await world.result(waits.submit())
         except (Exception, asyncio.CancelledError):  # noqa: BLE001, S110
             pass
@@ -214,7 +214,7 @@ def test_another_error_that_the_interruption_leads_to_is_not_the_outcome(
     async def body() -> None:
         try:
             await world.result(waits.submit())
-        except BaseException:  # noqa: BLE001
+        except BaseException:
             raise Broken from None
 
     future = engine.start(world.flow(body, timeout_seconds=5))
@@ -234,7 +234,9 @@ def test_a_timeout_of_the_users_own_code_is_named_so_and_is_another_error(world:
     assert type(state.data) is TimeoutError
 
 
-def test_the_time_includes_the_wait_for_what_the_body_left_running(world: World, engine: Engine, time: Stepped) -> None:
+def test_the_time_includes_the_wait_for_what_the_body_left_running(
+    world: World, engine: Engine, time: Stepped
+) -> None:
     gate = world.gate()
     begun = threading.Event()
     left: list[Any] = []
@@ -388,7 +390,9 @@ def test_a_timeout_counts_as_a_failure_for_retries(world: World, engine: Engine,
 
 
 def test_each_attempt_has_the_whole_time(world: World, engine: Engine, time: Stepped) -> None:
-    future = engine.start(world.flow(fails_first := FailsFirst(), timeout_seconds=5, retries=1, retry_delay_seconds=4))
+    future = engine.start(
+        world.flow(fails_first := FailsFirst(), timeout_seconds=5, retries=1, retry_delay_seconds=4)
+    )
     time.timer_set()  # of the first attempt
     time.timer_set()  # of the wait
     time.advance(4)
@@ -559,8 +563,8 @@ async def test_a_timeout_in_a_cancelled_scope_goes_up_as_the_scopes_cancellation
             with pytest.raises((FlowRunTimeoutError, asyncio.CancelledError)):
                 await task
         with anyio.CancelScope(shield=True):
-            await asyncio.wait([task])  # pyright: ignore[reportPossiblyUnboundVariable]
-    assert run.state.name == "TimedOut"  # pyright: ignore[reportPossiblyUnboundVariable]
+            await asyncio.wait([task])
+    assert run.state.name == "TimedOut"
 
 
 @pytest.mark.anyio
@@ -667,7 +671,7 @@ def test_code_that_asks_is_told_that_it_should_stop(engine: Engine, time: Steppe
 
 @pytest.mark.parametrize("seconds", [0, -1, "5", True, float("nan")], ids=repr)
 def test_a_timeout_that_is_no_time_is_refused(seconds: Any) -> None:
-    with pytest.raises(ConfigurationError, match="^'timeout_seconds' takes"):  # noqa: RUF043
+    with pytest.raises(ConfigurationError, match="^'timeout_seconds' takes"):
         flow(timeout_seconds=seconds)(lambda: None)
 
 

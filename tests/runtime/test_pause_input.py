@@ -172,7 +172,7 @@ def test_a_retry_of_the_flow_does_not_pause_again_where_it_was_resumed(world: Wo
 def test_a_pause_in_a_task_that_is_not_run_again_is_not_taken_for_that_of_the_body(
     world: World, engine: Engine
 ) -> None:
-    """Found by reading: the body's pause had the number of the task's, so it did not happen, and was given its input."""  # noqa: E501
+    """Found by reading: both had the same number, so the body's did not happen, and was given what the task was."""
     attempts: list[int] = []
 
     @world.task
@@ -262,7 +262,11 @@ def test_who_pauses_with_the_key_of_the_present_pause_waits_for_the_end_of_that(
         futures = [asks.submit() for _ in range(several)]
         return [await world.result(future) for future in futures]
 
-    opener = Thread(target=lambda: (begun.await_one(several), gate.open()))  # type: ignore[func-returns-value]
+    def attend() -> None:
+        begun.await_one(several)
+        gate.open()
+
+    opener = Thread(target=attend)
     opener.start()
     person = Person(engine, resumed_with("yes"))
     assert world.run(waits, engine=engine) == ["yes"] * several

@@ -30,15 +30,14 @@ from millrace import (
     StateType,
     ThreadPoolTaskRunner,
     current,
-    flow,
     pause_flow_run,
     propose_state,
     resume_flow_run,
-    task,
 )
 from millrace.runtime.entering import ENTERED
 from tests.checkpoints import turns, until
 from tests.clock import VirtualTime
+from tests.loose import flow, task
 from tests.runtime.people import (
     Person,
     Watcher,
@@ -270,10 +269,9 @@ def test_a_generator_task_that_is_begun_while_it_is_paused_yields_afterwards(wor
         begun.open()
         await gate.passed()
         if world.async_tasks:
-            async for number in count_async():  # pyright: ignore[reportArgumentType, reportGeneralTypeIssues]
-                got.append(number)  # noqa: PERF401
+            got.extend([number async for number in count_async()])
         else:
-            got.extend(count())  # pyright: ignore[reportArgumentType, reportGeneralTypeIssues]
+            got.extend(count())
 
     def attend(run: FlowRun) -> None:
         gate.open()
@@ -294,25 +292,25 @@ def test_a_generator_task_that_is_begun_while_it_is_paused_yields_afterwards(wor
 
 
 @pytest.mark.anyio
-async def test_pausing_and_going_on_takes_no_time_and_sets_no_timer_but_that_of_the_pause() -> None:
+@pytest.mark.parametrize(("timeout", "timers"), [(60.0, 1), (None, 0)])
+async def test_pausing_and_going_on_takes_no_time_and_sets_no_timer_but_that_of_the_pause(
+    timeout: float | None, timers: int
+) -> None:
     time = VirtualTime()
 
     @flow
-    async def waits(timeout: float | None) -> None:
-        runs.append(this_run())
+    async def waits() -> None:
         await pause_flow_run(timeout=timeout)
 
-    for timeout, timers in [(60.0, 1), (None, 0)]:
-        runs: list[FlowRun] = []
-        async with Engine(clock=time.now, timers=time) as engine:
-            future = engine.start(waits, timeout)
-            await until(lambda: bool(runs) and runs[0].type is StateType.PAUSED)  # noqa: B023
-            await turns(20)
-            assert time.waiting == timers
-            _ = resume_flow_run(runs[0].uuid)
-            await turns(5)
-            assert future.done()
-            assert time.waiting == 0
+    async with Engine(clock=time.now, timers=time) as engine:
+        future = engine.start(waits)
+        await until(lambda: future.flow_run.type is StateType.PAUSED)
+        await turns(20)
+        assert time.waiting == timers
+        _ = resume_flow_run(future.flow_run_id)
+        await turns(5)
+        assert future.done()
+        assert time.waiting == 0
 
 
 # Who resumes it.
@@ -453,7 +451,7 @@ def test_a_task_on_a_pool_may_pause_however_few_workers_there_are(engine: Engine
 
     @task
     async def asks() -> Any:
-        _ = other.submit()
+        other.submit()
         return await pause_flow_run()
 
     @task
@@ -505,6 +503,45 @@ def test_pausing_in_a_subflow_pauses_that_while_the_flow_around_it_waits(world: 
     ]
 
 
+def test_a_generator_may_pause_between_two_values(engine: Engine) -> None:
+    @task
+    def numbers() -> Any:
+        yield 1
+        yield pause_flow_run()
+
+    @flow
+    def waits() -> Any:
+        yield from numbers()
+        yield pause_flow_run()
+
+    person = Person(engine, resumed_with(2), resumed_with(3))
+    token = ENTERED.set(engine)
+    try:
+        assert list(waits()) == [1, 2, 3]
+    finally:
+        ENTERED.reset(token)
+    person.done()
+
+
+@pytest.mark.anyio
+async def test_an_async_generator_may_pause_between_two_values() -> None:
+    @task
+    async def numbers() -> Any:
+        yield 1
+        yield await pause_flow_run()
+
+    @flow
+    async def waits() -> Any:
+        async for number in numbers():
+            yield number
+        yield await pause_flow_run()
+
+    async with Engine() as engine:
+        person = Person(engine, resumed_with(2), resumed_with(3))
+        assert [number async for number in waits()] == [1, 2, 3]
+        await asyncio.to_thread(person.done)
+
+
 def test_pausing_outside_of_a_flow_is_refused(engine: Engine) -> None:
     with pytest.raises(MissingContextError, match=r"pause_flow_run\(\) needs a flow run around it"):
         pause_flow_run()
@@ -532,10 +569,11 @@ def test_in_a_sync_flow_on_the_thread_of_a_loop_another_thread_may_resume_and_it
     with caplog.at_level(logging.WARNING):
         assert ASYNC.run(outer, engine=engine) == "yes"
     person.done()
-    assert [record.getMessage() for record in caplog.records] == [
-        f"Flow run '{person.runs[0].name}' is paused in sync code on the thread of an event loop, which is held up "  # noqa: ISC004
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"Flow run '{person.runs[0].name}' is paused in sync code on the thread of an event loop, which is held up "
         "until another thread resumes the run."
-    ]
+    )
 
 
 # What cannot be paused, or resumed.
@@ -658,7 +696,7 @@ async def test_a_run_that_is_paused_has_no_result_yet() -> None:
 
     async with Engine() as engine:
         future = engine.start(waits)
-        await until(lambda: future.state.is_paused())  # noqa: PLW0108
+        await until(lambda: future.flow_run.type is StateType.PAUSED)
         with pytest.raises(PausedRun, match="Resume it first"):
             future.state.result()
         _ = resume_flow_run(future.flow_run_id)

@@ -101,7 +101,7 @@ def test_what_is_no_flow_is_refused(thing: Any) -> None:
 
 
 def test_a_context_that_is_none_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="^'context' takes a context"):  # noqa: RUF043
+    with pytest.raises(ConfigurationError, match="^'context' takes a context"):
         run_flow(flow(body), {"x": 1}, context={})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
@@ -154,7 +154,7 @@ def test_in_a_flow_what_it_waits_for_has_to_complete(world: World) -> None:
 
     async def outer() -> int:
         value = bad.submit()
-        with pytest.raises(UpstreamTaskError):  # noqa: PT012
+        with pytest.raises(UpstreamTaskError):
             called = run_flow(inner, {"x": 1}, wait_for=[value])
             await called if world.async_flows else called
         return 1
@@ -163,7 +163,7 @@ def test_in_a_flow_what_it_waits_for_has_to_complete(world: World) -> None:
 
 
 def test_outside_of_a_flow_there_is_nothing_to_wait_for(world: World) -> None:
-    with pytest.raises(ConfigurationError, match="^'wait_for' takes nothing"):  # noqa: RUF043
+    with pytest.raises(ConfigurationError, match="^'wait_for' takes nothing"):
         run(world, world.flow(body), {"x": 1}, wait_for=[5])
 
 

@@ -460,7 +460,7 @@ def test_the_very_context_that_the_caller_is_in_can_be_given() -> None:
 
     context = copy_context()
     context.run(VARIABLE.set, "set there")
-    assert context.run(run_task, one, context=context) == "set there"
+    assert context.run(lambda: run_task(one, context=context)) == "set there"
 
     async def main() -> Any:
         return await asyncio.create_task(run_task(one_async, context=context), context=context)

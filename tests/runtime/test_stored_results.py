@@ -166,11 +166,21 @@ async def opened(gated: Gated, reading: asyncio.Task[Any]) -> Any:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("take", ["future", "list", "aresult", "call", "submit downstream", "call downstream"])
+@pytest.mark.parametrize(
+    "take", ["future", "list", "aresult", "call", "submit downstream", "call downstream", "subflow", "flow"]
+)
 async def test_the_loop_turns_while_a_result_is_read(take: str) -> None:
     gated = Gated()
     run = keeping(ASYNC, gated, refresh_cache=True)
     plain = ASYNC.task(double)
+
+    @flow
+    async def inner(x: Any) -> Any:
+        return double(x)
+
+    @flow(persist_result=True, result_storage=gated, cache_result_in_memory=False)
+    async def kept() -> Any:
+        return 4
 
     @flow
     async def takes() -> Any:
@@ -185,6 +195,8 @@ async def test_the_loop_turns_while_a_result_is_read(take: str) -> None:
             "call": lambda: run(2),
             "submit downstream": lambda: plain.submit(future),
             "call downstream": lambda: plain(future),
+            "subflow": lambda: inner(future),
+            "flow": kept,
         }
 
         async def taken() -> Any:
@@ -192,7 +204,7 @@ async def test_the_loop_turns_while_a_result_is_read(take: str) -> None:
 
         return quote(await opened(gated, asyncio.create_task(taken())))
 
-    expected = {"list": [4]} | dict.fromkeys(["submit downstream", "call downstream"], 8)
+    expected = {"list": [4]} | dict.fromkeys(["submit downstream", "call downstream", "subflow"], 8)
     assert (await takes()).unquote() == expected.get(take, 4)
 
 

@@ -485,14 +485,15 @@ def test_the_exception_is_raised_inside_the_body(engine: Engine, time: VirtualTi
             ended.set()
 
     @flow
-    def runs() -> None:
+    def runs() -> str:
         future = spins.submit()
         assert begun.wait(PATIENCE)
         time.advance(3)
         assert future.state.name == "TimedOut"
         assert ended.wait(PATIENCE)
+        return "done"
 
-    SYNC.run(flow(runs.fn), engine=engine, return_state=True)
+    assert SYNC.run(runs, engine=engine) == "done"
     (error,) = caught
     assert isinstance(error, TaskRunTimeoutError)
     assert (error.seconds, error.run[:6]) == (3, "spins-")
@@ -534,15 +535,16 @@ def test_a_body_that_waits_for_other_runs_is_interrupted_when_it_has_waited(engi
         after.append("went on")
 
     @flow
-    def runs() -> None:
+    def runs() -> str:
         future = parent.submit()
         assert begun.wait(PATIENCE)
         patiently(lambda: engine.stats().threads.lent == 1)
         time.advance(3)
         assert future.state.name == "TimedOut"
         gate.set()
+        return "done"
 
-    SYNC.run(runs, engine=engine, return_state=True)
+    assert SYNC.run(runs, engine=engine) == "done"
     patiently(lambda: engine.stats().threads.busy == 0)
     assert after == []
 
@@ -619,7 +621,7 @@ def test_a_thread_that_waits_for_others_and_is_abandoned_has_one_stand_in(time: 
         body.submit().result(timeout=PATIENCE)
 
     @flow
-    def runs() -> None:
+    def runs() -> str:
         future = waits.submit()
         assert begun.acquire(timeout=PATIENCE)
         patiently(lambda: engine.stats().threads.lent == 1)
@@ -631,8 +633,9 @@ def test_a_thread_that_waits_for_others_and_is_abandoned_has_one_stand_in(time: 
         assert not begun.acquire(timeout=0.02)
         assert running == [1]
         gate.set()
+        return "done"
 
-    SYNC.run(runs, engine=engine, return_state=True)
+    assert SYNC.run(runs, engine=engine) == "done"
     engine.close()
 
 
@@ -1088,7 +1091,9 @@ async def test_hundreds_of_async_bodies_that_end_at_their_deadlines_have_one_out
 
     @task(timeout_seconds=0.003)
     async def near(number: int) -> int:
-        await asyncio.wait([asyncio.create_task(asyncio.sleep(0.002 + number % 20 / 10_000))])
+        ends = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.002 + number % 20 / 10_000, ends.set)
+        await ends.wait()
         return number
 
     async with Engine() as engine:

@@ -177,7 +177,10 @@ def test_a_test_that_leaves_something_running_is_an_error(outcome_of: OutcomeOf)
 
 
 def test_the_fixtures_are_listed_with_what_they_are_for(outcome_of: OutcomeOf) -> None:
-    outcome_of("", "--fixtures").stdout.re_match_lines([
+    listed = outcome_of("", "--fixtures")
+
+    assert listed.ret == 0
+    listed.stdout.re_match_lines([
         r"millrace_clock -- .*", r"    The time of `millrace_engine`: .*", r"millrace_engine -- .*",
         r"    An engine in virtual time, .*",
     ])  # fmt: skip

@@ -1,0 +1,107 @@
+"""Pausable: what a flow run's supervisor decides about its pauses.
+
+Decides when the run goes on, when its body has ended because of a suspension and is to run again, and what becomes of
+it when nobody resumes it in time. Does not know children, nor who waits for the end of a pause.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from millrace.actors.errors import FlowPauseTimeout
+from millrace.actors.events import Journal
+from millrace.actors.instructions import EXECUTE, LET_GO, RUN_AGAIN, STOP_CHILDREN, GoOn, Order
+from millrace.actors.messages import Lapsed, Resume
+from millrace.actors.outcomes import exception_to_failed_state
+from millrace.actors.run import RunActor
+from millrace.actors.states import State, StateType
+
+RESUMING = "Resuming"
+"""Name of the SCHEDULED state of a run that was suspended, and is to be run again."""
+
+
+class Pausable(RunActor):
+    """A flow run, as far as pauses go. See the module's docstring."""
+
+    __slots__ = (
+        "admits", "attempting", "broken_off", "lapsed", "put_off", "resuming", "resumptions", "stopping",
+    )  # fmt: skip
+
+    def __init__(self, run_id: int, created: int, journal: Journal) -> None:
+        super().__init__(run_id, created, journal)
+        self.admits = False  # whether children may start: RUNNING and not being stopped
+        self.stopping = ""  # why the children are being stopped; empty while they are not
+        self.attempting = False  # the body has been admitted, and what it came to has not been told
+        self.broken_off = False  # the run was suspended in this attempt, whether or not it still is
+        self.put_off = False  # so something that the body has started did not run
+        self.resuming = False  # it was let go, and is to be admitted again
+        self.resumptions = 0  # how often the body was ended by a suspension, and is run again
+        self.lapsed: FlowPauseTimeout | None = None  # it was not resumed in time, and its children are being stopped
+
+    @property
+    def paused(self) -> bool:
+        """Whether it admits nothing now and will later."""
+        return self.type is StateType.PAUSED and not self.stopping
+
+    @property
+    def suspends(self) -> bool:
+        """Whether it is suspended: its body is to end for now, or has."""
+        return self.type is StateType.PAUSED and self.state.state_details.pause_reschedule
+
+    @property
+    def let_go(self) -> bool:
+        """Whether it is suspended and its body has ended for now: nobody sees it through."""
+        return self.suspends and not self.attempting
+
+    def enter(self, state: State[Any], at: int, cause: str) -> State[Any]:
+        """Make a state the run's state; children are admitted while that is RUNNING."""
+        entered = super().enter(state, at, cause)
+        self.admits = entered.type is StateType.RUNNING and not self.stopping
+        self.broken_off = self.broken_off or self.suspends
+        return entered
+
+    def begin(self) -> None:
+        """The body begins, with nothing that is remembered of how it ended before."""
+        self.attempting = True
+        self.broken_off = self.put_off = False
+
+    def end_for_now(self) -> Order:
+        """The body has ended because the run was suspended. It runs again, and that is no retry."""
+        self.resumptions += 1
+        if self.suspends:
+            self.attempting = False
+            return LET_GO
+        self.begin()  # it was resumed before the body had ended
+        return EXECUTE
+
+    def conclude(self, state: State[Any], at: int, cause: str) -> Order | None:
+        """The run ends in a state, if nothing speaks against it."""
+        raise NotImplementedError
+
+    def _is_in(self, paused: Any) -> bool:
+        """Whether it is in a pause, which somebody knows by its state, and is not being stopped."""
+        return self.paused and self.state.id == paused
+
+    def _resume(self, message: Resume) -> Order | None:
+        if not self._is_in(message.paused):
+            return None
+        if self.let_go:
+            self.resuming = True
+            self.become(StateType.SCHEDULED, None, None, message.at, "resumed", RESUMING)
+            return RUN_AGAIN
+        self.become(StateType.RUNNING, None, None, message.at, "resumed")
+        self.admits = True
+        return GoOn(message.paused)
+
+    def _lapsed(self, message: Lapsed) -> Order | None:
+        if not self._is_in(message.paused):
+            return None
+        let_go = self.let_go
+        self.lapsed = message.error
+        self.stopping = f"it was paused and not resumed within {message.error.seconds:g} seconds"
+        self.admits = False
+        if not let_go:
+            return STOP_CHILDREN
+        return self.conclude(exception_to_failed_state(self.lapsed), message.at, "timeout")
+
+    handlers: ClassVar = {**RunActor.handlers, Resume: _resume, Lapsed: _lapsed}

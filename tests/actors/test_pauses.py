@@ -1,0 +1,463 @@
+"""What a flow run's supervisor and its task runs decide when the run is paused or suspended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from millrace.actors.errors import FlowPauseTimeout, FlowRunTimeoutError, Pause, RestartLimitExceeded
+from millrace.actors.events import Event
+from millrace.actors.instructions import (
+    END_WAITING,
+    EXECUTE,
+    LET_GO,
+    PARK,
+    RUN_AGAIN,
+    SETTLE,
+    STOP_CHILDREN,
+    GoOn,
+    Instruction,
+    WakeAt,
+)
+from millrace.actors.messages import (
+    Admit,
+    Cancel,
+    ChildEnded,
+    Expired,
+    Interrupt,
+    Lapsed,
+    Propose,
+    Raised,
+    Resume,
+    Returned,
+    Stopped,
+)
+from millrace.actors.outcomes import pause_in
+from millrace.actors.policies import RetryPolicy
+from millrace.actors.run import RunActor
+from millrace.actors.states import Cancelling, Crashed, Failed, Paused, Pending, Running, State, StateType, Suspended
+from millrace.actors.verdicts import Answer
+from tests.actors.runs import Flow, TaskRun, at, check_chain, child_of, propose, running_flow, task_run
+
+LATE = FlowPauseTimeout("brook", 60)
+
+
+def paused_flow(state: State[Any] | None = None, **options: Any) -> Flow:
+    """A flow run that has been paused, or suspended, in second 1."""
+    flow = running_flow(**options)
+    assert propose(flow, state or Paused(), 1).answer is Answer.ACCEPT
+    flow.orders.clear()
+    return flow
+
+
+def suspended_flow(**options: Any) -> Flow:
+    """A flow run that has been suspended in second 1; its body has not ended."""
+    return paused_flow(Suspended(), **options)
+
+
+def let_go_flow(**options: Any) -> Flow:
+    """A flow run that was suspended, and whose body has ended for now."""
+    flow = suspended_flow(**options)
+    assert flow.ask(Raised(Pause(), at(2))) is LET_GO
+    return flow
+
+
+def names(run: RunActor) -> list[str]:
+    return [state.name for state in run.history()]
+
+
+def resume(flow: Flow, seconds: float = 3) -> Any:
+    return flow.ask(Resume(flow.state.id, at(seconds)))
+
+
+def lapse(flow: Flow, seconds: float = 61) -> Any:
+    return flow.ask(Lapsed(flow.state.id, LATE, at(seconds)))
+
+
+# Going on.
+
+
+def test_resumed_a_run_is_running_again_in_the_same_attempt() -> None:
+    flow = paused_flow()
+    paused = flow.state.id
+
+    order = resume(flow)
+
+    assert isinstance(order, GoOn)
+    assert order.paused == paused
+    assert names(flow) == ["Pending", "Running", "Paused", "Running"]
+    assert flow.run_count == 1
+    assert flow.admits
+
+
+def test_it_is_resumed_once() -> None:
+    flow = paused_flow()
+    message = Resume(flow.state.id, at(3))
+    assert flow.ask(message) is not None
+    assert flow.ask(message) is None
+    assert flow.sequence == 3
+
+
+def test_what_was_meant_for_an_earlier_pause_does_not_end_a_later_one() -> None:
+    flow = paused_flow()
+    late = Resume(flow.state.id, at(4)), Lapsed(flow.state.id, LATE, at(61))
+    resume(flow)
+    propose(flow, Paused(), 4)
+    for message in late:
+        assert flow.ask(message) is None
+    assert flow.paused
+
+
+@pytest.mark.parametrize(
+    "stop", [Interrupt("why", at(2)), Cancel("why", at(2)), Lapsed], ids=["interrupt", "cancel", ""]
+)
+def test_one_that_is_being_stopped_is_not_resumed(stop: Any) -> None:
+    flow = paused_flow()
+    state = flow.state
+    assert flow.ask(Lapsed(state.id, LATE, at(2)) if stop is Lapsed else stop) is STOP_CHILDREN
+    assert flow.ask(Resume(state.id, at(3))) is None
+    assert flow.ask(Lapsed(state.id, LATE, at(61))) is None
+    assert flow.type is not StateType.RUNNING
+    assert not flow.admits
+
+
+def test_whoever_proposes_running_ends_the_pause_too() -> None:
+    flow = paused_flow()
+    paused = flow.state.id
+    assert propose(flow, Running(), 3).answer is Answer.ACCEPT
+    (order,) = flow.orders
+    assert isinstance(order, GoOn)
+    assert order.paused == paused
+    assert flow.run_count == 1
+
+
+def test_the_events_of_a_run_that_was_paused_and_suspended_form_a_chain() -> None:
+    events: list[Event] = []
+    flow = paused_flow(sink=events.append)
+    resume(flow)
+    propose(flow, Suspended(), 4)
+    flow.ask(Raised(Pause(), at(5)))
+    resume(flow, 6)
+    flow.ask(Admit(at(7)))
+    flow.ask(Returned(1, at(8)))
+    check_chain(flow, events)
+    assert names(flow)[4:] == ["Suspended", "Resuming", "Running", "Completed"]
+    assert [event.cause for event in events][3:7] == ["resumed", "proposed", "resumed", "admitted"]
+
+
+# Its time.
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Returned(5, at(62)),
+        Raised(LATE, at(62)),
+        Raised(ValueError(), at(62)),
+        Raised(KeyError(), at(62), cancelled=True),
+    ],
+    ids=["returned", "late", "failed", "cancelled"],
+)
+def test_a_run_whose_time_was_over_has_failed_whatever_its_body_comes_to(outcome: Any) -> None:
+    flow = paused_flow()
+    flow.retry = RetryPolicy(3)
+
+    assert lapse(flow) is STOP_CHILDREN
+    assert flow.ask(outcome) is SETTLE
+
+    assert flow.state.name == "Failed"
+    assert flow.state.data is LATE
+    assert flow.run_count == 1
+
+
+def test_nothing_starts_in_a_run_whose_time_is_over() -> None:
+    flow = paused_flow()
+    run = child_of(flow)
+    assert run.ask(Admit(at(2))) is PARK
+    lapse(flow)
+    assert run.ask(Admit(at(62))) is SETTLE
+    assert run.state.message == (
+        "It never started: its flow run is being stopped: it was paused and not resumed within 60 seconds."
+    )
+
+
+def test_a_crash_is_one_all_the_same() -> None:
+    flow = paused_flow()
+    lapse(flow)
+    flow.ask(Raised(KeyboardInterrupt(), at(62)))
+    assert flow.state.is_crashed()
+
+
+def test_a_cancellation_comes_before_the_end_of_its_time() -> None:
+    flow = paused_flow()
+    lapse(flow)
+    flow.ask(Cancel("enough", at(62)))
+    flow.ask(Raised(LATE, at(63)))
+    assert flow.state.is_cancelled()
+
+
+def test_the_flows_own_time_goes_on_in_a_pause_and_not_between_two_bodies() -> None:
+    flow = paused_flow()
+    assert flow.ask(Expired(5, at(6), 1, stops=True)) is STOP_CHILDREN
+    flow.ask(Raised(ValueError(), at(7)))
+    assert isinstance(flow.state.data, FlowRunTimeoutError)
+
+    flow = let_go_flow()
+    assert flow.ask(Expired(5, at(6), 1, stops=True)) is None
+    assert not flow.stopping
+
+
+# Suspending.
+
+
+def test_suspended_a_run_has_no_children_that_wait_for_another_attempt() -> None:
+    flow = running_flow()
+    propose(flow, Suspended(), 1)
+    assert flow.orders == [END_WAITING]
+    assert flow.suspends
+    assert not flow.let_go
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Pause(),
+        BaseExceptionGroup("tasks", [Pause()]),
+        BaseExceptionGroup("tasks", [ValueError(), BaseExceptionGroup("more", [KeyError(), Pause()])]),
+    ],
+    ids=["alone", "in a group", "deep in a group"],
+)
+def test_a_body_that_ends_by_a_pause_is_let_go_and_runs_again_when_it_is_resumed(error: BaseException) -> None:
+    flow = suspended_flow()
+    assert isinstance(pause_in(error), Pause)
+
+    assert flow.ask(Raised(error, at(2))) is LET_GO
+    assert flow.let_go
+    assert not flow.ended
+    assert resume(flow) is RUN_AGAIN
+    assert not flow.let_go
+    assert flow.type is StateType.SCHEDULED
+    assert flow.ask(Admit(at(4))) is EXECUTE
+
+    assert names(flow) == ["Pending", "Running", "Suspended", "Resuming", "Running"]
+    assert (flow.run_count, flow.resumptions) == (1, 1)
+    assert flow.admits
+
+
+def test_a_suspension_uses_up_no_retry() -> None:
+    flow = let_go_flow()
+    flow.retry = RetryPolicy(1)
+    resume(flow)
+    flow.ask(Admit(at(4)))
+    assert flow.ask(Raised(ValueError(), at(5))) is EXECUTE
+    assert flow.ask(Raised(ValueError(), at(6))) is SETTLE
+    assert names(flow)[3:] == ["Resuming", "Running", "Retrying", "Failed"]
+    assert flow.run_count == 2
+
+
+def test_resumed_before_its_body_has_ended_it_is_not_suspended_any_more() -> None:
+    flow = suspended_flow()
+    assert isinstance(resume(flow), GoOn)
+    assert flow.ask(Returned("done", at(4))) is SETTLE
+    assert flow.state.is_completed()
+
+
+def test_a_body_that_has_ended_by_a_pause_before_it_was_resumed_runs_again_at_once() -> None:
+    flow = suspended_flow()
+    resume(flow)
+    assert flow.ask(Raised(Pause(), at(4))) is EXECUTE
+    assert flow.type is StateType.RUNNING
+    assert flow.run_count == 1
+    assert flow.ask(Raised(Pause(), at(5))) is SETTLE  # nothing has suspended this one
+    assert flow.state.is_crashed()
+
+
+@pytest.mark.parametrize("kind", [running_flow, paused_flow])
+def test_a_pause_that_no_suspension_has_made_is_a_crash(kind: Any) -> None:
+    flow = kind()
+    assert flow.ask(Raised(Pause(), at(2))) is SETTLE
+    assert flow.state.is_crashed()
+
+
+@pytest.mark.parametrize("outcome", [Returned(5, at(2)), Raised(ValueError(), at(2))], ids=["returned", "failed"])
+def test_a_body_that_ends_by_itself_ends_its_run(outcome: Any) -> None:
+    flow = suspended_flow()
+    assert flow.ask(outcome) is SETTLE
+    assert flow.type in {StateType.COMPLETED, StateType.FAILED}
+
+
+def test_suspended_again_it_is_let_go_again() -> None:
+    flow = let_go_flow()
+    resume(flow)
+    flow.ask(Admit(at(4)))
+    propose(flow, Suspended(), 5)
+    assert flow.ask(Raised(Pause(), at(6))) is LET_GO
+    assert flow.resumptions == 2
+
+
+# Its children.
+
+
+def test_a_run_that_has_not_begun_ends_when_its_flow_is_suspended() -> None:
+    flow = suspended_flow()
+    run = child_of(flow)
+    assert run.ask(Admit(at(2))) is SETTLE
+    assert names(run) == ["Pending", "Cancelled"]
+    assert isinstance(run.state.data, Pause)
+    with pytest.raises(Pause):
+        run.state.result()
+
+
+def test_a_run_that_was_parked_in_a_pause_ends_when_its_flow_is_suspended_later() -> None:
+    flow = paused_flow()
+    run = child_of(flow)
+    assert run.ask(Admit(at(2))) is PARK
+    resume(flow)
+    propose(flow, Suspended(), 4)
+    assert run.ask(Admit(at(5))) is SETTLE
+    assert names(run) == ["Pending", "Paused", "Cancelled"]
+
+
+@pytest.mark.parametrize("error", [Pause(), BaseExceptionGroup("tasks", [Pause()])], ids=["alone", "in a group"])
+def test_a_run_whose_body_was_ended_by_the_suspension_is_cancelled(error: BaseException) -> None:
+    flow = running_flow()
+    run = child_of(flow)
+    run.ask(Admit(at(0)))
+    propose(flow, Suspended(), 1)
+    assert run.ask(Raised(error, at(2))) is SETTLE
+    assert run.type is StateType.CANCELLED
+    assert isinstance(run.state.data, Pause)
+
+
+def test_a_pause_in_a_run_that_no_suspension_has_made_is_a_crash() -> None:
+    run = task_run(running_flow())
+    run.ask(Admit(at(0)))
+    assert run.ask(Raised(Pause(), at(2))) is SETTLE
+    assert run.state.is_crashed()
+
+
+def test_a_retry_that_will_not_be_made_is_waited_for_by_nobody() -> None:
+    flow = running_flow()
+    run = task_run(flow, retries=1, delays=(3600,))
+    run.ask(Admit(at(0)))
+    propose(flow, Suspended(), 1)
+    order = run.ask(Raised(ValueError(), at(2)))
+    assert isinstance(order, WakeAt)
+    assert order.at == at(2)
+    assert run.ask(Admit(at(2))) is SETTLE
+    assert names(run) == ["Pending", "Running", "AwaitingRetry", "Cancelled"]
+
+
+def put_off(flow: Flow) -> TaskRun:
+    """A child that never ran because of the suspension."""
+    run = child_of(flow)
+    run.ask(Admit(at(2)))
+    flow.tell(ChildEnded(run))
+    return run
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [Returned([Crashed()], at(4)), Raised(ValueError(), at(4)), Raised(Pause(), at(4))],
+    ids=["returned", "failed", "paused"],
+)
+@pytest.mark.parametrize(("meanwhile", "order"), [("nothing", LET_GO), ("resumed", EXECUTE)])
+def test_a_body_runs_again_if_something_that_it_has_started_never_ran(
+    outcome: Any, meanwhile: str, order: Instruction
+) -> None:
+    flow = suspended_flow()
+    put_off(flow)
+    if meanwhile == "resumed":
+        resume(flow)
+    assert flow.ask(outcome) is order
+    assert not flow.ended
+
+
+def test_but_not_if_it_was_interrupted() -> None:
+    flow = suspended_flow()
+    put_off(flow)
+    flow.ask(Raised(KeyboardInterrupt(), at(4)))
+    assert flow.state.is_crashed()
+
+
+def test_what_never_ran_is_not_remembered_in_the_next_body() -> None:
+    flow = suspended_flow()
+    put_off(flow)
+    flow.ask(Returned(1, at(4)))
+    resume(flow)
+    flow.ask(Admit(at(5)))
+    assert flow.ask(Returned(2, at(6))) is SETTLE
+    assert flow.state.data == 2
+
+
+# The end of a run that nobody sees through.
+
+
+def test_one_that_was_let_go_is_cancelled_at_once() -> None:
+    flow = let_go_flow()
+    assert flow.ask(Cancel("enough", at(3))) is SETTLE
+    assert names(flow) == ["Pending", "Running", "Suspended", "Cancelling", "Cancelled"]
+    assert flow.state.message == "enough"
+    assert flow.ended
+
+
+def test_one_that_was_let_go_fails_at_once_when_its_time_is_over() -> None:
+    flow = let_go_flow()
+    flow.retry = RetryPolicy(3)
+    assert lapse(flow) is SETTLE
+    assert flow.state.data is LATE
+    assert flow.ended
+
+
+def test_one_that_was_let_go_is_given_up_at_once() -> None:
+    flow = let_go_flow()
+    assert flow.ask(Stopped(Crashed(), at(3))) is SETTLE
+    assert flow.state.is_crashed()
+
+
+@pytest.mark.parametrize("state", [Running(), Pending(), Paused(), Suspended(), Failed()], ids=lambda state: state.name)
+def test_one_that_was_let_go_takes_no_other_state_from_outside_not_even_by_force(state: State[Any]) -> None:
+    flow = let_go_flow()
+    before = flow.state
+    for force in (False, True):
+        assert propose(flow, state, 3, force=force).answer is Answer.ABORT
+    assert flow.state == before
+    assert flow.let_go
+
+
+def test_one_that_was_let_go_may_be_proposed_to_be_cancelled() -> None:
+    flow = let_go_flow()
+    assert flow.ask(Propose(Cancelling(message="enough"), at(3))) is SETTLE
+    assert str(flow.state) == "Cancelled('enough')"
+
+
+def test_one_that_is_about_to_run_again_is_cancelled_when_it_asks_for_that() -> None:
+    flow = let_go_flow()
+    resume(flow)
+    assert flow.ask(Cancel("enough", at(4))) is STOP_CHILDREN
+    assert flow.ask(Admit(at(5))) is None
+    flow.ask(Raised(KeyError(), at(6), cancelled=True))
+    assert flow.state.is_cancelled()
+
+
+def test_a_body_that_ends_by_a_pause_in_a_run_that_is_cancelled_ends_that() -> None:
+    flow = suspended_flow()
+    flow.ask(Cancel("enough", at(2)))
+    assert flow.ask(Raised(Pause(), at(3))) is SETTLE
+    assert flow.state.is_cancelled()
+
+
+def test_a_body_that_ends_by_a_pause_in_a_run_whose_time_is_over_fails_that() -> None:
+    flow = suspended_flow()
+    lapse(flow)
+    assert flow.ask(Raised(Pause(), at(62))) is SETTLE
+    assert flow.state.data is LATE
+
+
+def test_a_body_that_ends_by_a_pause_in_a_run_with_too_many_crashes_fails_that() -> None:
+    flow = suspended_flow()
+    flow.escalated = RestartLimitExceeded("carve-001", 0, 60, "Crashed()")
+    flow.stopping = "too many"
+    assert flow.ask(Raised(Pause(), at(3))) is SETTLE
+    assert flow.state.data is flow.escalated
