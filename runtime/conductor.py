@@ -271,9 +271,7 @@ class Conductor:
             self._stopped_by_hooks = True
             await self._call_hooks(self.run.flow.on_cancellation_hooks, self.run.state, error)
 
-    async def _call_hooks(
-        self, hooks: Sequence[Hook], state: State[Any], error: BaseException | None = None
-    ) -> None:
+    async def _call_hooks(self, hooks: Sequence[Hook], state: State[Any], error: BaseException | None = None) -> None:
         if not hooks:
             return
         run = self.run

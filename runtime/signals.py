@@ -29,7 +29,16 @@ from millrace.runtime.waiting import ThreadWaiter
 _HERE: Final = Path(__file__).parent
 _CALL_BODIES: Final = tuple(
     str(_HERE / f"{name}.py")
-    for name in ("attempt", "conduct", "effects", "flow_body", "flow_iterating", "interrupting", "iterating", "stepping")
+    for name in (
+        "attempt",
+        "conduct",
+        "effects",
+        "flow_body",
+        "flow_iterating",
+        "interrupting",
+        "iterating",
+        "stepping",
+    )
 )
 """What calls bodies and hooks, and nothing else of the users'."""
 
@@ -47,7 +56,9 @@ class Handled:
 
     def __init__(self) -> None:
         self._former: dict[int, Any] = {}  # by signal: the handlers that were replaced
-        self._heard: dict[int, FrameType | None] = {}  # by signal that the former handlers are to hear of: where it came
+        self._heard: dict[
+            int, FrameType | None
+        ] = {}  # by signal that the former handlers are to hear of: where it came
 
     def __enter__(self) -> Self:
         if current_thread() is main_thread():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -45,6 +46,16 @@ class Crawler:
     @flow
     def crawl(self, number: int) -> None:
         note(self.path, doubled=double(number))
+
+
+@flow
+async def waiting(path: Path) -> None:
+    with path.open("w", encoding="utf-8") as told:
+        print("begun", file=told, flush=True)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            print("over", file=told)
 
 
 @flow

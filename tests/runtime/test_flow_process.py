@@ -116,6 +116,19 @@ def test_the_exit_code_says_how_it_ended(capfd: pytest.CaptureFixture[str]) -> N
     assert "ValueError: no\n" in capfd.readouterr().err
 
 
+def test_one_that_is_told_to_terminate_comes_to_its_end_and_its_exit_code_says_why(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    os.mkfifo(told)
+
+    process = run_flow_in_subprocess(sent_flows.waiting, {"path": told})
+    with told.open(encoding="utf-8") as lines:
+        assert next(lines) == "begun\n"
+        process.terminate()
+        assert list(lines) == ["over\n"]
+
+    assert joined(process) == [-15]
+
+
 # What is sent.
 
 

@@ -234,9 +234,7 @@ def test_a_timeout_of_the_users_own_code_is_named_so_and_is_another_error(world:
     assert type(state.data) is TimeoutError
 
 
-def test_the_time_includes_the_wait_for_what_the_body_left_running(
-    world: World, engine: Engine, time: Stepped
-) -> None:
+def test_the_time_includes_the_wait_for_what_the_body_left_running(world: World, engine: Engine, time: Stepped) -> None:
     gate = world.gate()
     begun = threading.Event()
     left: list[Any] = []
@@ -390,9 +388,7 @@ def test_a_timeout_counts_as_a_failure_for_retries(world: World, engine: Engine,
 
 
 def test_each_attempt_has_the_whole_time(world: World, engine: Engine, time: Stepped) -> None:
-    future = engine.start(
-        world.flow(fails_first := FailsFirst(), timeout_seconds=5, retries=1, retry_delay_seconds=4)
-    )
+    future = engine.start(world.flow(fails_first := FailsFirst(), timeout_seconds=5, retries=1, retry_delay_seconds=4))
     time.timer_set()  # of the first attempt
     time.timer_set()  # of the wait
     time.advance(4)

@@ -301,9 +301,7 @@ def test_the_final_state_is_given_again_too(world: World) -> None:
 def test_a_task_with_a_timeout_hooks_and_a_name_does_nothing_of_it_again(world: World) -> None:
     told: list[str] = []
     hooks = [lambda *each: told.append(each[2].name)]
-    work, calls = counted(
-        world, timeout_seconds=60, on_completion=hooks, on_running=hooks, task_run_name="work on {x}"
-    )
+    work, calls = counted(world, timeout_seconds=60, on_completion=hooks, on_running=hooks, task_run_name="work on {x}")
     attempts = Attempts()
 
     async def body() -> Any:
