@@ -138,7 +138,7 @@ class BaseTask(Bindable, Generic[P, R]):
 
     @functools.cached_property
     def task_key(self) -> str:
-        """What the task is called in caches and queues: the name of its function, and the beginning of a hash of its source."""
+        """What the task is called in caches and queues: its function's name and the start of a hash of its source."""
         from millrace.runtime.caching import task_key  # noqa: PLC0415  # most tasks never need it
 
         return task_key(self.fn)

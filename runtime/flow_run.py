@@ -297,17 +297,13 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             if joiner is not None:
                 joiner.notify(self)
         elif instruction is STOP_CHILDREN:
-            scopes = [self]
-            for scope in scopes:  # grows; not one in another: subflows may be nested deeper than calls may
-                scopes += scope.stop_children()
-            for scope in scopes:  # when all know why: one asyncio task may run bodies of several
-                scope.stop_body()
+            self._stop_scopes()
         elif isinstance(instruction, Notify):
             instruction.watcher.notify(self)
         elif isinstance(instruction, Judge):
             instruction.child.tell(Judged(instruction.state, instruction.at, restart=instruction.restart))
             if instruction.stop_siblings:
-                self.perform(STOP_CHILDREN)
+                self._stop_scopes()
         elif isinstance(instruction, GoOn) or instruction is END_WAITING:
             self.pauses.perform(instruction)
         elif self.conductor is None or not self.conductor.follow(instruction):
@@ -322,6 +318,14 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             Context().run(self.flow.run_again, self)  # with nothing that belongs to whoever resumes it
         elif instruction is not EXECUTE:  # that was asked for by whoever waits for it
             self.flow.finish_elsewhere(self)
+
+    def _stop_scopes(self) -> None:
+        """Cancel the children, and theirs; then the bodies of the flows that are to end."""
+        scopes = [self]
+        for scope in scopes:  # grows; not one in another: subflows may be nested deeper than calls may
+            scopes += scope.stop_children()
+        for scope in scopes:  # when all know why: one asyncio task may run bodies of several
+            scope.stop_body()
 
     def stop_children(self) -> list[FlowRun]:
         """Cancel the children; the subflows among them whose own children are to be stopped yet."""

@@ -110,7 +110,7 @@ class Keeping:
     policy: CachePolicy
     store: ResultStore
     refresh: bool
-    waiting: dict[int, Any] = attrs.field(factory=dict, init=False, repr=False)
+    waiting: dict[int, Transacted] = attrs.field(factory=dict, init=False, repr=False)
 
     def give_up(self, run: TaskRun) -> None:
         """A run is not to begin after all: let go of what it has waited for, if it has that by now."""

@@ -1,9 +1,9 @@
 """Signals: what Ctrl-C and a request to terminate mean while a flow runs in the main thread.
 
-Decides that they become exceptions where that does no harm. In the body of a sync flow, and in what that calls, they are
-raised at once; in the engine's own code, which would be left half done with a run counted that never starts, as soon as
-the thread has left it. A loop of the engine's making has its main task cancelled by the first, and is left at once by
-the second. The former handlers are put back when the flow has ended, and hear of a signal that ended it.
+Decides that they become exceptions where that does no harm. In the body of a sync flow, and in what that calls, they
+are raised at once; in the engine's own code, which would be left half done with a run counted that never starts, as
+soon as the thread has left it. A loop of the engine's making has its main task cancelled by the first, and is left at
+once by the second. The former handlers are put back when the flow has ended, and hear of a signal that ended it.
 
 Only handlers that Python has installed are replaced, and those for SIGTERM that a program has: never one that ignores
 a signal, never in another thread than the main one, never where somebody else's loop runs.
@@ -56,9 +56,8 @@ class Handled:
 
     def __init__(self) -> None:
         self._former: dict[int, Any] = {}  # by signal: the handlers that were replaced
-        self._heard: dict[
-            int, FrameType | None
-        ] = {}  # by signal that the former handlers are to hear of: where it came
+        # By signal that the former handlers are to hear of: where it came.
+        self._heard: dict[int, FrameType | None] = {}
 
     def __enter__(self) -> Self:
         if current_thread() is main_thread():

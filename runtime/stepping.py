@@ -1,7 +1,7 @@
 """Stepping: generators around a body that is a generator, and the steps of that, in a thread and on a loop.
 
-Decides what iterating over a call, sending, throwing into and closing it mean: each goes to the body as it would without
-a task or a flow around it. Hides an async body from the loop it runs on. Does not know runs.
+Decides what iterating over a call, sending, throwing into and closing it mean: each goes to the body as it would
+without a task or a flow around it. Hides an async body from the loop it runs on. Does not know runs.
 """
 
 from __future__ import annotations
