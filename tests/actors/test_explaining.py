@@ -99,8 +99,10 @@ def of_a_run(state: State[Any]) -> State[Any]:
         ),
         (
             exception_to_failed_state(RestartLimitExceeded("oak-1", 2, 60, "Crashed('axe')")),
-            "Failed: Task run 'oak-1' crashed and was not restarted: its flow run allows 2 restarts within 60 seconds."
-            " The crash: Crashed('axe').",
+            (
+                "Failed: Task run 'oak-1' crashed and was not restarted: its flow run allows 2 restarts within 60"
+                " seconds. The crash: Crashed('axe')."
+            ),
         ),
         # Cancellations.
         (Cancelled(), "Cancelled: it was cancelled, and no reason was given."),
