@@ -24,16 +24,22 @@ async def begun(wait: Callable[[LoopWaiter], Coroutine[None, None, None]]) -> as
     return task
 
 
+async def woken(waits: asyncio.Task[None]) -> bool:
+    """Whether a task that waits has been woken."""
+    await asyncio.wait([waits], timeout=PATIENCE)
+    return waits.done() and waits.exception() is None
+
+
 @pytest.mark.anyio
 async def test_a_bell_wakes_whoever_waits_and_nobody_twice() -> None:
     async with Engine():
         bell = Bell()
         first = await begun(bell.wait)
         bell.ring()
-        await first
+        assert await woken(first)
         second = await begun(bell.wait)
         await asyncio.to_thread(bell.ring)
-        await second
+        assert await woken(second)
 
 
 @pytest.mark.anyio
@@ -45,7 +51,7 @@ async def test_a_bell_that_is_rung_while_nobody_waits_wakes_the_next_one() -> No
         await bell.wait(LoopWaiter(engine.lane_here()))
         waits = await begun(bell.wait)
         bell.ring()
-        await waits
+        assert await woken(waits)
 
 
 @pytest.mark.anyio
