@@ -24,6 +24,7 @@ from millrace import (
     get_run_context,
     task,
 )
+from millrace.runtime.flow import BaseFlow
 from tests.checkpoints import until
 from tests.runtime.worlds import PATIENCE, SYNC, World
 
@@ -54,7 +55,8 @@ class Told:
         return told_later if self._asynchronous else told
 
     @property
-    def hooks(self) -> dict[str, list[Callable[..., Any]]]:
+    def hooks(self) -> dict[str, Any]:
+        """One of each kind, as options of a flow."""
         return {kind: [self.hook(kind)] for kind in KINDS}
 
 
@@ -345,11 +347,11 @@ def test_a_hook_of_a_method_gets_the_bound_flow(world: World) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_hooks_are_added_by_decorators_too(kind: str) -> None:
-    given, added = Told(), Told()
-    made = flow(**{kind: given.hooks[kind]})(lambda: None)  # type: ignore[misc]
-    hook = added.hook(kind)
-    assert getattr(made, kind)(hook) is hook
-    assert getattr(made, f"{kind}_hooks") == [*getattr(made, f"{kind}_hooks")[:1], hook]
+    given, added = Told().hook(kind), Told().hook(kind)
+    options: dict[str, Any] = {kind: [given]}
+    made = flow(**options)(lambda: None)
+    assert getattr(made, kind)(added) is added
+    assert getattr(made, f"{kind}_hooks") == [given, added]
 
 
 def test_a_decorated_hook_is_called(world: World) -> None:
@@ -357,7 +359,7 @@ def test_a_decorated_hook_is_called(world: World) -> None:
 
     async def body() -> None: ...
 
-    made = world.flow(body)
+    made: BaseFlow[[], Any] = world.flow(body)
 
     @made.on_completion
     def done(_flow: Any, _run: Any, state: Any) -> None:
@@ -387,7 +389,7 @@ def test_what_is_no_list_of_functions_is_refused(kind: str, given: Any) -> None:
 
 def test_what_is_no_function_is_refused_by_a_decorator_too() -> None:
     made = flow(lambda: None)
-    with pytest.raises(ConfigurationError, match="^'on_failure' takes"):
+    with pytest.raises(ConfigurationError, match=r"^'on_failure' takes"):
         made.on_failure(5)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
 
 
@@ -408,7 +410,7 @@ def crashing(told: list[str], begun: asyncio.Event) -> Any:
 
     @flow(on_crashed=[crashed], on_cancellation=[lambda *_: told.append("cancelled")])
     async def body() -> None:
-        waits.submit()
+        _ = waits.submit()
         begun.set()
         await asyncio.Event().wait()
 
@@ -451,10 +453,14 @@ async def test_cancelled_by_a_scope_of_anyio_a_flow_tells_of_its_crash_to_the_en
 async def test_cancelled_by_the_timeout_of_somebody_elses_a_flow_tells_of_its_crash_to_the_end() -> None:
     told: list[str] = []
     begun = asyncio.Event()
-    with pytest.raises(TimeoutError):
+
+    async def in_time() -> None:
         async with asyncio.timeout(None) as timeout:
             asyncio.get_running_loop().call_soon(timeout.reschedule, 0)
             await crashing(told, begun)()
+
+    with pytest.raises(TimeoutError):
+        await in_time()
     assert told == [CRASHED]
 
 
@@ -508,16 +514,18 @@ async def test_an_interrupted_hook_for_a_cancellation_crashes_nothing_that_was_c
 
 @pytest.mark.anyio
 async def test_a_coroutine_that_is_closed_has_its_hooks_called_elsewhere() -> None:
-    told = threading.Event()
+    told: list[threading.Thread] = []
 
-    @flow(on_crashed=[lambda *_: told.set()])
+    @flow(on_crashed=[lambda *_: told.append(threading.current_thread())])
     async def body() -> None:
         await asyncio.Event().wait()
 
     call = body()
     call.send(None)
     call.close()
-    await until(told.is_set)
+    await until(lambda: bool(told))
+    (elsewhere,) = told
+    assert elsewhere is not threading.current_thread()
 
 
 def test_a_run_that_is_given_up_tells_of_its_crash_once_and_of_nothing_after_that() -> None:
