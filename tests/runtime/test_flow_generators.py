@@ -226,7 +226,7 @@ def test_the_state_that_a_sync_body_returns_is_the_runs() -> None:
 
     walk = doubts()
     next(walk)
-    with pytest.raises(FailedRun, match="^no$"):
+    with pytest.raises(FailedRun, match=r"^no$"):
         next(walk)
 
 
@@ -822,8 +822,7 @@ def test_methods_may_be_generator_flows() -> None:
 
         @millrace.flow
         def count(self, start: int = 0) -> Generator[int]:
-            for i in range(start, self.n):
-                yield i
+            yield from range(start, self.n)
 
     assert list(Counter(3).count(1)) == [1, 2]
 

@@ -176,13 +176,13 @@ def test_a_run_without_a_name_does_not_run_its_body(world: World) -> None:
 
 @pytest.mark.parametrize("template", ["{night}", "{day.year}", "{day", "{}", "{0}"])
 def test_a_template_that_cannot_be_filled_in_is_refused_when_the_flow_is_made(template: str) -> None:
-    with pytest.raises(ConfigurationError, match="^'flow_run_name' takes "):
+    with pytest.raises(ConfigurationError, match=r"^'flow_run_name' takes "):
         flow(flow_run_name=template)(crawl)
 
 
 @pytest.mark.parametrize("function", [lambda x: x, lambda x, parameters: x, crawl], ids=["one", "two", "async"])
 def test_a_function_that_takes_something_else_is_refused_when_the_flow_is_made(function: Any) -> None:
-    with pytest.raises(ConfigurationError, match="^'flow_run_name' takes "):
+    with pytest.raises(ConfigurationError, match=r"^'flow_run_name' takes "):
         flow(flow_run_name=function)(crawl)
 
 

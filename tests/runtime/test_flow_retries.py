@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -252,7 +253,7 @@ def test_retries_come_after_their_delays(
 ) -> None:
     flaky = Flaky(3)
     future = engine.start(flaky.of(world, retries=3, retry_delay_seconds=delays))
-    for before, moment in zip(moments, moments[1:], strict=False):
+    for before, moment in itertools.pairwise(moments):
         if moment > before:
             time.timer_set()
             time.advance(moment - before)
@@ -460,7 +461,7 @@ async def test_a_cancellation_of_the_wait_crashes_the_run_and_goes_up(
         told.append(state.message)
 
     flaky = Flaky(1)
-    waits = flow(retries=1, retry_delay_seconds=30, on_crashed=[crashed])(flaky_coroutine(flaky))
+    waits: Any = flow(retries=1, retry_delay_seconds=30, on_crashed=[crashed])(flaky_coroutine(flaky))
     async with Engine(clock=time.now, timers=time):
         with anyio.CancelScope() as scope:
             call = asyncio.create_task(waits(return_state=return_state)) if by == "asyncio" else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time as real_time
 from collections.abc import Callable, Iterator
@@ -187,10 +188,8 @@ def test_whatever_a_body_makes_of_its_interruption_it_timed_out(world: World, en
         await gate.passed()
 
     async def body() -> int:
-        try:
+        with contextlib.suppress(Exception, asyncio.CancelledError):
             await world.result(waits.submit())
-        except (Exception, asyncio.CancelledError):  # noqa: BLE001, S110
-            pass
         return 1
 
     future = engine.start(world.flow(body, timeout_seconds=5))
@@ -214,7 +213,7 @@ def test_another_error_that_the_interruption_leads_to_is_not_the_outcome(
     async def body() -> None:
         try:
             await world.result(waits.submit())
-        except BaseException:
+        except BaseException:  # noqa: BLE001  # whatever the interruption is
             raise Broken from None
 
     future = engine.start(world.flow(body, timeout_seconds=5))
@@ -550,10 +549,10 @@ async def test_a_timeout_in_a_cancelled_scope_goes_up_as_the_scopes_cancellation
         await asyncio.Event().wait()
 
     async with Engine(clock=time.now, timers=time) as engine:
+        task = asyncio.create_task(waits())
+        await until(lambda: time.waiting == 1)
+        (run,) = engine.flow_runs()
         with anyio.CancelScope() as scope:
-            task = asyncio.create_task(waits())
-            await until(lambda: time.waiting == 1)
-            (run,) = engine.flow_runs()
             time.advance(5)
             scope.cancel()
             with pytest.raises((FlowRunTimeoutError, asyncio.CancelledError)):
@@ -667,7 +666,7 @@ def test_code_that_asks_is_told_that_it_should_stop(engine: Engine, time: Steppe
 
 @pytest.mark.parametrize("seconds", [0, -1, "5", True, float("nan")], ids=repr)
 def test_a_timeout_that_is_no_time_is_refused(seconds: Any) -> None:
-    with pytest.raises(ConfigurationError, match="^'timeout_seconds' takes"):
+    with pytest.raises(ConfigurationError, match=r"^'timeout_seconds' takes"):
         flow(timeout_seconds=seconds)(lambda: None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
@@ -333,7 +333,7 @@ def test_a_generator_that_was_iterated_over_is_iterated_over_again() -> None:
     yielded: list[int] = []
 
     @task
-    def numbers() -> Any:
+    def numbers() -> Generator[int]:
         for number in (1, 2):
             yielded.append(number)
             yield number

@@ -44,6 +44,12 @@ def run(world: World, made: Any, *args: Any, **kwargs: Any) -> Any:
         return runner.run(main())
 
 
+async def run_inside(world: World, made: Any, *args: Any, **kwargs: Any) -> Any:
+    """Run a flow with `run_flow` from the body of another."""
+    value = run_flow(made, *args, **kwargs)
+    return await value if world.async_flows else value
+
+
 async def body(x: int, *rest: int, y: int = 2, **more: int) -> Any:
     return x, rest, y, more
 
@@ -101,7 +107,7 @@ def test_what_is_no_flow_is_refused(thing: Any) -> None:
 
 
 def test_a_context_that_is_none_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="^'context' takes a context"):
+    with pytest.raises(ConfigurationError, match=r"^'context' takes a context"):
         run_flow(flow(body), {"x": 1}, context={})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
@@ -136,8 +142,7 @@ def test_in_a_flow_it_runs_a_subflow_that_waits(world: World) -> None:
 
     async def outer() -> Any:
         future = work.submit()
-        value = run_flow(inner, {"x": 1}, wait_for=[future])
-        result = await value if world.async_flows else value
+        result = await run_inside(world, inner, {"x": 1}, wait_for=[future])
         order.append("after")
         return result
 
@@ -155,15 +160,14 @@ def test_in_a_flow_what_it_waits_for_has_to_complete(world: World) -> None:
     async def outer() -> int:
         value = bad.submit()
         with pytest.raises(UpstreamTaskError):
-            called = run_flow(inner, {"x": 1}, wait_for=[value])
-            await called if world.async_flows else called
+            await run_inside(world, inner, {"x": 1}, wait_for=[value])
         return 1
 
     assert world.body(outer) == 1
 
 
 def test_outside_of_a_flow_there_is_nothing_to_wait_for(world: World) -> None:
-    with pytest.raises(ConfigurationError, match="^'wait_for' takes nothing"):
+    with pytest.raises(ConfigurationError, match=r"^'wait_for' takes nothing"):
         run(world, world.flow(body), {"x": 1}, wait_for=[5])
 
 
@@ -188,8 +192,7 @@ def test_the_context_says_which_flow_it_belongs_to(world: World) -> None:
         contexts.append(copy_context())
         context = FlowRunContext.get()
         assert context is not None
-        value = run_flow(inner, {"x": 1}, context=contexts[0])
-        result = await value if world.async_flows else value
+        result = await run_inside(world, inner, {"x": 1}, context=contexts[0])
         return result, context.flow_run.spawned
 
     assert world.body(outer) == ((1, (), 2, {}), 1)
