@@ -10,6 +10,7 @@ knows anyway; `state` and `history` make them when somebody looks, always with t
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from millrace.actors.mailbox import Mailbox
 from millrace.actors.messages import Cancel, Unwatch, Watch
 from millrace.actors.rules import TRANSITION_CAP, Picked, answer_a_repeated_proposal_as_before
 from millrace.actors.states import DEFAULT_NAMES, TERMINAL, State, StateType, make_state
+from millrace.actors.timestamps import from_nanoseconds
 from millrace.actors.verdicts import Answer, Verdict, abort, accept
 
 _PENDING = StateType.PENDING
@@ -105,6 +107,27 @@ class RunActor(Mailbox):
         """Nanoseconds in RUNNING, over all attempts that have ended."""
         spans = pairwise(self.history())
         return sum(max(0, after.nanoseconds - state.nanoseconds) for state, after in spans if state.type is _RUNNING)
+
+    @property
+    def start_time(self) -> datetime | None:
+        """When it first entered RUNNING, in UTC; None before."""
+        return from_nanoseconds(self.started) if self.started else None
+
+    @property
+    def end_time(self) -> datetime | None:
+        """When it ended, in UTC; None before."""
+        return from_nanoseconds(self.ended) if self.ended else None
+
+    @property
+    def expected_start_time(self) -> datetime:
+        """When it was to start, in UTC: the time that it was scheduled for, else when it was made."""
+        first = self.history()[0]
+        return first.state_details.scheduled_time or first.timestamp
+
+    @property
+    def total_run_time(self) -> timedelta:
+        """How long it has been RUNNING, over all attempts that have ended."""
+        return timedelta(microseconds=self.run_time / 1000)
 
     def trail(self) -> str:
         """The last steps as text, for errors."""
@@ -257,9 +280,13 @@ class RunActor(Mailbox):
 
     def record(self, cause: str) -> None:
         """Append the present state to the journal. Only called when somebody listens."""
+        self.publish(Event(self.state, self._previous(), self.sequence, cause, self.name))
+
+    def publish(self, event: Event) -> None:
+        """Tell whoever listens of an event."""
         sink = self.journal.sink
         if sink is not None:
-            sink(Event(self.state, self._previous(), self.sequence, cause, self.name))
+            sink(event)
 
     def _previous(self) -> State[Any] | None:
         """The state before the present one."""

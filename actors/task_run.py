@@ -124,6 +124,11 @@ class TaskRunActor(RunActor, Generic[N]):
         return f"{self.node.name}-{self.id & 0xFFF:03x}"
 
     @property
+    def dynamic_key(self) -> str:
+        """Which run of its task in its flow run this is, counted from 0, as text."""
+        return str(self.key)
+
+    @property
     def failures(self) -> int:
         """Attempts that have failed, the present one not counted."""
         return self.run_count - 1 - (0 if self.facts is None else self.facts.restarts)

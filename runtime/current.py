@@ -168,7 +168,7 @@ def _task_run() -> TaskRun | None:
     """The run that the code belongs to, or the one that called the subflow that it belongs to, however far up."""
     run: Any = CURRENT.get()
     while run is not None and run.is_flow:
-        caller, scope = run.parent_task_run, run.parent
+        caller, scope = run.caller, run.parent
         run = scope if caller is None or scope is None else scope.children.get(caller)
     found: TaskRun | None = run
     return found

@@ -184,8 +184,6 @@ class BaseFlow(Bindable, Generic[P, R]):
         engine.enlist(run)
         if outer is not None:
             run.belong_to(parent, None if outer.is_flow else outer.id)
-            if replay is not None:
-                run.found = replay.call(called, run.id, again=self.is_generator).get(0)
         run.log_prints = log_prints
         if self.persist_result is not None:
             run.persist_result = self.persist_result
@@ -193,6 +191,9 @@ class BaseFlow(Bindable, Generic[P, R]):
             run.result_storage = self.result_storage
         if self.result_serializer is not None:
             run.result_serializer = self.result_serializer
+        if replay is not None:
+            run.found = replay.call(called, run.id, again=self.is_generator).get(0)
+        run.count()
         return run
 
     def start(self, engine: Engine, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FlowFuture[R]:

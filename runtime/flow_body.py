@@ -99,6 +99,8 @@ class Pass:
         if self.begun:
             if conductor.call is None:  # else they are those of the attempt before
                 inputs = self._inputs()
+                if inputs is not None:
+                    run.sources = inputs.sources
                 for upstream, _ in () if inputs is None else inputs.upstreams:
                     await self._wait_until_done(upstream)
                 conductor.call = await self._ready(inputs)

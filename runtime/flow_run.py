@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from uuid import UUID
 
 from millrace.actors.errors import EngineClosed
+from millrace.actors.events import Event
 from millrace.actors.instructions import (
     END_WAITING,
     EXECUTE,
@@ -46,7 +47,8 @@ from millrace.runtime.pauses import Pauses
 from millrace.runtime.replaying import Replay
 from millrace.runtime.running import running_loop
 from millrace.runtime.runs import TaskRun, TaskSite, blocks_here
-from millrace.runtime.tracking import FlowRunResult, Tracker
+from millrace.runtime.subflow_run import SubflowTaskRun
+from millrace.runtime.tracking import FlowRunResult, TaskRunInput, Tracker
 from millrace.runtime.waiting import CallbackWatcher, LoopWaiter, ThreadWaiter, Watcher
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from millrace.runtime.loop_lane import LoopLane
     from millrace.runtime.runners import TaskRunner
 
+_NO_SOURCES: Mapping[str, list[TaskRunInput]] = {}
 _NOTHING: frozenset[asyncio.AbstractEventLoop] = frozenset()
 LOOP_ENDED: Final = "Its event loop has ended."
 _FAILURES = (StateType.FAILED, StateType.CRASHED)
@@ -72,10 +75,10 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     is_flow: ClassVar = True
 
     __slots__ = (
-        "_cursors", "_held", "_lock", "_next_id", "_sites", "blocks", "conductor", "engine", "flow", "found",
-        "joiner", "log_prints", "loop_lane", "outer_loop", "parameters", "parent", "parent_task_run", "pauses",
-        "persist_result", "replay", "result_serializer", "result_storage", "runner", "tags", "tracker",
-        "transactional",
+        "_cursors", "_held", "_lock", "_next_id", "_sites", "_subflows", "blocks", "caller", "conductor", "engine",
+        "flow", "found", "joiner", "log_prints", "loop_lane", "outer_loop", "parameters", "parent", "pauses",
+        "persist_result", "replay", "result_serializer", "result_storage", "runner", "sources", "stands_for", "tags",
+        "tracker", "transactional",
     )  # fmt: skip
 
     def __init__(
@@ -99,7 +102,9 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         self.transactional = False  # there has been a transaction: its tasks take part in one
         self.blocks = blocks  # the body is sync: it runs in the calling thread, and waiting blocks that
         self.parent: FlowRun | None = None  # the scope it was started in
-        self.parent_task_run: int | None = None
+        self.caller: int | None = None  # the id of the task run in there that called it, if one did
+        self.stands_for: tuple[int, int] | None = None  # id and key of its task run there; None: it is no subflow
+        self.sources: Mapping[str, list[TaskRunInput]] = _NO_SOURCES  # by parameter: what it depends on there
         self.tags = TAGS.get()
         self.outer_loop: asyncio.AbstractEventLoop | None = None  # ran on the thread of a sync body when that began
         self._held = _NOTHING
@@ -117,13 +122,25 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         self._next_id = number + 1
         self._sites: dict[tuple[int, int], TaskSite] = {}  # by identity of the task, which the site holds
         self._cursors: dict[int, Cursor] = {}  # maps that have not started all their runs, by first id
-        if flow is not None and self.journal.sink is not None:
-            self.record("created")
+        self._subflows: dict[str, int] = {}  # by name: runs numbered so far. Guarded by the lock
 
     @property
     def uuid(self) -> UUID:
         """The run's id as users see it."""
         return UUID(int=self.id)
+
+    @property
+    def parent_task_run(self) -> SubflowTaskRun | None:
+        """The task run that stands for it in the flow run around it; None where it is no subflow."""
+        if self.stands_for is None or self.parent is None:
+            return None
+        number, key = self.stands_for
+        return SubflowTaskRun(number, key, self, self.parent)
+
+    @property
+    def parent_task_run_id(self) -> UUID | None:
+        """The id of that; None where it is no subflow."""
+        return None if self.stands_for is None else UUID(int=self.stands_for[0])
 
     @property
     def scope(self) -> FlowRun:
@@ -170,6 +187,14 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             run_id, key = self._next_id, site.calls
             self._next_id += count
             site.calls += count
+        return run_id, key
+
+    def number_subflow(self, name: str) -> tuple[int, int]:
+        """The id and the key of the task run that stands for a new subflow."""
+        with self._lock:
+            run_id, key = self._next_id, self._subflows.get(name, 0)
+            self._next_id += 1
+            self._subflows[name] = key + 1
         return run_id, key
 
     def start_run(  # noqa: PLR0917  # what a call is made of
@@ -395,7 +420,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         for watcher in watchers or ():
             watcher.notify(self)
         if self.parent is not None:
-            if self.parent.replay is not None and self.type is StateType.COMPLETED and self.parent_task_run is None:
+            if self.parent.replay is not None and self.type is StateType.COMPLETED and self.caller is None:
                 self.parent.replay.completed(self.id, self.state.data)
             self.parent.tell(ChildEnded(self))
 
@@ -575,22 +600,37 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         """Give the run another name than the one it was made with."""
         self._name = name
 
-    def belong_to(self, parent: FlowRun, task_run: int | None) -> None:
+    def belong_to(self, parent: FlowRun, caller: int | None) -> None:
         """Become a child of another scope.
 
         Args:
             parent: The scope.
-            task_run: The id of the task run in it that started this one, if one did.
+            caller: The id of the task run in it that started this one, if one did.
         """
         self.parent = parent
-        self.parent_task_run = task_run
+        self.caller = caller
+        if parent.flow is not None:
+            self.stands_for = parent.number_subflow("" if self.flow is None else self.flow.name)
         self.tags |= parent.tags
         self._held = parent.held_loops()
         self.log_prints = parent.log_prints
         self.persist_result = parent.persist_result
         self.result_storage = parent.result_storage
         self.result_serializer = parent.result_serializer
-        parent.tell(Spawned(1, (self,)))
+
+    def count(self) -> None:
+        """It is there: tell whoever listens, and the scope around it. Before it begins."""
+        if self.journal.sink is not None:
+            self.record("created")
+        if self.parent is not None:
+            self.parent.tell(Spawned(1, (self,)))
+
+    def publish(self, event: Event) -> None:
+        """Tell whoever listens of an event; and of the same one of the task run that stands for this in its parent."""
+        super().publish(event)
+        stands_for = self.parent_task_run
+        if stands_for is not None:
+            super().publish(stands_for.event(event))
 
     def enter_on(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """The body, a sync one, begins on this thread.

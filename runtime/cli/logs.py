@@ -68,5 +68,5 @@ def log_events(event: Event) -> None:
 
 def log_setbacks(event: Event) -> None:
     """Log an accepted transition if it is one that somebody who looks for a fault wants to see."""
-    if event.state.type in _SETBACKS:
+    if event.state.type in _SETBACKS and event.state.state_details.child_flow_run_id is None:  # else it is told twice
         cli_logger.info("%s: %s", event.run_name, event.state)

@@ -74,7 +74,7 @@ def _leaves(engine: Engine) -> Iterator[Any]:
     """The runs that have started no others that are alive; None for each map that has runs which are not made yet."""
     scopes: list[FlowRun] = [engine.root, *engine.flow_runs()]
     living: list[Any] = [child for scope in scopes for child in tuple(scope.children.values()) if not child.ended]
-    parents = {run.parent_task_run if run.is_flow else run.parent for run in living}  # task runs, by id
+    parents = {run.caller if run.is_flow else run.parent for run in living}  # task runs, by id
     for run in living:
         if run.id not in parents and not _has_children(run):
             yield run

@@ -151,7 +151,7 @@ def test_a_flow_inside_a_task_has_a_context_of_its_own(world: World) -> None:
     assert task_found is None
     assert innermost == flow_found
     assert flow_found.flow is inner
-    assert flow_found.flow_run.parent_task_run == task_run_id
+    assert flow_found.flow_run.caller == task_run_id
 
 
 def test_a_task_inside_a_task_knows_the_run_that_started_it(world: World) -> None:
