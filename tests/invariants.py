@@ -39,6 +39,7 @@ class Watched:
         alive = [each.name for each in left if each.is_alive()]
         assert not alive, f"threads left behind: {alive}"
         gc.collect()
+        gc.freeze()  # what is still there belongs to pytest: later collections need not look at it again
 
 
 def await_rest(engine: Engine) -> None:

@@ -24,11 +24,16 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _quick_collections() -> None:
-    """Leave out of every later collection what was there before the first test: most of the time of a small test."""
+@pytest.fixture(scope="module", autouse=True)
+def _quick_collections() -> Iterator[None]:
+    """Leave out of every collection what was there before: looking at it takes most of the time of a small test.
+
+    What each test leaves is frozen too (`tests.invariants`); what of that has become garbage since then goes here.
+    """
     gc.collect()
     gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
