@@ -16,7 +16,7 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def sent(value: object) -> Any:
-    return pickle.loads(pickle.dumps(value))  # noqa: S301 - it was written just now
+    return pickle.loads(pickle.dumps(value))
 
 
 @each_kind

@@ -394,7 +394,7 @@ CRASHES: list[tuple[BaseException, bool]] = [(SystemExit(1), False), (GeneratorE
 
 
 @pytest.mark.parametrize(("error", "cancelled"), CRASHES, ids=["exit", "cancellation"])
-def test_where_crashes_are_restarted_the_supervisor_is_asked(error: BaseException, cancelled: bool) -> None:  # noqa: FBT001
+def test_where_crashes_are_restarted_the_supervisor_is_asked(error: BaseException, cancelled: bool) -> None:
     run = begun(flow=restarting())
     error = error if not cancelled else BaseException("cancelled")
 

@@ -310,7 +310,7 @@ each_error = pytest.mark.parametrize(
 
 
 def sent(error: BaseException, protocol: int = pickle.DEFAULT_PROTOCOL) -> Any:
-    return pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - it was written just now
+    return pickle.loads(pickle.dumps(error, protocol))
 
 
 def defined() -> Iterator[type[BaseException]]:

@@ -28,7 +28,7 @@ def as_otp(intensity: int, times: Sequence[int], period: int) -> int:
     """The same, the way `supervisor:add_restart/1` says it: newest first, cut off before the first that is too old."""
     restarts: list[int] = []
     for number, now in enumerate(times):
-        restarts = list(itertools.takewhile(lambda each: each >= now - period, [now, *restarts]))  # noqa: B023
+        restarts = list(itertools.takewhile(lambda each: each >= now - period, [now, *restarts]))  # noqa: B023  # read at once
         if len(restarts) > intensity:
             return number
     return len(times)

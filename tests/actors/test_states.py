@@ -89,7 +89,7 @@ each_failure = pytest.mark.parametrize(("make", "wrapper", "default"), FAILURES)
 
 
 def sent(value: object) -> Any:
-    return pickle.loads(pickle.dumps(value))  # noqa: S301 - it was written just now
+    return pickle.loads(pickle.dumps(value))
 
 
 def of_a_run(seq: int = 2, task: int | None = TASK) -> State[Any]:
@@ -242,7 +242,7 @@ def test_an_id_in_the_details_may_be_a_string() -> None:
 )
 def test_a_state_without_run_ids_was_made_by_hand(
     details: StateDetails | None,
-    by_hand: bool,  # noqa: FBT001
+    by_hand: bool,
 ) -> None:
     assert Completed(state_details=details).hand_made is by_hand
 
@@ -509,7 +509,7 @@ def test_a_failure_raises_its_exception_or_returns_it(make: Make) -> None:
 @pytest.mark.parametrize("raise_on_failure", [True, False])
 def test_a_state_that_is_not_final_has_no_result(
     make: Make,
-    raise_on_failure: bool,  # noqa: FBT001
+    raise_on_failure: bool,
 ) -> None:
     state = make()
 

@@ -122,7 +122,7 @@ def test_an_exception_makes_the_run_failed_and_says_what_was_raised() -> None:
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), GeneratorExit()], ids=repr)
 def test_what_is_raised_and_is_no_exception_is_a_crash_and_is_not_tried_again(
     error: BaseException,
-    cancelled: bool,  # noqa: FBT001
+    cancelled: bool,
 ) -> None:
     run = task_run(retries=3)
     run.ask(Admit(at(1)))
@@ -322,7 +322,7 @@ def test_a_failure_that_says_it_is_not_retriable_is_not_tried_again() -> None:
 
 
 @pytest.mark.parametrize("retriable", [True, None])
-def test_a_failure_that_does_not_say_so_is_tried_again(retriable: bool | None) -> None:  # noqa: FBT001
+def test_a_failure_that_does_not_say_so_is_tried_again(retriable: bool | None) -> None:
     run = task_run(retries=1)
     run.ask(Admit(at(1)))
 

@@ -150,7 +150,7 @@ class TaskRunMachine(RuleBasedStateMachine):
         self.type, self.due, self.expired = S.SCHEDULED, moment_of_failure + self.delay, 0
         return WakeAt(at(self.due))
 
-    def body_ended(self, numbered: bool) -> int:  # noqa: FBT001
+    def body_ended(self, numbered: bool) -> int:
         """The body has ended: what its message says of which attempt it was."""
         attempt, self.body = self.body, 0
         return attempt if numbered else 0

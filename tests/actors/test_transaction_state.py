@@ -283,7 +283,7 @@ def test_a_rollback_goes_up_through_all_that_have_left() -> None:
     [(False, ["do c", "write c"], S.COMMITTED), (True, ["undo c"], S.ROLLED_BACK)],
 )
 def test_a_child_that_comes_late_follows_its_parent(
-    failed: bool,  # noqa: FBT001
+    failed: bool,
     expected_steps: list[str],
     state: TransactionState,
 ) -> None:

@@ -24,7 +24,7 @@ def block_with(text: str) -> str:
 @pytest.mark.anyio
 async def test_the_application_starts_flows_runs_them_and_cancels_them() -> None:
     module: dict[str, Any] = {"__name__": "application"}
-    exec(compile(block_with("FastAPI("), PAGE, "exec"), module)  # noqa: S102
+    exec(compile(block_with("FastAPI("), PAGE, "exec"), module)  # noqa: S102  # the code of our own page
     app, engine = module["app"], module["engine"]
 
     async with (

@@ -234,7 +234,7 @@ def test_parameters_given_by_name_have_to_be_those_of_the_function() -> None:
 def test_a_parameter_with_a_reserved_name_is_an_error(decorator: Any, name: str, kind: str) -> None:
     space: dict[str, Any] = {}
     prefix = "async " if kind == "async" else ""
-    exec(f"{prefix}def fetch(url, {name}=None): pass", space)  # noqa: S102
+    exec(f"{prefix}def fetch(url, {name}=None): pass", space)  # noqa: S102  # the name of a parameter is what is tried
     with pytest.raises(
         ReservedArgumentError,
         match=rf"^'fetch' has a parameter named '{name}', which is an option of every call\. Rename the parameter\.$",
@@ -281,7 +281,7 @@ def test_what_can_be_called_like_a_function_will_do() -> None:
     assert task(Doubler()).name == "Doubler"
     assert task(Doubler())(4) == 8
     assert task(name="power")(partial(pow, 2))(exp=3) == 8
-    doubled: Callable[[int], int] = lambda x: 2 * x  # noqa: E731
+    doubled: Callable[[int], int] = lambda x: 2 * x  # noqa: E731  # a lambda is what is tried
     assert task(doubled)(1) == 2
 
 

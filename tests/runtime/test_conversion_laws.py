@@ -104,7 +104,7 @@ TYPES = st.recursive(
         inner.map(lambda each: tuple[each, ...]),  # type: ignore[valid-type]
         st.tuples(inner, inner).map(lambda pair: GenericAlias(tuple, pair)),
         st.tuples(st.sampled_from([str, int]), inner).map(lambda pair: GenericAlias(dict, pair)),
-        st.tuples(inner, inner).map(lambda pair: Union[pair]),  # noqa: UP007
+        st.tuples(inner, inner).map(lambda pair: Union[pair]),  # noqa: UP007  # of types that come at run time
     ),
     max_leaves=4,
 )

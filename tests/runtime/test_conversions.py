@@ -1,5 +1,7 @@
 """Conversions: what annotations make of values, and what they leave as it is."""
 
+# ruff: noqa: DTZ001, UP006, UP007, UP045 - naive moments and old spellings of types are converted, too
+
 from __future__ import annotations
 
 import collections
@@ -124,19 +126,19 @@ CONVERTED: list[tuple[Any, Any, Any]] = [
     (bytes, "é", b"\xc3\xa9"),
     (bytes, bytearray(b"ab"), b"ab"),
     # Moments.
-    (datetime, "2024-01-02T03:04:05", datetime(2024, 1, 2, 3, 4, 5)),  # noqa: DTZ001
-    (datetime, "2024-01-02 03:04", datetime(2024, 1, 2, 3, 4)),  # noqa: DTZ001
-    (datetime, "2024-01-02", datetime(2024, 1, 2)),  # noqa: DTZ001
+    (datetime, "2024-01-02T03:04:05", datetime(2024, 1, 2, 3, 4, 5)),
+    (datetime, "2024-01-02 03:04", datetime(2024, 1, 2, 3, 4)),
+    (datetime, "2024-01-02", datetime(2024, 1, 2)),
     (datetime, "2024-01-02t03:04:05z", datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)),
     (datetime, "2024-01-02T03:04+02:00", datetime(2024, 1, 2, 3, 4, tzinfo=timezone(timedelta(hours=2)))),
     (datetime, 1700000000, datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)),
     (datetime, 1700000000000, datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)),
     (datetime, "1700000000.5", datetime(2023, 11, 14, 22, 13, 20, 500000, tzinfo=UTC)),
     (datetime, b"-1", datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)),
-    (datetime, date(2024, 1, 2), datetime(2024, 1, 2)),  # noqa: DTZ001
+    (datetime, date(2024, 1, 2), datetime(2024, 1, 2)),
     (date, "2024-01-02", date(2024, 1, 2)),
     (date, "2024-01-02T00:00:00", date(2024, 1, 2)),
-    (date, datetime(2024, 1, 2), date(2024, 1, 2)),  # noqa: DTZ001
+    (date, datetime(2024, 1, 2), date(2024, 1, 2)),
     (date, 1704153600, date(2024, 1, 2)),
     (time, "03:04", time(3, 4)),
     (time, "03:04:05.5Z", time(3, 4, 5, 500000, tzinfo=UTC)),
@@ -171,7 +173,7 @@ CONVERTED: list[tuple[Any, Any, Any]] = [
     (Literal[Mode.FAST], "fast", Mode.FAST),
     # Unions take the member that changes nothing, else the first that takes the value.
     (int | None, "3", 3),
-    (Optional[int], "3", 3),  # noqa: UP045
+    (Optional[int], "3", 3),
     (int | str, 3.0, 3),
     (str | int, 3.0, 3),
     (int | float, "3", 3),
@@ -179,8 +181,8 @@ CONVERTED: list[tuple[Any, Any, Any]] = [
     (int | float, "3.5", 3.5),
     (bool | int, "5", 5),
     (bool | str, 1, True),
-    (datetime | int, "2024-01-02", datetime(2024, 1, 2)),  # noqa: DTZ001
-    (Union[date, datetime], "2024-01-02T10:00", datetime(2024, 1, 2, 10)),  # noqa: DTZ001, UP007
+    (datetime | int, "2024-01-02", datetime(2024, 1, 2)),
+    (Union[date, datetime], "2024-01-02T10:00", datetime(2024, 1, 2, 10)),
     (list[int] | str, ["1"], [1]),
     (set[int] | list[int], ("1",), {1}),
     (list[int] | set[int], numbers(), [1, 2]),
@@ -195,8 +197,8 @@ CONVERTED: list[tuple[Any, Any, Any]] = [
     (list[int], numbers(), [1, 2]),
     (list[int], range(2), [0, 1]),
     (list, (1, "2"), [1, "2"]),
-    (typing.List, (1,), [1]),  # noqa: UP006
-    (typing.List[int], ("1",), [1]),  # noqa: UP006
+    (typing.List, (1,), [1]),
+    (typing.List[int], ("1",), [1]),
     (MutableSequence[int], ("1",), [1]),
     (set[int], ["1", "1"], {1}),
     (frozenset[int], ["1"], frozenset({1})),
@@ -206,7 +208,7 @@ CONVERTED: list[tuple[Any, Any, Any]] = [
     (tuple[int, str], ["1", "a"], (1, "a")),
     (tuple[()], [], ()),
     (tuple, [1], (1,)),
-    (typing.Tuple, [1], (1,)),  # noqa: UP006
+    (typing.Tuple, [1], (1,)),
     (tuple[int, *tuple[str, ...]], [1, "a"], (1, "a")),
     (Sequence[int], ["1"], [1]),
     (Sequence[int], ("1",), (1,)),
@@ -339,7 +341,7 @@ def test_what_conforms_is_passed_as_it_is(annotation: Any, value: Any) -> None:
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="needs the type statement")
 def test_a_named_type_may_contain_itself() -> None:
     space: dict[str, Any] = {}
-    exec(  # noqa: S102
+    exec(  # noqa: S102  # in the syntax of those versions
         "type Json = dict[str, Json] | list[Json] | int | None\ntype Twice[T] = tuple[T, T]\n"
         "class Node[T]:\n    pass\n",
         space,

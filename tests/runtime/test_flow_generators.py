@@ -837,7 +837,7 @@ def test_completed_states_may_be_yielded_and_are_data() -> None:
 
 
 @pytest.mark.parametrize("replays", [True, False])
-def test_in_a_flow_that_runs_again_it_is_iterated_over_again(replays: bool) -> None:  # noqa: FBT001
+def test_in_a_flow_that_runs_again_it_is_iterated_over_again(replays: bool) -> None:
     calls: list[int] = []
     attempts: list[int] = []
 

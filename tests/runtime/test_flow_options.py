@@ -217,7 +217,7 @@ def test_a_flow_of_a_flow_is_refused_and_told_what_to_do() -> None:
 @pytest.mark.parametrize("parameter", ["return_state", "wait_for"])
 def test_a_parameter_with_a_name_that_calls_use_is_refused(parameter: str) -> None:
     scope: dict[str, Any] = {}
-    exec(f"def body({parameter}): ...", scope)  # noqa: S102
+    exec(f"def body({parameter}): ...", scope)  # noqa: S102  # the name of a parameter is what is tried
     with pytest.raises(ReservedArgumentError, match=parameter):
         flow(scope["body"])
 
@@ -360,10 +360,10 @@ def test_two_flows_beside_each_other_know_nothing_of_each_other(world: World) ->
 def test_prints_of_a_flow_and_its_tasks_are_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
     @world.task
     def work() -> None:
-        print("in the task")  # noqa: T201
+        print("in the task")  # noqa: T201  # prints are the subject
 
     async def body() -> None:
-        print("in the flow")  # noqa: T201
+        print("in the flow")  # noqa: T201  # prints are the subject
         await world.call(work)
         await world.result(work.submit())
 
@@ -378,7 +378,7 @@ def test_prints_of_each_attempt_are_logged(world: World, caplog: pytest.LogCaptu
 
     async def body() -> None:
         attempts.append(1)
-        print(f"attempt {len(attempts)}")  # noqa: T201
+        print(f"attempt {len(attempts)}")  # noqa: T201  # prints are the subject
         if len(attempts) == 1:
             raise ValueError
 

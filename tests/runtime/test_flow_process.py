@@ -7,6 +7,8 @@ import os
 import pickle
 import sys
 from collections.abc import Iterator
+from contextvars import copy_context
+from multiprocessing.context import SpawnContext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -135,13 +137,11 @@ def test_one_that_is_told_to_terminate_comes_to_its_end_and_its_exit_code_says_w
 @pytest.fixture
 def nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """What would be sent, instead of a process."""
-    from multiprocessing.context import SpawnContext  # noqa: PLC0415
-
     sent: list[Any] = []
 
     class Stand:
         def __init__(self, target: Any, args: tuple[bytes, Any], name: str) -> None:
-            sent.append(pickle.loads(args[0]))  # noqa: S301
+            sent.append(pickle.loads(args[0]))
 
         def start(self) -> None:
             pass
@@ -204,8 +204,6 @@ async def test_on_a_loop_futures_have_to_be_awaited_before() -> None:
 
 
 def test_the_context_that_is_given_says_the_tags(nothing_is_started: Iterator[list[Any]]) -> None:
-    from contextvars import copy_context  # noqa: PLC0415
-
     (sent,) = nothing_is_started
     with tags("there"):
         there = copy_context()
@@ -240,7 +238,7 @@ def test_what_is_defined_in_an_interactive_session_is_not_sent_by_name(
 ) -> None:
     session = ModuleType("__main__")
     monkeypatch.setitem(sys.modules, "__main__", session)
-    exec("from millrace import flow\n@flow\ndef typed_in() -> None: ...\n", vars(session))  # noqa: S102
+    exec("from millrace import flow\n@flow\ndef typed_in() -> None: ...\n", vars(session))  # noqa: S102  # has no file
 
     with pytest.raises(SerializationError, match="'typed_in' is defined where no other process can import it"):
         run_flow_in_subprocess(vars(session)["typed_in"])
@@ -260,13 +258,13 @@ def test_wrong_calls_are_told_before_anything_is_started() -> None:
 
 def test_a_flow_or_task_of_a_module_is_pickled_by_name() -> None:
     for thing in (sent_flows.plain, sent_flows.double, sent_flows.Crawler.crawl):
-        assert pickle.loads(pickle.dumps(thing)) is thing  # noqa: S301
+        assert pickle.loads(pickle.dumps(thing)) is thing
 
 
 def test_a_bound_one_is_pickled_with_what_it_is_bound_to() -> None:
     crawler = sent_flows.Crawler(Path("/there"))
 
-    again = pickle.loads(pickle.dumps(crawler.crawl))  # noqa: S301
+    again = pickle.loads(pickle.dumps(crawler.crawl))
 
     assert again.fn.__self__.path == Path("/there")
     assert again != crawler.crawl
@@ -280,7 +278,7 @@ def test_copies_that_were_sent_by_value_are_not_taken_for_others() -> None:
         return 1
 
     sent = cloudpickle.dumps(one)
-    first, second = pickle.loads(sent), pickle.loads(sent)  # noqa: S301
+    first, second = pickle.loads(sent), pickle.loads(sent)
 
     assert len({one, first, second}) == 3
     assert [one(), first(), second()] == [1, 1, 1]

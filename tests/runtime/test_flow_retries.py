@@ -452,7 +452,7 @@ def test_an_engine_that_closes_cancels_what_waits_for_its_retry(world: World, ti
 async def test_a_cancellation_of_the_wait_crashes_the_run_and_goes_up(
     time: Stepped,
     by: str,
-    return_state: bool,  # noqa: FBT001
+    return_state: bool,
 ) -> None:
     told: list[str] = []
 

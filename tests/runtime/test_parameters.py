@@ -195,7 +195,7 @@ def test_one_error_names_every_wrong_parameter_and_place() -> None:
     assert str(caught.value).startswith(
         "Flow 'nightly crawl' was given 6 invalid parameters:\n  config.retries: 'x' is"
     )
-    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     assert not ran
 
 
@@ -495,5 +495,5 @@ def test_a_flow_that_has_run_can_be_copied_and_its_plan_be_pickled() -> None:
     assert use.validate_parameters({"urls": [], "depth": "3"})["depth"] == 3
     for other in (copy.copy(use), copy.deepcopy(use)):
         assert other.validate_parameters({"urls": [], "depth": "4"})["depth"] == 4
-    again = pickle.loads(pickle.dumps(use.plan))  # noqa: S301
+    again = pickle.loads(pickle.dumps(use.plan))
     assert again.convert("crawl", {"depth": "5"}) == {"depth": 5}

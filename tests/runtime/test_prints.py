@@ -740,8 +740,8 @@ def test_importing_it_replaces_and_loads_nothing() -> None:
 @pytest.mark.parametrize("option", [None, True, False])
 def test_the_option_comes_first_then_the_flow_around_then_the_setting(
     monkeypatch: pytest.MonkeyPatch,
-    option: bool | None,  # noqa: FBT001
-    around: bool | None,  # noqa: FBT001
+    option: bool | None,
+    around: bool | None,
     setting: str | None,
 ) -> None:
     monkeypatch.delenv("MILLRACE_LOGGING_LOG_PRINTS", raising=False)

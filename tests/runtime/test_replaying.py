@@ -418,10 +418,7 @@ def test_hooks_of_the_flow_that_call_tasks_take_part_in_no_count(world: World) -
         attempts.end()
         return result
 
-    if not world.async_flows:
-        hook: Any = lambda *_: work("hook")  # noqa: E731
-    else:
-        hook = announce
+    hook: Any = announce if world.async_flows else lambda *_: work("hook")
     assert again(world, body, on_running=[hook]) == "body"
     assert calls == ["hook", "body", "hook"]
 

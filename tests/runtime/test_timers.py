@@ -367,7 +367,7 @@ def test_runs_that_wait_are_one_timer_of_the_loop_and_little_memory_each(count: 
         assert {future.state.name for future in futures[:100]} == {"AwaitingRetry"}
         assert len(asyncio.all_tasks()) <= len(before) + 1
         assert Engine.current().stats().threads.threads == 0
-        scheduled = [each for each in getattr(asyncio.get_running_loop(), "_scheduled") if not each.cancelled()]  # noqa: B009
+        scheduled = [each for each in getattr(asyncio.get_running_loop(), "_scheduled") if not each.cancelled()]  # noqa: B009  # checkers know no such attribute
         assert len(scheduled) == 1
         for future in futures:
             future.cancel()

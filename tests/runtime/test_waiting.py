@@ -148,12 +148,8 @@ def test_as_completed_gives_each_future_itself(world: World) -> None:
 
     async def body() -> None:
         futures = [tell.submit(x) for x in range(5)]
-        given = []
-        if world.async_flows:
-            async for future in as_completed(futures):
-                given.append(future)  # noqa: PERF401
-        else:
-            given.extend(as_completed(futures))
+        ready = as_completed(futures)
+        given = [each async for each in ready] if world.async_flows else list(ready)
         assert len(given) == 5
         assert set(given) == set(futures)
 

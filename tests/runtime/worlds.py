@@ -148,7 +148,7 @@ class World:
         """What a future raises."""
         try:
             value = await self.result(future)
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is asked for
             return error
         raise AssertionError(f"It gave {value!r}.")
 

@@ -108,7 +108,7 @@ def test_a_lock_may_be_given_back_by_another_thread(manager: QueuedLocks) -> Non
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_to_release_what_one_does_not_hold_is_an_error(manager: QueuedLocks, held: bool) -> None:  # noqa: FBT001  # a parameter
+def test_to_release_what_one_does_not_hold_is_an_error(manager: QueuedLocks, held: bool) -> None:
     if held:
         manager.acquire_lock("k", "a")
 

@@ -64,7 +64,7 @@ def test_an_expiration_has_a_time_zone_and_comes_back_in_utc() -> None:
 
 
 @pytest.mark.parametrize(("after", "expired"), [(-1, False), (0, True), (1, True)])
-def test_a_record_expires_at_the_moment_that_it_says(after: int, expired: bool) -> None:  # noqa: FBT001  # a parameter
+def test_a_record_expires_at_the_moment_that_it_says(after: int, expired: bool) -> None:
     assert metadata(expiration=CREATED).expired(CREATED + timedelta(microseconds=after)) is expired
     assert not metadata().expired(CREATED + timedelta(microseconds=after))
 

@@ -121,7 +121,7 @@ def test_a_value_that_cannot_be_written_leaves_what_is_there(store: ResultStore)
 
 
 @pytest.mark.parametrize(("seconds", "there"), [(9.999999, True), (10, False), (11, False)])
-def test_a_result_that_expired_is_not_found(storage: Storage, seconds: float, there: bool) -> None:  # noqa: FBT001  # a parameter
+def test_a_result_that_expired_is_not_found(storage: Storage, seconds: float, there: bool) -> None:
     time = VirtualTime()
     store = ResultStore(storage, clock=time.now)
     store.write("a", 1, expiration=from_nanoseconds(time.now()) + timedelta(seconds=10))
@@ -282,7 +282,7 @@ def test_a_signing_key_is_long_and_never_shown(signing_key: Any) -> None:
 
 @pytest.mark.parametrize("cached", [True, False])
 @pytest.mark.parametrize("kind", ["memory", "local"])
-def test_a_store_keeps_values_only_in_memory_and_only_if_it_may(kind: str, tmp_path: Path, cached: bool) -> None:  # noqa: FBT001  # a parameter
+def test_a_store_keeps_values_only_in_memory_and_only_if_it_may(kind: str, tmp_path: Path, cached: bool) -> None:
     storage: Storage = MemoryStorage() if kind == "memory" else LocalStorage(tmp_path)
     store = ResultStore(storage, cache_result_in_memory=cached)
     value = Thing()

@@ -184,7 +184,7 @@ def test_what_is_staged_is_written_at_the_end_and_not_before(store: ResultStore)
 
 
 def test_an_eager_child_is_written_at_the_end_of_its_own_block(store: ResultStore) -> None:
-    with pytest.raises(RollBack, match="enough"), transaction():  # noqa: PT012
+    with pytest.raises(RollBack, match="enough"), transaction():  # noqa: PT012  # the block is what raises
         with transaction("inner", store, CommitMode.EAGER) as inner:
             inner.stage("plank")
         raise RollBack("enough")
@@ -338,7 +338,7 @@ def test_an_option_that_is_none_is_refused(options: dict[str, Any], message: str
 
 @pytest.mark.parametrize("error", [RollBack("enough"), Odd(), KeyboardInterrupt(), SystemExit(), GeneratorExit()])
 def test_whatever_ends_a_block_rolls_back_and_goes_on_up(error: BaseException, calls: Calls) -> None:
-    with pytest.raises(type(error)) as caught, transaction() as txn:  # noqa: PT012
+    with pytest.raises(type(error)) as caught, transaction() as txn:  # noqa: PT012  # the block is what raises
         txn.stage(1, [calls.hook("first"), calls.hook("second")], [calls.hook("do")])
         raise error
     assert caught.value is error
@@ -372,7 +372,7 @@ async def test_hooks_of_both_kinds_are_called_in_blocks_of_both_kinds(calls: Cal
 
 
 def test_a_hook_that_raises_is_named_and_stops_nothing(calls: Calls, caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(RollBack), transaction("totals", ResultStore(MemoryStorage())) as txn:  # noqa: PT012
+    with pytest.raises(RollBack), transaction("totals", ResultStore(MemoryStorage())) as txn:  # noqa: PT012  # the block is what raises
         txn.stage(1, [calls.hook("first"), calls.hook("second", raises=True), calls.hook("third")])
         raise RollBack
     assert calls.made == ["third", "second", "first"]
@@ -431,7 +431,7 @@ def test_what_a_hook_does_in_order_to_undo_something_is_not_undone_with_it(store
             with transaction("inside", store) as innermost:
                 innermost.stage(2)
 
-    with pytest.raises(RollBack), transaction() as txn:  # noqa: PT012
+    with pytest.raises(RollBack), transaction() as txn:  # noqa: PT012  # the block is what raises
         txn.stage(1, [compensate])
         raise RollBack
     assert (store.read("compensated").value, store.read("inside").value) == (1, 2)
@@ -442,7 +442,7 @@ def test_what_a_hook_does_in_order_to_undo_something_is_not_undone_with_it(store
 
 @pytest.mark.anyio
 async def test_a_block_may_commit_early_and_once(store: ResultStore, calls: Calls) -> None:
-    with pytest.raises(Odd), transaction("k", store) as txn:  # noqa: PT012
+    with pytest.raises(Odd), transaction("k", store) as txn:  # noqa: PT012  # the block is what raises
         txn.stage(1, [calls.hook("undo")], [calls.hook("do")])
         assert txn.commit()
         assert store.read("k").value == 1

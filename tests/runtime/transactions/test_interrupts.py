@@ -138,7 +138,7 @@ async def test_a_cancelled_scope_around_a_block_does_not_reach_its_rollback() ->
 async def test_a_timeout_around_a_block_stays_a_timeout() -> None:
     hook = Hook()
     hook.go_on.set()
-    with pytest.raises(TimeoutError):  # noqa: PT012
+    with pytest.raises(TimeoutError):  # noqa: PT012  # the block is what raises
         async with asyncio.timeout(0), atransaction() as txn:
             txn.stage(1, [hook])
             await forever()

@@ -231,7 +231,7 @@ def test_a_block_that_overwrites_goes_after_what_another_one_has_staged(memory: 
 
 def test_what_was_rolled_back_is_not_found(memory: ResultStore) -> None:
     with transaction(isolation_level=SERIALIZABLE):
-        with pytest.raises(RollBack), transaction("k", memory) as first:  # noqa: PT012
+        with pytest.raises(RollBack), transaction("k", memory) as first:  # noqa: PT012  # the block is what raises
             first.stage(1)
             raise RollBack
         with transaction("k", memory) as second:

@@ -90,7 +90,7 @@ class Run:
                 raise Trouble(plan.name)
             self.stage(plan, made, "after", plan.after)
 
-    async def ablock(self, plan: Plan, mixed: bool) -> None:  # noqa: FBT001
+    async def ablock(self, plan: Plan, mixed: bool) -> None:
         async with atransaction(**self.options(plan)) as made:
             self.made.append(made)
             self.stage(plan, made, "before", plan.before)
