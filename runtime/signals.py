@@ -12,11 +12,10 @@ a signal, never in another thread than the main one, never where somebody else's
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-import sysconfig
 from _thread import start_new_thread
 from contextvars import ContextVar
-from pathlib import Path
 from threading import Lock, current_thread, main_thread
 from time import sleep
 from types import FrameType, TracebackType
@@ -26,9 +25,9 @@ from millrace.actors.errors import TerminationSignal
 from millrace.runtime.attempt import ENGINE_FOLDERS
 from millrace.runtime.waiting import ThreadWaiter
 
-_HERE: Final = Path(__file__).parent
+_HERE: Final = os.path.dirname(__file__)  # noqa: PTH120  # importing pathlib takes a twentieth of the whole import
 _CALL_BODIES: Final = tuple(
-    str(_HERE / f"{name}.py")
+    os.path.join(_HERE, f"{name}.py")  # noqa: PTH118  # likewise
     for name in (
         "attempt",
         "conduct",
@@ -42,8 +41,9 @@ _CALL_BODIES: Final = tuple(
 )
 """What calls bodies and hooks, and nothing else of the users'."""
 
-_NOBODYS: Final = (sysconfig.get_path("stdlib"), "<frozen ")
-_INSTALLED: Final = sysconfig.get_path("purelib")
+_STDLIB: Final = os.path.dirname(os.__file__)  # noqa: PTH120  # likewise, and for sysconfig
+_NOBODYS: Final = (_STDLIB, "<frozen ")
+_INSTALLED: Final = os.path.join(_STDLIB, "site-packages")  # noqa: PTH118  # which has users' code, if no venv has
 
 _AGAIN_SECONDS: Final = 0.001
 """A thread that is in the engine's own code is sent the signal again after so long, then twice that, and so on."""
