@@ -402,7 +402,6 @@ def test_a_task_run_answers_any_sequence_of_messages_as_the_model_does() -> None
             max_examples=200,
             stateful_step_count=30,
             derandomize=True,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )

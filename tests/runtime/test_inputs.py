@@ -861,7 +861,7 @@ def _kept(value: int) -> Future[int]:
     return Future(promise, UUID(int=value))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(structure=st.recursive(LEAVES | FUTURES, containers, max_leaves=15))
 def test_any_structure_is_resolved_everywhere_and_copied_nowhere_else(resolved: Any, structure: Any) -> None:
     futures, pass_through = resolved

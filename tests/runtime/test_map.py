@@ -716,7 +716,7 @@ def test_sync_items_run_side_by_side() -> None:
     assert body() == [0, 1, 2]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(items=st.lists(st.integers() | st.text() | st.lists(st.integers(), max_size=3), max_size=20), data=st.data())
 def test_a_map_is_what_pythons_map_is(items: list[Any], data: st.DataObject) -> None:
     looks = data.draw(st.lists(st.integers(0, max(len(items) - 1, 0)), max_size=5)) if items else []

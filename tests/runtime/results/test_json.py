@@ -186,7 +186,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(values)
 def test_any_such_value_comes_back(value: Any) -> None:
     assert same(back(value), value)

@@ -127,27 +127,27 @@ async def run_on_loop(run: Run, *, mixed: bool = False) -> Ran:
     return run.came_to(None)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(plans())
 def test_blocks_in_a_thread_do_as_the_model(plan: Plan) -> None:
     assert run_blocking(Run(plan, async_hooks=False)) == expected(plan)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(plans())
 def test_blocks_in_a_thread_see_async_hooks_through(plan: Plan) -> None:
     assert run_blocking(Run(plan, async_hooks=True)) == expected(plan)
 
 
 @pytest.mark.anyio
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plans())
 async def test_blocks_on_a_loop_do_as_the_model(plan: Plan) -> None:
     assert await run_on_loop(Run(plan, async_hooks=True)) == expected(plan)
 
 
 @pytest.mark.anyio
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plans())
 async def test_blocks_of_both_kinds_in_each_other_do_as_the_model(plan: Plan) -> None:
     assert await run_on_loop(Run(plan, async_hooks=True), mixed=True) == expected(plan)
