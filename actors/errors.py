@@ -10,12 +10,14 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
     |   +-- BlockingCallOnLoop         (RuntimeError)
     |   +-- CacheKeyError              (ValueError)
     |   +-- ConfigurationError         (ValueError)
+    |   +-- DeadlockError              (RuntimeError)
     |   +-- EngineClosed               (RuntimeError)
     |   +-- FlowDefinitionError        (TypeError)
     |   +-- FlowNotFound               (LookupError)
     |   +-- FlowOrderChanged           (RuntimeError)
     |   +-- ForeignFuture              (ValueError)
     |   +-- InputResolutionError       (TypeError)
+    |   +-- LimitNotFound              (LookupError)
     |   +-- MappingLengthMismatch      (ValueError)
     |   +-- MappingMissingIterable     (ValueError)
     |   +-- MissingContextError        (RuntimeError)
@@ -31,6 +33,7 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
     |   +-- TransactionError           (RuntimeError)
     |   +-- Unhashable                 (TypeError)
     +-- RunError                       a run did not come to the result that was asked for
+    |   +-- AcquireConcurrencySlotTimeoutError (TimeoutError)
     |   +-- CancelledRun
     |   +-- CrashedRun
     |   +-- FailedRun
@@ -75,6 +78,10 @@ def _rebuild(kind: type[E], args: tuple[Any, ...]) -> E:
 
 def _names(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in names) or "none"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _count(number: int, noun: str) -> str:
@@ -153,6 +160,26 @@ class ConfigurationError(UsageError, ValueError):
         self.name = name
         self.value = value
         self.expected = expected
+
+
+class DeadlockError(UsageError, RuntimeError):
+    """Somebody waits for slots that are given back only after they were served.
+
+    Args:
+        waiter: Who waits, as in "task run 'load-1a2'".
+        limits: The names of the limits that it waits for.
+        holder: Who holds what would have to be given back, and waits for the end of the waiter.
+    """
+
+    def __init__(self, waiter: str, limits: Iterable[str], holder: str) -> None:
+        self.waiter = waiter
+        self.limits = tuple(limits)
+        self.holder = holder
+        held = "slots" if self.waiter == self.holder else "slots, and has started it,"
+        super().__init__(
+            f"{_capital(self.waiter)} would wait for ever for slots of {_names(self.limits)}: {self.holder} holds"
+            f" {held} and goes on only after that. Take the slots in one of the two places only, or raise the limit."
+        )
 
 
 class EngineClosed(UsageError, RuntimeError):
@@ -259,6 +286,23 @@ class InputResolutionError(UsageError, TypeError):
         )
         self.parameter = parameter
         self.reason = reason
+
+
+class LimitNotFound(UsageError, LookupError):
+    """There is no limit of a name.
+
+    Args:
+        names: The names that were looked for and not found.
+        available: The names of the limits that there are.
+    """
+
+    def __init__(self, names: Iterable[str], available: Iterable[str]) -> None:
+        self.names = tuple(names)
+        self.available = tuple(available)
+        super().__init__(
+            f"There is no limit {_names(self.names)}. Limits of this engine: {_names(self.available)}. Make it with"
+            " Engine(limits=...) or engine.limits.create(...)."
+        )
 
 
 class MappingLengthMismatch(UsageError, ValueError):
@@ -468,6 +512,22 @@ class Unhashable(UsageError, TypeError):
 
 
 # Runs.
+
+
+class AcquireConcurrencySlotTimeoutError(RunError, TimeoutError):
+    """What was wanted of one or more limits was not there in time.
+
+    Args:
+        waiter: Who waited, as in "task run 'load-1a2'".
+        limits: The names of the limits.
+        seconds: How long it was to wait.
+    """
+
+    def __init__(self, waiter: str, limits: Iterable[str], seconds: float) -> None:
+        self.waiter = waiter
+        self.limits = tuple(limits)
+        self.seconds = seconds
+        super().__init__(f"{_capital(waiter)} was not served by {_names(self.limits)} within {_seconds(seconds)}.")
 
 
 class CancelledRun(RunError):

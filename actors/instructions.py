@@ -5,6 +5,7 @@ An actor returns at most one instruction per message; the upper floor carries it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -128,5 +129,20 @@ class Judge:
         self.stop_siblings = stop_siblings
 
 
-Order = Instruction | WakeAt | GoOn | Notify | Escalate | Judge
+class Serve:
+    """Tell the owners of tickets, and see to it that others are looked at again.
+
+    Args:
+        tickets: They are held now; or gone, with an error.
+        due: To be looked at again, each at its `due`.
+    """
+
+    __slots__ = ("due", "tickets")
+
+    def __init__(self, tickets: Sequence[Any], due: Sequence[Any] = ()) -> None:
+        self.tickets = tickets
+        self.due = due
+
+
+Order = Instruction | WakeAt | GoOn | Notify | Escalate | Judge | Serve
 """What `receive` may return, beside None."""

@@ -106,6 +106,22 @@ class Expired(Message):
     control = True
 
 
+class Queued(Message):
+    """The next attempt has to wait for slots of its tags' limits; the run is put in line when it has them.
+
+    Args:
+        attempts: How many there have been when that was found.
+        limits: What it waits for, for people.
+    """
+
+    __slots__ = ("at", "attempts", "limits")
+
+    def __init__(self, limits: str, at: int, attempts: int) -> None:
+        self.limits = limits
+        self.at = at
+        self.attempts = attempts
+
+
 class Judged(Message):
     """The supervisor has said what follows from a crash.
 

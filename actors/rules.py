@@ -122,7 +122,8 @@ def retry_what_failed(
     """FAILED is never recorded while retries remain: the run waits for its next attempt, or starts it, instead.
 
     In a flow that is being stopped nothing is tried again; in one that is paused the next attempt waits for admission,
-    and in one that is suspended it is not admitted any more, which nobody is to wait for.
+    and in one that is suspended it is not admitted any more, which nobody is to wait for. Where attempts need slots it
+    waits for these in its turn: whoever fails again and again does not keep the others from them.
     """
     policy = run.node.retry
     supervisor = run.node.supervisor
@@ -140,7 +141,7 @@ def retry_what_failed(
     reason = f"retry {retry} of {policy.retries}"
     message = f"Retry {retry} of {policy.retries}, after {state if state is not None else 'a failure'}."
     details = _same_transition(state)
-    if delay <= 0 and supervisor.admits:
+    if delay <= 0 and supervisor.admits and not run.node.takes_slots:
         return reject(Retrying(message=message, state_details=details), reason)
     return reject(_awaiting_retry(at + round(delay * 1e9), message, details), reason)
 

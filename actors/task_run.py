@@ -34,6 +34,7 @@ from millrace.actors.messages import (
     Expired,
     Judged,
     Propose,
+    Queued,
     Raised,
     Returned,
     Stopped,
@@ -50,6 +51,7 @@ from millrace.actors.outcomes import (
 from millrace.actors.policies import NO_ADVICE, NO_RETRIES, Advice, RetryPolicy
 from millrace.actors.rules import PUT_OFF, TASK_RULES, TRANSITION_CAP, pick
 from millrace.actors.run import NOT_READY, RunActor
+from millrace.actors.state import make_awaiting
 from millrace.actors.states import AwaitingRetry, Cancelled, Failed, Retrying, State, StateType
 from millrace.actors.supervisor import Supervisor
 from millrace.actors.timestamps import from_nanoseconds, to_nanoseconds
@@ -71,10 +73,11 @@ class TaskNode:
         retry: The task's retry policy.
     """
 
-    __slots__ = ("flow_id", "name", "retry", "setbacks", "supervisor")
+    __slots__ = ("flow_id", "name", "retry", "setbacks", "supervisor", "takes_slots")
 
     def __init__(self, name: str, supervisor: Supervisor[Any], retry: RetryPolicy = NO_RETRIES) -> None:
         self.name = name
+        self.takes_slots = False  # its attempts may have to wait for slots, each anew
         self.supervisor = supervisor
         self.retry = retry
         self.flow_id = supervisor.flow_id
@@ -286,12 +289,20 @@ class TaskRunActor(RunActor, Generic[N]):
         facts.restarts += 1
         facts.expired = None
         text = f"Restart {facts.restarts}, after {message.state}."
-        if self.node.supervisor.admits:
+        if self.node.supervisor.admits and not self.node.takes_slots:
             self.enter(Retrying(message=text), message.at, "restarted")
             return EXECUTE
         now = from_nanoseconds(message.at)
         self.enter(AwaitingRetry(scheduled_time=now, message=text), message.at, "restarted")
         return WakeAt(message.at)
+
+    def _queued(self, message: Queued) -> Order | None:
+        if self.ended or self.run_count != message.attempts or self._has_body():
+            self.dead_letters += 1  # it was served by the time this came, and has gone on
+            return None
+        waits = make_awaiting("AwaitingConcurrencySlot", f"It waits for {message.limits}.", message.at // 1000 * 1000)
+        self.enter(waits, message.at, "queued")
+        return None
 
     def _conclude(self, state: State[Any], at: int, cause: str, advice: Advice | None = None) -> Order | None:
         """Propose what an attempt came to, and say what is to be done with what became of that."""
@@ -392,6 +403,8 @@ class TaskRunActor(RunActor, Generic[N]):
             return abort(f"it is {NOT_READY}, which is final for it, and cannot become {proposed}")
         if self.unready and proposed is _RUNNING:
             return abort("not all of its upstream runs have ended")
+        if self.node.takes_slots and proposed is _RUNNING and not self._has_body():
+            return abort("it runs when it has slots of its limits, which it is given in its turn")
         return None
 
     def _has_body(self) -> bool:
@@ -409,6 +422,7 @@ class TaskRunActor(RunActor, Generic[N]):
         Raised: _raised,
         Expired: _expired,
         Judged: _judged,
+        Queued: _queued,
         Stopped: _stopped,
         UpstreamEnded: _upstream_ended,
         Cancel: _cancel,

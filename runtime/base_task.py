@@ -222,10 +222,13 @@ class BaseTask(Bindable, Generic[P, R]):
 
         return recording_of, keeping_of(self, scope)
 
-    def conductor(self, scope: FlowRun) -> Callable[[TaskRun], Coroutine[Any, Any, Order | None]] | None:
+    def conductor(
+        self, scope: FlowRun, *, takes_slots: bool
+    ) -> Callable[[TaskRun], Coroutine[Any, Any, Order | None]] | None:
         """What sees attempts through in a flow run; None where there is nothing to an attempt but the body."""
         conducted = (
-            self.retry_policy.asks
+            takes_slots
+            or self.retry_policy.asks
             or self.run_name is not None
             or self.on_running_hooks
             or self.on_completion_hooks

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
+from millrace.actors.errors import MillraceError
 from millrace.actors.instructions import EXECUTE, SETTLE, Order
 from millrace.actors.messages import Raised, Returned
 from millrace.actors.rules import state_of_found
@@ -30,6 +31,7 @@ from millrace.runtime.recording import NOT_RECORDED, Recording
 from millrace.runtime.retrying import advise_on_error, advise_on_value
 
 if TYPE_CHECKING:
+    from millrace.actors.tickets import Ticket
     from millrace.runtime.runs import TaskRun
 
 _RUNNING = StateType.RUNNING
@@ -80,7 +82,10 @@ async def conduct(run: TaskRun) -> Order | None:
 class Attempt:
     """One attempt, on its way."""
 
-    __slots__ = ("_args", "_error", "_fx", "_kwargs", "_records", "_run", "_told", "number", "recording")
+    __slots__ = (
+        "_args", "_error", "_failed", "_fx", "_kwargs", "_records", "_run", "_slots", "_state", "_told", "number",
+        "recording",
+    )  # fmt: skip
 
     def __init__(self, run: TaskRun, fx: Effects, *, records: bool = True) -> None:
         self._records = records and run.node.recorder is not None
@@ -92,6 +97,9 @@ class Attempt:
         self.recording: Recording = NOT_RECORDED
         self.number = 0  # from 1, once it was admitted
         self._told = False  # the run's actor knows what it came to
+        self._slots: Ticket | None = None  # what it needs of limits, as long as it has that
+        self._failed: bool | None = None  # it has come to an error; None: what it came to says nothing of its limits
+        self._state: State[Any] | None = None  # of RUNNING, where it has more to say than its time
 
     @property
     def call(self) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
@@ -108,7 +116,27 @@ class Attempt:
         """Prepare the attempt and have the run admitted."""
         run = self._run
         run.shielded = False
-        state: State[Any] | None = None
+        if not await self._prepare():
+            return None
+        state = self._state
+        found = state is not None and isinstance(state.data, Found)
+        if run.node.takes_slots and self._error is None and not found and not await self._claim():
+            return None
+        order = admit(run, state)
+        if order is EXECUTE:
+            self.number = run.run_count
+            ATTEMPT.set(self.number)
+            if state is not None and found:
+                # It was RUNNING already, as for a retry without a delay.
+                return self._tell(Returned(state_of_found(state, state.data), run.node.now(), self.number))
+        elif order is None and self._slots is not None:
+            slots, self._slots = self._slots, None
+            run.engine.limits.attempts.keep(run, slots)
+        return order
+
+    async def _prepare(self) -> bool:
+        """See to arguments, name and record; whether the run may be admitted now, as far as they go."""
+        run = self._run
         try:
             if run.inputs is not None and run.inputs.have_to_be_read():
                 self._args, self._kwargs = await self._fx.io(run.arguments)
@@ -118,8 +146,8 @@ class Attempt:
             if self._records and run.node.recorder is not None:
                 recording = run.node.recorder(run, self._args, self._kwargs)
                 if recording.postponed():
-                    return None
-                state = await recording.begin(self._fx)
+                    return False
+                self._state = await recording.begin(self._fx)
                 self.recording = recording
         except Exception as error:  # noqa: BLE001  # of the user's making, and told as the attempt's outcome
             self._error = error
@@ -127,16 +155,23 @@ class Attempt:
                 run.node.keeping.give_up(run)
         except asyncio.CancelledError:
             if run.ended:
-                return None  # it was cancelled while it waited for its turn to look into the cache
+                return False  # it was cancelled while it waited for its turn to look into the cache
             raise
-        order = admit(run, state)
-        if order is EXECUTE:
-            self.number = run.run_count
-            ATTEMPT.set(self.number)
-            if state is not None and isinstance(state.data, Found):
-                # It was RUNNING already, as for a retry without a delay.
-                return self._tell(Returned(state_of_found(state, state.data), run.node.now(), self.number))
-        return order
+        return True
+
+    async def _claim(self) -> bool:
+        """Take what the attempt needs of limits; where it has to wait for that, nothing else is held meanwhile."""
+        run = self._run
+        try:
+            self._slots = run.engine.limits.attempts.claim(run)
+        except MillraceError as error:  # it would wait in vain
+            await self.leave()
+            run.shielded = True
+            run.fail_unstarted(error.with_traceback(None))
+            return False
+        if self._slots is None:
+            await self.leave()
+        return self._slots is not None
 
     async def see_through(self) -> Order | None:
         """Run the body, and tell the run's actor what it came to."""
@@ -184,6 +219,7 @@ class Attempt:
         run = self._run
         advice = None
         if run.expects(self.number):
+            self._failed = False
             run.shielded = True
             advice = await advise_on_value(run, value, self._fx)
             if self.recording is not NOT_RECORDED and not run.stopping and run.expects(self.number):
@@ -200,6 +236,7 @@ class Attempt:
         for_good = handle is not None and handle.wanted_elsewhere
         advice = None
         if run.expects(self.number):
+            self._failed = True if isinstance(error, Exception) or run.overdue is not None else None
             run.shielded = True
             advice = await advise_on_error(run, error, self._fx)
         return self._tell(raised(error, run.node.now(), self.number, advice, for_good=for_good))
@@ -221,10 +258,17 @@ class Attempt:
         Args:
             error: What has ended it from outside.
         """
+        self.give_back()
         recording, self.recording = self.recording, NOT_RECORDED
         if recording is not NOT_RECORDED:
             closed = isinstance(error, GeneratorExit)  # then nothing can be waited for any more
             await recording.leave(BLOCKING if closed else self._fx, error)
+
+    def give_back(self) -> None:
+        """Give back what the attempt had of limits. A second time, nothing happens."""
+        slots, self._slots = self._slots, None
+        if slots is not None:
+            self._run.engine.limits.attempts.give_back(slots, failed=self._failed)
 
 
 async def follow(run: TaskRun, order: Order | None, fx: Effects) -> Order | None:

@@ -109,6 +109,8 @@ class Deadline:
                 self._offload.abandon(self._thread, run)
         run.tell(Expired(self._seconds, at, self._attempt, stops=False, advice=advice))
         self._interrupt(LOOK_AGAIN_NS)
+        if not run.task.is_async:
+            run.engine.stop_waiting(run)
 
     def _interrupt(self, pause: int) -> None:
         interruption = self._interruption

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from contextlib import nullcontext
 from threading import Lock, Thread
 from types import TracebackType
@@ -33,12 +33,15 @@ from millrace.runtime.loops import LoopThread, at_shutdown
 from millrace.runtime.offload import Offload, thread_limit
 from millrace.runtime.ports import Clock, IdSource, system_clock
 from millrace.runtime.running import running_loop
+from millrace.runtime.settings import LIMITS
 from millrace.runtime.timers import LoopTimers, Timers
 from millrace.runtime.waiting import LoopWaiter, block_until_done
 
 if TYPE_CHECKING:
+    from millrace.actors.tickets import Amount
     from millrace.runtime.asgi import Lifespan
     from millrace.runtime.flow import AsyncFlow, Flow
+    from millrace.runtime.limits import Limits
     from millrace.runtime.results import MemoryLockManager
     from millrace.runtime.runs import TaskRun, TaskSite
 
@@ -60,6 +63,7 @@ class Engine:
         threads: How many sync functions may run at once on the engine's own threads; by default `MILLRACE_THREADS`,
             else four more than there are cores, 32 at most.
         grace_seconds: How long a cancelled body may take to stop before its run is given up.
+        limits: By name: how many at once, a `RateLimit`, or an `AdaptiveLimit`; beside those of `MILLRACE_LIMITS`.
         clock: Nanoseconds since the epoch, which never go back; by default the time of the machine, kept from going
             back where that is set back. Another one is for simulations.
         timers: What wakes waiting runs; for simulations.
@@ -74,6 +78,7 @@ class Engine:
         *,
         threads: int | None = None,
         grace_seconds: float = 5.0,
+        limits: Mapping[str, Amount] | None = None,
         clock: Clock = system_clock,
         timers: Timers | None = None,
         random: Callable[[int], bytes] = os.urandom,
@@ -96,8 +101,12 @@ class Engine:
         self._background: set[asyncio.Task[Any] | Thread] = set()
         self._entries: list[Entry] = []
         self.equip: Callable[[TaskSite], None] | None = None  # changes what a task has in a flow run; for tests
+        self.limited_tags: frozenset[str] = frozenset()  # the names of its limits
+        self._limits: Limits | None = None
         self.root = FlowRun(self, None, {})
         self.root.ask(Admit(clock()))
+        for name, limit in {**LIMITS.read(), **(limits or {})}.items():
+            self.limits.create(name, limit)
 
     @functools.cached_property
     def locks(self) -> MemoryLockManager:
@@ -105,6 +114,25 @@ class Engine:
         from millrace.runtime.results import MemoryLockManager  # noqa: PLC0415  # few engines need it
 
         return MemoryLockManager()
+
+    @property
+    def limits(self) -> Limits:
+        """How many may do something at once, and how often; by name."""
+        if self._limits is None:
+            from millrace.runtime.limits import Limits  # noqa: PLC0415  # few engines need it
+
+            with self._lock:
+                self._limits = self._limits or Limits(self)
+        return self._limits
+
+    def stop_waiting(self, run: TaskRun | FlowRun) -> None:
+        """A run is to stop: wake its body where that waits for a limit in a thread."""
+        if self._limits is not None:
+            self._limits.stop_waiting(run.id)
+
+    def waiting_for_limits(self) -> dict[int, bool]:
+        """The runs that wait for a limit, by id; each with whether it waits for a time with that."""
+        return {} if self._limits is None else self._limits.waiting()
 
     def draw(self) -> float:
         """A random number, at least 0 and less than 1."""

@@ -164,7 +164,19 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         site = self._sites.get(task.identity)
         if site is None:
             site = self._sites.setdefault(task.identity, TaskSite(task, self))
+            if not (site.takes_slots or self.engine.limited_tags.isdisjoint(task.tags)):
+                return self._rationed(site)  # there is a limit that there was not a moment ago
         return site
+
+    def _tagged(self, site: TaskSite) -> tuple[TaskSite, frozenset[str]]:
+        """A task where tags are added to its own; and all of them."""
+        added = TAGS.get()
+        if not added:
+            return site, site.task.tags
+        tags = site.task.tags | added
+        if not (site.takes_slots or self.engine.limited_tags.isdisjoint(tags)):
+            site = self._rationed(site)
+        return site, tags
 
     def begin_transactions(self) -> None:
         """A transaction begins here: what is started from now on takes part in it."""
@@ -173,6 +185,23 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         with self._lock:
             self.transactional = True
             self._sites = {key: site.again() for key, site in self._sites.items()}
+
+    def ration(self, tags: frozenset[str]) -> None:
+        """There are new limits: tasks with these tags take slots from now on, also in maps that go on."""
+        for site in tuple(self._sites.values()):
+            if not tags.isdisjoint(site.task.tags):
+                self._rationed(site)
+        for cursor in tuple(self._cursors.values()):
+            if not tags.isdisjoint(cursor.tags):
+                cursor.move_to(self._rationed(cursor.site))
+
+    def _rationed(self, site: TaskSite) -> TaskSite:
+        """A task whose runs take slots from now on."""
+        with self._lock:
+            present = self._sites.get(site.task.identity, site)
+            if not present.takes_slots:
+                present = self._sites[site.task.identity] = present.again(takes_slots=True)
+            return present
 
     def sites(self) -> dict[TaskSite, int]:
         """The tasks that have run here, each with how many of its runs are not made yet. Empty after the end."""
@@ -229,7 +258,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             self.check_open(f"start task '{task.name}'")
         if not self.admits:
             self.pauses.refuse_if_suspended()
-        site = self.site(task)
+        site, tags = self._tagged(self.site(task))
         inputs = scan(task.shape.name_of, args, kwargs, wait_for, self)
         run_id, key = self.number(site)
         if given is not None:
@@ -242,7 +271,6 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             found = self.replay.call(task.name, run_id, again=again).get(0)
         if found is not None:
             inputs = None  # what it depends on does not matter any more
-        tags = TAGS.get()
         run = TaskRun(
             site,
             run_id,
@@ -251,7 +279,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             args,
             kwargs,
             copy_context(),
-            task.tags | tags if tags else task.tags,
+            tags,
             lane,
             inputs,
         )
@@ -276,7 +304,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         self.check_open(f"map task '{task.name}'")
         if not self.admits:
             self.pauses.refuse_if_suspended()
-        site = self.site(task)
+        site, tags = self._tagged(self.site(task))
         first_id, first_key = self.number(site, plan.size)
         current = CURRENT.get()
         replays = self.replay is not None and current is self
@@ -288,7 +316,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             first_key,
             parent=None if current is None or current.is_flow else current.id,
             context=copy_context(),
-            tags=task.tags | TAGS.get(),
+            tags=tags,
             lane=lane,
             wait_for=None if wait_for is None else dependencies(wait_for),
             replayed=replayed,
@@ -376,6 +404,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         """Cancel the body, if the run is to end."""
         if self.conductor is not None and (self.type is StateType.CANCELLING or self.expired is not None):
             self.conductor.stop()
+            self.engine.stop_waiting(self)
 
     def cancel_maps(self) -> None:
         """Start no more runs of maps."""

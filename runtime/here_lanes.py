@@ -75,8 +75,9 @@ class ThreadHere(HeldUp, _Here):
         super().__init__()
         self.loop = running_loop()
 
-    def stop(self, _run: TaskRun) -> None:
-        """The function cannot be stopped; the run ends when it returns."""
+    def stop(self, run: TaskRun) -> None:
+        """The function cannot be stopped, unless it waits for a limit; the run ends when it returns."""
+        run.engine.stop_waiting(run)
 
     def see_through(self, run: TaskRun) -> None:
         """Run a task's further attempts until the run has ended, blocking in between where it has to wait."""

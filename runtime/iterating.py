@@ -137,6 +137,10 @@ class Iteration:
         """Stop the attempt. From any thread; returns soon."""
         raise NotImplementedError
 
+    def let_go(self) -> None:
+        """The run has ended, and the body rests: nothing is needed for that any more. From any thread."""
+        self._attempt.give_back()
+
     # What the kinds differ in.
 
     async def _step(self, body: Any, method: str, *args: Any) -> Any:
@@ -158,8 +162,10 @@ class Iteration:
         attempt = self._attempt = Attempt(run, self.fx, records=False)
         order = await attempt.begin()
         if order is not EXECUTE:
+            attempt.give_back()
             await follow(run, order, self.fx)
             return False
+        self._held.callback(attempt.give_back)
         try:
             args, kwargs = attempt.call
             await attempt.announce()
@@ -324,6 +330,7 @@ class ThreadIteration(Iteration):
     def stop(self) -> None:
         """End the run now. The body is told when it is asked for its next value, or closed."""
         self.run.abandon_body()
+        self.let_go()
 
     async def _step(self, body: Any, method: str, *args: Any) -> Any:
         step = getattr(body, method)
@@ -369,6 +376,7 @@ class LoopIteration(Iteration):
             self._soon(self._stop)
             return
         self.run.abandon_body()
+        self.let_go()
         if not self.run.ended:
             self._rest(None)
 

@@ -192,11 +192,11 @@ class Cursor:
         "_replayed",
         "_runs",
         "_site",
-        "_tags",
         "_wait_for",
         "lane",
         "parent",
         "size",
+        "tags",
     )  # fmt: skip
 
     def __init__(
@@ -220,7 +220,7 @@ class Cursor:
         self._first_key = first_key
         self.parent = parent
         self._context = context
-        self._tags = tags
+        self.tags = tags
         self.lane = lane
         self._wait_for = wait_for
         self._replayed = replayed or None  # by index: results that an earlier attempt of the flow has come to
@@ -256,6 +256,10 @@ class Cursor:
     def site(self) -> TaskSite:
         """The task as it stands in its flow run."""
         return self._site
+
+    def move_to(self, site: TaskSite) -> None:
+        """Make the runs that are left at another site of the same task."""
+        self._site = site
 
     @property
     def unmade(self) -> int:
@@ -364,7 +368,7 @@ class Cursor:
                     (item,),
                     _NO_KWARGS,
                     self._context,
-                    self._tags,
+                    self.tags,
                     self.lane,
                     None,
                 )
@@ -386,7 +390,7 @@ class Cursor:
             args,
             kwargs,
             self._context,
-            self._tags,
+            self.tags,
             self.lane,
             inputs,
         )

@@ -55,28 +55,35 @@ class TaskSite(TaskNode):
         "task",
     )  # fmt: skip
 
-    def __init__(self, task: BaseTask[Any, Any], scope: FlowRun) -> None:
+    def __init__(self, task: BaseTask[Any, Any], scope: FlowRun, *, takes_slots: bool = False) -> None:
         super().__init__(task.name, scope, task.retry_policy)
+        self.takes_slots = takes_slots or not scope.engine.limited_tags.isdisjoint(task.tags)
         self.task = task
         self.scope = scope
         self.fn = task.body
         self.source = task.fn  # makes the generator that is iterated over when a generator task is called
         # Sees an attempt through from its admission on, where there is more to it than a body. None: there is not.
         self.logs_prints = logs_prints(task.log_prints, scope.log_prints)
-        self.limited = task.timeout_seconds is not None  # attempts have a deadline
+        self.limited: bool = task.timeout_seconds is not None  # attempts have a deadline
         self.recorder: Callable[..., Recording] | None  # makes what an attempt does about its result. None: nothing
         self.keeping: Keeping | None  # how results are kept; None: they are not
         self.recorder, self.keeping = task.recorder(scope)
-        self.conduct: Callable[[TaskRun], Coroutine[Any, Any, Order | None]] | None = task.conductor(scope)
+        self.conduct: Callable[[TaskRun], Coroutine[Any, Any, Order | None]] | None = task.conductor(
+            scope, takes_slots=self.takes_slots
+        )
         self.now = scope.engine.now
         self.journal = scope.journal
         self.calls = 0  # runs numbered so far; the next key. Guarded by the scope's lock
         if scope.engine.equip is not None:
             scope.engine.equip(self)
 
-    def again(self) -> TaskSite:
-        """The same task in the same run, for what is started from now on: what is there to do may have changed."""
-        site = TaskSite(self.task, self.scope)
+    def again(self, *, takes_slots: bool = False) -> TaskSite:
+        """The same task in the same run, for what is started from now on: what is there to do may have changed.
+
+        Args:
+            takes_slots: Its runs may need slots, though none of the task's own tags says so.
+        """
+        site = TaskSite(self.task, self.scope, takes_slots=takes_slots or self.takes_slots)
         site.calls = self.calls
         site.setbacks = self.setbacks
         return site

@@ -8,7 +8,7 @@ Does not know what comes before a setting, such as an option of a task: whoever 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
@@ -134,6 +134,12 @@ def _flag_setting(name: str) -> Setting[bool]:
     return Setting(name, _flag, "true or false", default=False)
 
 
+def _limits(text: str) -> Mapping[str, Any]:
+    from millrace.runtime.limits.amounts import parse_limits  # noqa: PLC0415  # few programs have any
+
+    return parse_limits(text)
+
+
 TASK_DEFAULT_RETRIES: Final = _number_setting("MILLRACE_TASK_DEFAULT_RETRIES", 0, 0)
 """How often a task that does not say so itself is tried again."""
 
@@ -169,6 +175,11 @@ TASKS_DISABLE_CACHING: Final = _flag_setting("MILLRACE_TASKS_DISABLE_CACHING")
 LOGGING_LOG_PRINTS: Final = _flag_setting("MILLRACE_LOGGING_LOG_PRINTS")
 """Whether `print` goes to the run logger where neither the task nor a flow around it says."""
 
+LIMITS: Final[Setting[Mapping[str, Any]]] = Setting(
+    "MILLRACE_LIMITS", _limits, "limits with commas between them, as in 'http=20, api=100/60, gpu=adaptive:4'", {}
+)
+"""The limits of every engine, by name."""
+
 THREADS: Final[Setting[int | None]] = _number_setting("MILLRACE_THREADS", 1, None)
 """How many threads an engine may run bodies in at once; None for as many as suit the machine."""
 
@@ -184,6 +195,7 @@ SETTINGS: Final[tuple[Setting[Any], ...]] = (
     TASKS_REFRESH_CACHE,
     TASKS_DISABLE_CACHING,
     LOGGING_LOG_PRINTS,
+    LIMITS,
     THREADS,
 )
 """Every setting."""

@@ -21,11 +21,12 @@ class ThreadSteps(ThreadHere):
 
     def stop(self, run: TaskRun) -> None:
         """A step cannot be stopped; between two of them, the run ends now."""
-        _stop_dormant(run)
+        if not _stop_dormant(run):
+            super().stop(run)
 
     def notify(self, run: TaskRun) -> None:
         """The run has ended."""
-        run.scope.dormant.pop(run.id, None)
+        _let_go_dormant(run)
         self.dispatch(run)
 
 
@@ -41,7 +42,7 @@ class LoopSteps(LoopHere):
 
     def notify(self, run: TaskRun) -> None:
         """The run has ended."""
-        run.scope.dormant.pop(run.id, None)
+        _let_go_dormant(run)
         self.dispatch(run)
 
 
@@ -51,3 +52,10 @@ def _stop_dormant(run: TaskRun) -> bool:
     if iteration is not None:
         iteration.stop()
     return iteration is not None
+
+
+def _let_go_dormant(run: TaskRun) -> None:
+    """A run has ended; perhaps between two steps."""
+    iteration = run.scope.dormant.pop(run.id, None)
+    if iteration is not None:
+        iteration.let_go()

@@ -67,3 +67,19 @@ def check_at_rest(engine: Engine) -> None:
     assert engine.root.waiting == 0
     assert stats.threads.lent == 0
     assert stats.threads.busy == stats.threads.abandoned
+    check_limits(engine)
+
+
+def check_limits(engine: Engine) -> None:
+    """Nobody holds a slot or waits for one, unless an abandoned thread does."""
+    if engine.stats().threads.abandoned:
+        return
+    pause = threading.Event()
+    for limit in engine.limits.values() if engine.limited_tags else ():
+        for _ in range(200):  # a run is told of a moment before it gives its slots back, if another thread ended it
+            if not (limit.holders() or limit.waiters()):
+                break
+            pause.wait(0.01)
+        assert limit.holders() == []
+        assert limit.held == 0
+        assert limit.waiters() == []

@@ -1,8 +1,9 @@
 """Standing: whether an engine waits for nothing but time.
 
 Decides which runs are at work and which merely wait. A run that has started others which have not ended is taken to
-wait for these. One that has started none is at work if its body runs, or if it is about to; but not before the moment
-that it waits for, nor before what it depends on has ended. Does not know who moves the time.
+wait for these, and one that waits for a limit for those who hold it, or for a time. Another one that has started none
+is at work if its body runs, or if it is about to; but not before the moment that it waits for, nor before what it
+depends on has ended. Does not know who moves the time.
 """
 
 from __future__ import annotations
@@ -37,9 +38,12 @@ class Standing(Enum):
 def standing_of(engine: Engine, clock: VirtualClock) -> Standing:
     """What an engine is about at this moment."""
     waits = works = False
+    limited = engine.waiting_for_limits()
     for run in _leaves(engine):
         if run is None:
             works = True
+        elif run.id in limited:  # before it runs, or in its body
+            waits |= limited[run.id]
         elif _awaits_time(run, clock):
             waits = True
         elif _works(run):

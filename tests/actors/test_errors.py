@@ -12,12 +12,14 @@ import pytest
 from millrace.actors import errors
 from millrace.actors.errors import (
     Abort,
+    AcquireConcurrencySlotTimeoutError,
     AmbientMissing,
     BlockingCallOnLoop,
     CacheKeyError,
     CancelledRun,
     ConfigurationError,
     CrashedRun,
+    DeadlockError,
     EngineClosed,
     EngineError,
     FailedRun,
@@ -28,6 +30,7 @@ from millrace.actors.errors import (
     FlowRunTimeoutError,
     ForeignFuture,
     InputResolutionError,
+    LimitNotFound,
     MailboxFull,
     MappingLengthMismatch,
     MappingMissingIterable,
@@ -82,6 +85,35 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
         ConfigurationError("retries", -1, "a whole number, 0 or more"),
         ValueError,
         "'retries' takes a whole number, 0 or more, not -1.",
+    ),
+    (
+        DeadlockError("task run 'load-1a2'", ["db"], "flow run 'quiet-otter'"),
+        RuntimeError,
+        (
+            "Task run 'load-1a2' would wait for ever for slots of 'db': flow run 'quiet-otter' holds slots, and has"
+            " started it, and goes on only after that. Take the slots in one of the two places only, or raise the limit."
+        ),
+    ),
+    (
+        DeadlockError("task run 'load-1a2'", ["db"], "task run 'load-1a2'"),
+        RuntimeError,
+        (
+            "Task run 'load-1a2' would wait for ever for slots of 'db': task run 'load-1a2' holds slots and goes on"
+            " only after that. Take the slots in one of the two places only, or raise the limit."
+        ),
+    ),
+    (
+        LimitNotFound(["db", "api"], ["http"]),
+        LookupError,
+        (
+            "There is no limit 'db', 'api'. Limits of this engine: 'http'. Make it with Engine(limits=...) or"
+            " engine.limits.create(...)."
+        ),
+    ),
+    (
+        AcquireConcurrencySlotTimeoutError("task run 'load-1a2'", ["db"], 1),
+        TimeoutError,
+        "Task run 'load-1a2' was not served by 'db' within 1 second.",
     ),
     (
         EngineClosed("start flow 'crawl'"),

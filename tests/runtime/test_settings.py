@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from millrace import ConfigurationError, Engine
+from millrace import AdaptiveLimit, ConfigurationError, Engine, RateLimit
 from millrace.actors.policies import RetryPolicy
 from millrace.runtime import settings
 from millrace.runtime.settings import SETTINGS, Setting
@@ -23,6 +23,7 @@ NAMES = {
     "MILLRACE_DEFAULT_RESULT_STORAGE",
     "MILLRACE_FLOW_DEFAULT_RETRIES",
     "MILLRACE_FLOW_DEFAULT_RETRY_DELAY_SECONDS",
+    "MILLRACE_LIMITS",
     "MILLRACE_LOCAL_STORAGE_PATH",
     "MILLRACE_LOGGING_LOG_PRINTS",
     "MILLRACE_RESULTS_DEFAULT_SERIALIZER",
@@ -33,6 +34,7 @@ NAMES = {
     "MILLRACE_TASK_DEFAULT_RETRY_DELAY_SECONDS",
     "MILLRACE_THREADS",
 }
+LIMITS = "limits with commas between them, as in 'http=20, api=100/60, gpu=adaptive:4'"
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
@@ -53,6 +55,7 @@ def test_what_holds_where_nothing_is_set() -> None:
         "DEFAULT_RESULT_STORAGE": None,
         "FLOW_DEFAULT_RETRIES": 0,
         "FLOW_DEFAULT_RETRY_DELAY_SECONDS": None,
+        "LIMITS": {},
         "LOCAL_STORAGE_PATH": "~/.millrace/storage",
         "LOGGING_LOG_PRINTS": False,
         "RESULTS_DEFAULT_SERIALIZER": "pickle",
@@ -89,6 +92,10 @@ def test_one_that_is_empty_counts_as_not_set(monkeypatch: pytest.MonkeyPatch, na
         ("TASKS_DISABLE_CACHING", "No", False),
         ("LOGGING_LOG_PRINTS", "1", True),
         ("THREADS", "4", 4),
+        ("LIMITS", "http=20", {"http": 20}),
+        ("LIMITS", " db = 3 , a=b=1", {"db": 3, "a=b": 1}),
+        ("LIMITS", "api=100/60", {"api": RateLimit(100, per_seconds=60)}),
+        ("LIMITS", "gpu=adaptive,tpu=adaptive:8", {"gpu": AdaptiveLimit(), "tpu": AdaptiveLimit(initial=8)}),
     ],
 )
 def test_what_a_text_means(monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: object) -> None:
@@ -126,6 +133,16 @@ def test_many_words_mean_false(monkeypatch: pytest.MonkeyPatch, text: str) -> No
         ("TASKS_REFRESH_CACHE", "2", "true or false"),
         ("TASKS_DISABLE_CACHING", "yes please", "true or false"),
         ("LOGGING_LOG_PRINTS", "truth", "true or false"),
+        ("LIMITS", "http", LIMITS),
+        ("LIMITS", "=3", LIMITS),
+        ("LIMITS", "http=0", LIMITS),
+        ("LIMITS", "http=1.5", LIMITS),
+        ("LIMITS", "http=1,http=2", LIMITS),
+        ("LIMITS", "http=1,,api=2", LIMITS),
+        ("LIMITS", "api=3/0", LIMITS),
+        ("LIMITS", "api=3/nan", LIMITS),
+        ("LIMITS", "gpu=adaptive:", LIMITS),
+        ("LIMITS", "gpu=adaptive:0", LIMITS),
         ("THREADS", "0", "a whole number, 1 or more"),
         ("THREADS", "a few", "a whole number, 1 or more"),
     ],

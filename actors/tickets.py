@@ -1,0 +1,251 @@
+"""Tickets and limits: what the limiter keeps account with.
+
+A ticket is what somebody has, or waits for: so and so much of each of one or more limits, all at once or nothing. A
+limit says how much of it there is at a time, and knows who waits for it, in the order in which they came. What follows
+from any of it is decided by the `limiter`; everything here is touched in its turn only, unless said otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from enum import Enum, auto
+from typing import Any, ClassVar, Final, Protocol
+
+from millrace.actors.adaptive import AdaptiveLimit, Estimator
+from millrace.actors.token_bucket import Bucket, RateLimit
+
+Amount = int | AdaptiveLimit | RateLimit
+"""How users say how much of a limit there is: how many at once, or that it is to be found out, or how often."""
+
+NEVER: Final = -1
+"""In place of a time: not before somebody gives something back."""
+
+
+class Owner(Protocol):
+    """Whose a ticket is: a run."""
+
+    @property
+    def name(self) -> str:
+        """The display name."""
+        ...
+
+    is_flow: ClassVar[Any]
+
+
+class Standing(Enum):
+    """What a ticket is good for."""
+
+    NEW = auto()
+    """Nobody has been asked yet."""
+
+    WAITS = auto()
+    """It stands in the queue of each of its limits."""
+
+    HELD = auto()
+    """Its owner has what is on it."""
+
+    GONE = auto()
+    """It was given back, or never will be served."""
+
+
+class Ticket:
+    """What somebody has of some limits, or waits for.
+
+    Args:
+        needs: How much of which limits.
+        owner: Whose it is; None for code outside of any run.
+        bell: Of the upper floor: told when it is served, or refused; opaque here.
+        around: The tickets that whoever asks has already, and will not give back before this one was served and used.
+    """
+
+    __slots__ = ("alarm", "around", "bell", "due", "error", "inside", "needs", "owner", "since", "standing")
+
+    def __init__(
+        self, needs: Sequence[tuple[Limit, int]], owner: Owner | None, bell: Any, around: tuple[Ticket, ...] = ()
+    ) -> None:
+        self.needs = needs
+        self.owner = owner
+        self.bell = bell
+        self.around = around
+        self.standing = Standing.NEW
+        self.error: Exception | None = None  # why it never will be served
+        self.since = 0  # when it was served, ns
+        self.due = 0  # when it is to be looked at again, ns; 0: not before something happens
+        self.inside = 0  # tickets that wait and have this one around them
+        self.alarm: Any = None  # of the upper floor, for `due`
+
+    @property
+    def held(self) -> bool:
+        """Whether its owner has what is on it. From any thread: it stays so until the owner gives it back."""
+        return self.standing is Standing.HELD
+
+    @property
+    def called(self) -> str:
+        """Whose it is, for people."""
+        owner = self.owner
+        return "code outside of any run" if owner is None else f"{_kind(owner)} run '{owner.name}'"
+
+
+def _kind(owner: Owner) -> str:
+    return "flow" if owner.is_flow else "task"
+
+
+class Limit:
+    """What all limits are. Of which kind one is does not change.
+
+    Args:
+        name: Its name.
+    """
+
+    __slots__ = ("name", "queue", "removed", "widest")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.queue: OrderedDict[Ticket, None] = OrderedDict()  # who waits, first come first
+        self.widest = 0  # no ticket in the queue wants more; 0 where it is empty
+        self.removed = False  # it limits nothing any more, and nobody waits for it
+
+    @property
+    def first(self) -> Ticket | None:
+        """Who has waited longest."""
+        return next(iter(self.queue), None)
+
+    @property
+    def most(self) -> int:
+        """More than that never will be there at once."""
+        raise NotImplementedError
+
+    def free_at(self, occupy: int, at: int) -> int:
+        """When so much of it is there: `at` if that is now; else later, or `NEVER`."""
+        raise NotImplementedError
+
+    def take(self, ticket: Ticket, occupy: int, at: int) -> None:
+        """Take what is there."""
+        raise NotImplementedError
+
+    def give_back(self, ticket: Ticket, occupy: int, at: int, *, failed: bool | None) -> bool:
+        """Give back what a ticket had of it; `failed` as in `GiveBack`. Whether there is less of it from now on."""
+        raise NotImplementedError
+
+    def change(self, amount: Amount, at: int) -> bool:
+        """Have another amount of it from now on; False where that is of another kind."""
+        raise NotImplementedError
+
+
+class SlotLimit(Limit):
+    """How many at once.
+
+    Args:
+        name: Its name.
+        amount: How many; or how that is found out.
+    """
+
+    __slots__ = ("estimator", "held", "holders", "size", "stuck")
+
+    def __init__(self, name: str, amount: int | AdaptiveLimit) -> None:
+        super().__init__(name)
+        self.estimator: Estimator | None  # finds out the size; None: it stays what it is
+        self.size: int  # 1 or more
+        self._set(amount)
+        self.holders: dict[Ticket, int] = {}  # who has how many
+        self.held = 0  # their sum; above the size only where that has become less, or by one alone that found it empty
+        self.stuck = 0  # of these, what is held by tickets that have waiting ones inside
+
+    @property
+    def most(self) -> int:
+        """More than that never will be there at once."""
+        return self.size if self.estimator is None else self.estimator.maximum
+
+    def fits(self, occupy: int, held: int) -> bool:
+        """Whether so much more can be had, where so much is held.
+
+        One that is found out may be smaller than what somebody wants, who then gets it when nobody else has any.
+        """
+        return held + occupy <= self.size or (held == 0 and self.estimator is not None)
+
+    def free_at(self, occupy: int, at: int) -> int:
+        """See `Limit`."""
+        return at if self.removed or self.fits(occupy, self.held) else NEVER
+
+    def take(self, ticket: Ticket, occupy: int, at: int) -> None:  # noqa: ARG002  # see `Limit`
+        """See `Limit`."""
+        self.holders[ticket] = occupy
+        self.held += occupy
+
+    def give_back(self, ticket: Ticket, occupy: int, at: int, *, failed: bool | None) -> bool:
+        """See `Limit`."""
+        del self.holders[ticket]
+        self.held -= occupy
+        if ticket.inside:
+            self.stuck -= occupy
+        if self.estimator is None or failed is None:
+            return False
+        before = self.size
+        self.estimator.observe(ticket.since, at, self.held + occupy, failed=failed)
+        self.size = self.estimator.limit
+        return self.size < before
+
+    def change(self, amount: Amount, at: int) -> bool:  # noqa: ARG002  # see `Limit`
+        """See `Limit`."""
+        if isinstance(amount, RateLimit):
+            return False
+        self._set(amount)
+        return True
+
+    def _set(self, amount: int | AdaptiveLimit) -> None:
+        if isinstance(amount, AdaptiveLimit):
+            self.estimator = amount.estimator()
+            self.size = self.estimator.limit
+        else:
+            self.estimator = None
+            self.size = amount
+
+
+class TokenLimit(Limit):
+    """How often. What is taken of it is gone, and comes in again with time.
+
+    Args:
+        name: Its name.
+        rate: How often.
+    """
+
+    __slots__ = ("bucket",)
+
+    def __init__(self, name: str, rate: RateLimit) -> None:
+        super().__init__(name)
+        self.bucket = Bucket(rate)
+
+    @property
+    def most(self) -> int:
+        """More than that never will be there at once."""
+        return self.bucket.rate.burst
+
+    def free_at(self, occupy: int, at: int) -> int:
+        """See `Limit`."""
+        return at if self.removed else self.bucket.ready_at(occupy, at)
+
+    def take(self, ticket: Ticket, occupy: int, at: int) -> None:  # noqa: ARG002  # see `Limit`
+        """See `Limit`."""
+        if not self.removed:
+            self.bucket.take(occupy, at)
+
+    def give_back(self, ticket: Ticket, occupy: int, at: int, *, failed: bool | None) -> bool:  # noqa: ARG002  # see `Limit`
+        """See `Limit`."""
+        return False
+
+    def change(self, amount: Amount, at: int) -> bool:
+        """See `Limit`."""
+        if not isinstance(amount, RateLimit):
+            return False
+        self.bucket.change(amount, at)
+        return True
+
+
+def make_limit(name: str, amount: Amount) -> Limit:
+    """A limit of the kind that an amount is of."""
+    return TokenLimit(name, amount) if isinstance(amount, RateLimit) else SlotLimit(name, amount)
+
+
+Limits = Mapping[str, Limit]
+"""By name."""

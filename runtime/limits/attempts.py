@@ -1,0 +1,129 @@
+"""Attempts: how a run of a task comes by the slots that its tags' limits ask for.
+
+Decides that a run that has to wait is in state AwaitingConcurrencySlot, and holds neither a thread nor an asyncio task
+meanwhile: it leaves its lane, and is put in line again when it is served. What it was served belongs to the attempt
+that begins then, and until one has begun, to whoever ends the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from millrace.actors.errors import BlockingCallOnLoop
+from millrace.actors.messages import Queued, Watch
+from millrace.actors.tickets import Limit, Ticket
+from millrace.runtime.here_lanes import HeldUp
+
+if TYPE_CHECKING:
+    from millrace.runtime.limits.acting import ActingLimiter
+    from millrace.runtime.loop_lane import LoopLane
+    from millrace.runtime.runs import TaskRun
+
+HOLDING: ContextVar[tuple[Ticket, ...]] = ContextVar("millrace_holding", default=())
+"""The tickets around the code at hand, the innermost first; some may have been given back."""
+
+
+class AttemptSlots:
+    """The tickets of an engine's task runs. From any thread.
+
+    Args:
+        limiter: The engine's.
+        needs: What runs with such tags need.
+    """
+
+    def __init__(
+        self, limiter: ActingLimiter, needs: Callable[[frozenset[str]], tuple[tuple[Limit, int], ...]]
+    ) -> None:
+        self._limiter = limiter
+        self._needs = needs
+        # By id of the run: asked for, and not taken over by an attempt yet. Whoever takes one out gives it back.
+        self._lined_up: dict[int, Ticket] = {}
+
+    def claim(self, run: TaskRun) -> Ticket | None:
+        """What an attempt needs that is about to begin, in its context.
+
+        Returns:
+            The ticket, which is to be given back after the attempt; or None, and the run is put in line again when it
+            was served.
+
+        Raises:
+            DeadlockError: it would wait for what is given back only after its end.
+            BlockingCallOnLoop: it would have to wait on the thread of a loop.
+        """
+        ticket = self._lined_up.pop(run.id, None)
+        if ticket is None:
+            ticket = Ticket(self._needs(run.tags), run, self, HOLDING.get())
+            if not self._request(run, ticket):
+                return None
+        elif not (ticket.held or ticket.error):
+            if not run.granted:  # it was woken by something else
+                self._lined_up[run.id] = ticket
+                return None
+            self._limiter.give_back(ticket)  # it was made to run although it has no slots
+        if ticket.error is not None:
+            raise ticket.error
+        if ticket.needs:
+            HOLDING.set((ticket, *HOLDING.get()))
+        return ticket
+
+    def keep(self, run: TaskRun, ticket: Ticket) -> None:
+        """Whether the run is admitted is said on another thread: keep the ticket for the attempt that follows then."""
+        self._lined_up[run.id] = ticket
+        run.tell(Watch(self))  # it may have ended instead
+
+    def give_back(self, ticket: Ticket, *, failed: bool | None) -> None:
+        """An attempt is over, or does not begin after all. A second time, nothing happens.
+
+        Args:
+            ticket: What it has claimed.
+            failed: As for the limiter.
+        """
+        self._limiter.give_back(ticket, failed=failed)
+
+    def _request(self, run: TaskRun, ticket: Ticket) -> bool:
+        """Ask for a ticket; whether that is settled. If not, the run is put in line when it is."""
+        if not ticket.needs:
+            return self._limiter.request(ticket)
+        attempts = run.run_count
+        self._lined_up[run.id] = ticket  # first: it may be served, and the run begin elsewhere, before the next line
+        if self._limiter.request(ticket):
+            self._lined_up.pop(run.id, None)
+            return True
+        if run.granted:
+            self._lined_up.pop(run.id, None)
+            self._limiter.give_back(ticket)  # as above
+            return True
+        names = ", ".join(f"'{limit.name}'" for limit, _ in ticket.needs)
+        if isinstance(run.lane, HeldUp) and run.lane.loop is not None and self._lined_up.pop(run.id, None) is not None:
+            self._limiter.give_back(ticket)
+            name = run.task.name
+            call = f"{name}(...), which has to wait for {names},"
+            raise BlockingCallOnLoop(call, f"await {name}.submit(...)")
+        run.tell(Watch(self))
+        run.tell(Queued(names, run.node.now(), attempts))
+        return False
+
+    # As the bell of those tickets.
+
+    timed: ClassVar = False
+
+    def served(self, ticket: Ticket) -> None:
+        """Put the run in line."""
+        run: Any = ticket.owner
+        run.lane.dispatch(run)
+
+    def lane(self, ticket: Ticket) -> LoopLane:
+        """A lane whose loop may keep the time."""
+        run: Any = ticket.owner
+        lane: LoopLane = run.scope.lane_for_timer_of(run)
+        return lane
+
+    # As a watcher of those runs.
+
+    def notify(self, run: TaskRun) -> None:
+        """The run has ended: no attempt of it takes over what it was served, or waits for."""
+        ticket = self._lined_up.pop(run.id, None)
+        if ticket is not None:
+            self._limiter.give_back(ticket)

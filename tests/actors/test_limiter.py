@@ -1,0 +1,426 @@
+"""The limiter: who is served when, and who is told that it never will be."""
+
+from __future__ import annotations
+
+import pytest
+
+from millrace.actors.adaptive import AdaptiveLimit
+from millrace.actors.errors import ConfigurationError, DeadlockError, LimitNotFound
+from millrace.actors.limiter_messages import Take
+from millrace.actors.tickets import Standing, Ticket
+from millrace.actors.token_bucket import RateLimit
+from tests.actors.limits import Noted
+
+SECOND = 1_000_000_000
+
+
+def test_slots_are_given_out_until_there_are_no_more() -> None:
+    limiter = Noted(db=2)
+    tickets = [limiter.take(db=1) for _ in range(3)]
+
+    assert [each.held for each in tickets] == [True, True, False]
+    assert limiter.held("db") == 2
+
+
+def test_a_freed_slot_goes_to_the_next_who_waits() -> None:
+    limiter = Noted(db=1)
+    first, second, third = (limiter.take(db=1) for _ in range(3))
+
+    assert limiter.give_back(first) == [second]
+    assert second.held
+    assert not third.held
+    assert limiter.give_back(second) == [third]
+    assert limiter.give_back(third) == []
+    assert limiter.held("db") == 0
+
+
+def test_nobody_comes_in_between_a_freed_slot_and_the_next() -> None:
+    limiter = Noted(db=1)
+    first, second = limiter.take(db=1), limiter.take(db=1)
+    limiter.give_back(first)
+    third = limiter.take(db=1)
+
+    assert (second.held, third.held) == (True, False)
+
+
+def test_who_wants_much_is_not_passed_by_for_ever() -> None:
+    limiter = Noted(db=3)
+    one, other = limiter.take(db=1), limiter.take(db=1)
+    wide = limiter.take(db=3)
+    narrow = limiter.take(db=1)
+
+    assert not narrow.held  # there is room for it, but it came later
+    assert limiter.give_back(one) == []
+    assert limiter.give_back(other) == [wide]
+    assert limiter.give_back(wide) == [narrow]
+
+
+def test_several_are_served_at_once_by_one_that_held_much() -> None:
+    limiter = Noted(db=3)
+    wide = limiter.take(db=3)
+    waiting = [limiter.take(db=1) for _ in range(4)]
+
+    assert limiter.give_back(wide) == waiting[:3]
+
+
+def test_several_limits_are_taken_at_once_or_not_at_all() -> None:
+    limiter = Noted(db=1, gpu=1)
+    held = limiter.take(gpu=1)
+    both = limiter.take(db=1, gpu=1)
+
+    assert limiter.held("db") == 0
+    assert limiter.give_back(held) == [both]
+    assert (limiter.held("db"), limiter.held("gpu")) == (1, 1)
+
+
+def test_two_who_want_the_same_limits_in_another_order_do_not_wait_in_a_circle() -> None:
+    limiter = Noted(db=1, gpu=1)
+    first = limiter.take(db=1, gpu=1)
+    second = limiter.take(gpu=1, db=1)
+    third = limiter.take(db=1, gpu=1)
+
+    assert limiter.give_back(first) == [second]
+    assert limiter.give_back(second) == [third]
+
+
+def test_who_waits_for_another_limit_holds_up_those_behind_it_and_nobody_before() -> None:
+    limiter = Noted(db=2, gpu=1)
+    gpu = limiter.take(gpu=1)
+    both = limiter.take(db=1, gpu=1)
+    behind = limiter.take(db=1)
+
+    assert not behind.held
+    assert limiter.give_back(gpu) == [both, behind]
+
+
+def test_one_that_stops_waiting_lets_those_behind_it_go_on() -> None:
+    limiter = Noted(db=2)
+    held = limiter.take(db=1)
+    wide, narrow = limiter.take(db=2), limiter.take(db=1)
+
+    assert limiter.give_back(wide) == [narrow]
+    assert limiter.give_back(held) == []
+    assert limiter.held("db") == 1
+
+
+def test_giving_back_twice_is_giving_back_once() -> None:
+    limiter = Noted(db=1)
+    ticket = limiter.take(db=1)
+    limiter.give_back(ticket)
+    limiter.give_back(ticket)
+
+    assert limiter.held("db") == 0
+    assert limiter.take(db=1).held
+
+
+def test_one_that_was_given_back_before_it_was_asked_for_is_not_served() -> None:
+    limiter = Noted(db=1)
+    ticket = limiter.ticket(db=1)
+    limiter.give_back(ticket)
+    limiter.tell(Take(ticket, 0))
+
+    assert ticket.standing is Standing.GONE
+    assert limiter.held("db") == 0
+
+
+def test_one_that_is_refused_waits_no_longer_and_knows_why() -> None:
+    limiter = Noted(db=1)
+    held, late, behind = (limiter.take(db=1) for _ in range(3))
+    error = TimeoutError()
+
+    assert limiter.refuse(late, error) == [late]
+    assert late.error is error
+    assert limiter.refuse(held, error) == []
+    assert held.held
+    assert limiter.give_back(held) == [behind]
+
+
+def test_who_stood_behind_one_that_is_refused_goes_on() -> None:
+    limiter = Noted(db=2)
+    limiter.take(db=1)
+    wide, narrow = limiter.take(db=2), limiter.take(db=1)
+
+    assert limiter.refuse(wide, TimeoutError()) == [wide, narrow]
+    assert narrow.held
+
+
+# Changes.
+
+
+def test_more_slots_serve_those_who_wait() -> None:
+    limiter = Noted(db=1)
+    limiter.take(db=1)
+    waiting = [limiter.take(db=1) for _ in range(3)]
+
+    assert limiter.change("db", 3) == waiting[:2]
+
+
+def test_fewer_slots_take_nothing_from_anybody_and_let_others_wait() -> None:
+    limiter = Noted(db=3)
+    tickets = [limiter.take(db=1) for _ in range(3)]
+    assert limiter.change("db", 1) == []
+    late = limiter.take(db=1)
+
+    assert all(each.held for each in tickets)
+    assert [limiter.give_back(each) for each in tickets] == [[], [], [late]]
+
+
+def test_who_waits_for_more_than_there_is_at_all_after_a_change_is_told() -> None:
+    limiter = Noted(db=4)
+    held = limiter.take(db=2)
+    wide, narrow = limiter.take(db=3), limiter.take(db=1)
+
+    assert limiter.change("db", 2) == [wide]
+    assert str(wide.error) == "'occupy' takes at most 2, which is all that there is of 'db', not 3."
+    assert limiter.give_back(held) == [narrow]
+
+
+def test_more_than_there_is_at_all_is_refused_at_once() -> None:
+    limiter = Noted(db=4)
+    limiter.take(db=1)
+    wide = limiter.take(db=5)
+
+    assert limiter.told[-1] is wide
+    assert isinstance(wide.error, ConfigurationError)
+
+
+def test_who_waits_for_a_limit_that_is_removed_waits_for_the_others_only() -> None:
+    limiter = Noted(db=1, gpu=1)
+    db, gpu = limiter.take(db=1), limiter.take(gpu=1)
+    only, both = limiter.take(db=1), limiter.take(db=1, gpu=1)
+
+    assert limiter.change("db", None) == [only]
+    assert limiter.give_back(db) == []
+    assert limiter.give_back(gpu) == [both]
+    assert "db" not in limiter.limits
+    limiter.give_back(both)
+    assert limiter.held("gpu") == 0
+
+
+def test_a_limit_that_is_made_again_knows_nothing_of_the_one_before() -> None:
+    limiter = Noted(db=1)
+    before = limiter.take(db=1)
+    limiter.change("db", None)
+    limiter.change("db", 1, exists=False)
+    after = limiter.take(db=1)
+
+    assert after.held
+    limiter.give_back(before)
+    assert limiter.held("db") == 1
+
+
+def test_a_limit_cannot_be_made_twice_nor_changed_where_there_is_none() -> None:
+    limiter = Noted(db=1)
+
+    with pytest.raises(ConfigurationError, match="does not exist yet"):
+        limiter.change("db", 2, exists=False)
+    with pytest.raises(LimitNotFound, match="There is no limit 'gpu'"):
+        limiter.change("gpu", 2)
+    with pytest.raises(LimitNotFound):
+        limiter.change("gpu", None)
+    with pytest.raises(ConfigurationError, match="of the same kind"):
+        limiter.change("db", RateLimit(1))
+    assert limiter.size("db") == 1
+
+
+# Rates.
+
+
+def test_tokens_come_in_with_time() -> None:
+    limiter = Noted(api=RateLimit(2))
+    tickets = [limiter.take(api=1) for _ in range(4)]
+    assert [each.held for each in tickets] == [True, True, False, False]
+    assert limiter.due == [(tickets[2], SECOND // 2)]
+    limiter.at = SECOND // 2
+
+    assert limiter.look_again(tickets[2]) == [tickets[2]]
+    assert limiter.due[1:] == [(tickets[3], SECOND)]
+
+
+def test_a_token_that_was_taken_is_not_given_back() -> None:
+    limiter = Noted(api=RateLimit(1))
+    limiter.give_back(limiter.take(api=1))
+
+    assert not limiter.take(api=1).held
+
+
+def test_who_needs_slot_and_token_takes_neither_before_both_are_there() -> None:
+    limiter = Noted(db=1, api=RateLimit(1))
+    slot = limiter.take(db=1)
+    both = limiter.take(db=1, api=1)
+    assert limiter.due == []  # time alone is of no use to it
+    assert limiter.give_back(slot) == [both]
+    after = limiter.take(db=1, api=1)
+
+    assert limiter.give_back(both) == []
+    assert limiter.held("db") == 0
+    assert limiter.due == [(after, SECOND)]
+
+
+def test_one_that_is_looked_at_too_early_is_looked_at_again() -> None:
+    limiter = Noted(api=RateLimit(1))
+    limiter.take(api=1)
+    ticket = limiter.take(api=1)
+    limiter.at = SECOND // 4
+
+    assert limiter.look_again(ticket) == []
+    assert limiter.due == [(ticket, SECOND), (ticket, SECOND)]
+
+
+def test_a_quicker_rate_is_looked_at_sooner() -> None:
+    limiter = Noted(api=RateLimit(1))
+    limiter.take(api=1)
+    ticket = limiter.take(api=1)
+    limiter.change("api", RateLimit(4, burst=1))
+
+    assert limiter.due == [(ticket, SECOND), (ticket, SECOND // 4)]
+
+
+# Deadlocks.
+
+
+def refused(ticket: Ticket) -> str:
+    assert isinstance(ticket.error, DeadlockError)
+    assert ticket.standing is Standing.GONE
+    return f"{ticket.error.waiter} < {ticket.error.holder}"
+
+
+def test_one_inside_of_which_a_slot_of_the_same_limit_is_asked_for_is_told() -> None:
+    limiter = Noted(db=1)
+    parent = limiter.take(of="parent", db=1)
+    child = limiter.take(of="child", around=[parent], db=1)
+
+    assert refused(child) == "task run 'child' < task run 'parent'"
+    assert child.error is not None
+    assert "'db'" in str(child.error)
+    assert limiter.told[-1] is child
+    assert limiter.give_back(parent) == []
+    assert limiter.held("db") == 0
+
+
+def test_where_there_is_room_for_both_nobody_is_told() -> None:
+    limiter = Noted(db=2)
+    parent, other = limiter.take(db=1), limiter.take(db=1)
+    child = limiter.take(around=[parent], db=1)
+
+    assert child.error is None
+    assert limiter.give_back(other) == [child]
+
+
+def test_parents_that_hold_all_slots_and_wait_for_their_children_are_found_by_the_last_child() -> None:
+    limiter = Noted(db=3)
+    parents = [limiter.take(of=f"parent-{number}", db=1) for number in range(3)]
+    children = [limiter.take(of=f"child-{number}", around=[parents[number]], db=1) for number in range(3)]
+
+    assert [child.error is None for child in children] == [True, True, False]
+    assert refused(children[2]) == "task run 'child-2' < task run 'parent-2'"
+    assert limiter.give_back(parents[2]) == [children[0]]
+    assert limiter.give_back(children[0]) == [children[1]]
+
+
+def test_two_who_hold_what_the_other_one_wants_are_found() -> None:
+    limiter = Noted(db=1, gpu=1)
+    db, gpu = limiter.take(of="one", db=1), limiter.take(of="other", gpu=1)
+    one = limiter.take(of="one", around=[db], gpu=1)
+    other = limiter.take(of="other", around=[gpu], db=1)
+
+    assert one.error is None
+    assert refused(other) == "task run 'other' < task run 'other'"
+    assert limiter.give_back(gpu) == [one]
+
+
+def test_one_that_was_given_back_meanwhile_surrounds_nothing() -> None:
+    limiter = Noted(db=1)
+    before = limiter.take(db=1)
+    limiter.give_back(before)
+    holder = limiter.take(db=1)
+    waits = limiter.take(around=[before], db=1)
+
+    assert waits.error is None
+    assert limiter.give_back(holder) == [waits]
+
+
+def test_one_that_gives_back_although_something_waits_inside_leaves_no_trace() -> None:
+    limiter = Noted(db=2)
+    parent, other = limiter.take(db=1), limiter.take(db=1)
+    child = limiter.take(around=[parent], db=1)
+
+    assert limiter.give_back(parent) == [child]
+    assert limiter.take(around=[other], db=1).error is None
+
+
+def test_who_stands_behind_one_that_waits_in_vain_is_found_too() -> None:
+    limiter = Noted(db=2, gpu=1)
+    gpu = limiter.take(of="gpu", gpu=1)
+    db = limiter.take(of="db", db=1)
+    both = limiter.take(of="both", db=1, gpu=1)
+    inside_gpu = limiter.take(of="inside-gpu", around=[gpu], db=1)  # a slot is free, but `both` stands before it
+
+    assert both.error is None
+    assert refused(inside_gpu) == "task run 'inside-gpu' < task run 'gpu'"
+    assert limiter.give_back(db) == []
+    assert limiter.give_back(gpu) == [both]
+
+
+def test_who_waits_inside_for_time_alone_does_not_wait_in_vain() -> None:
+    limiter = Noted(db=1, api=RateLimit(1, burst=1))
+    limiter.take(api=1)
+    parent = limiter.take(db=1)
+    limiter.take(around=[parent], api=1)
+    other = limiter.take(around=[limiter.take(api=1)], db=1)
+
+    assert other.error is None
+
+
+def test_a_limit_that_becomes_too_small_tells_who_waits_in_vain_now() -> None:
+    limiter = Noted(db=2)
+    parent, other = limiter.take(of="parent", db=1), limiter.take(db=1)
+    child = limiter.take(of="child", around=[parent], db=1)
+    behind = limiter.take(db=1)
+
+    assert limiter.change("db", 1) == [child]
+    assert refused(child) == "task run 'child' < task run 'parent'"
+    assert limiter.give_back(other) == []
+    assert limiter.give_back(parent) == [behind]
+
+
+# Adaptive limits.
+
+
+def test_an_adaptive_limit_changes_by_what_is_given_back() -> None:
+    limiter = Noted(gpu=AdaptiveLimit(initial=2, algorithm="aimd"))
+    assert limiter.size("gpu") == 2
+    for _ in range(16):
+        pair = limiter.take(gpu=1), limiter.take(gpu=1)
+        limiter.at += SECOND
+        for each in pair:
+            limiter.give_back(each, failed=False)
+
+    assert limiter.size("gpu") > 2
+    assert limiter.held("gpu") == 0
+
+
+def test_what_says_nothing_changes_no_limit() -> None:
+    limiter = Noted(gpu=AdaptiveLimit(initial=2, algorithm="aimd"))
+    for _ in range(100):
+        limiter.give_back(limiter.take(gpu=1))
+
+    assert limiter.size("gpu") == 2
+
+
+def test_who_wants_more_than_an_adaptive_limit_has_now_is_served_alone() -> None:
+    limiter = Noted(gpu=AdaptiveLimit(initial=2, maximum=8))
+    one = limiter.take(gpu=1)
+    wide = limiter.take(gpu=5)
+
+    assert limiter.give_back(one) == [wide]
+    assert not limiter.take(gpu=1).held
+    assert isinstance(limiter.take(gpu=9).error, ConfigurationError)
+
+
+def test_a_fixed_limit_can_become_an_adaptive_one_and_back() -> None:
+    limiter = Noted(gpu=2)
+    limiter.change("gpu", AdaptiveLimit(initial=3))
+    assert limiter.size("gpu") == 3
+    limiter.change("gpu", 1)
+    assert limiter.size("gpu") == 1
