@@ -110,7 +110,7 @@ class Deadline:
         run.tell(Expired(self._seconds, at, self._attempt, stops=False, advice=advice))
         self._interrupt(LOOK_AGAIN_NS)
         if not run.task.is_async:
-            run.engine.stop_waiting(run)
+            run.engine.rationing.stop_waiting(run)
 
     def _interrupt(self, pause: int) -> None:
         interruption = self._interruption

@@ -32,8 +32,8 @@ from millrace.runtime.loop_lane import LoopLane
 from millrace.runtime.loops import LoopThread, at_shutdown
 from millrace.runtime.offload import Offload, thread_limit
 from millrace.runtime.ports import Clock, IdSource, system_clock
+from millrace.runtime.rationing import Rationing
 from millrace.runtime.running import running_loop
-from millrace.runtime.settings import LIMITS
 from millrace.runtime.timers import LoopTimers, Timers
 from millrace.runtime.waiting import LoopWaiter, block_until_done
 
@@ -101,12 +101,10 @@ class Engine:
         self._background: set[asyncio.Task[Any] | Thread] = set()
         self._entries: list[Entry] = []
         self.equip: Callable[[TaskSite], None] | None = None  # changes what a task has in a flow run; for tests
-        self.limited_tags: frozenset[str] = frozenset()  # the names of its limits
-        self._limits: Limits | None = None
+        self.rationing = Rationing(self)
         self.root = FlowRun(self, None, {})
         self.root.ask(Admit(clock()))
-        for name, limit in {**LIMITS.read(), **(limits or {})}.items():
-            self.limits.create(name, limit)
+        self.rationing.begin(limits)
 
     @functools.cached_property
     def locks(self) -> MemoryLockManager:
@@ -118,21 +116,7 @@ class Engine:
     @property
     def limits(self) -> Limits:
         """How many may do something at once, and how often; by name."""
-        if self._limits is None:
-            from millrace.runtime.limits import Limits  # noqa: PLC0415  # few engines need it
-
-            with self._lock:
-                self._limits = self._limits or Limits(self)
-        return self._limits
-
-    def stop_waiting(self, run: TaskRun | FlowRun) -> None:
-        """A run is to stop: wake its body where that waits for a limit in a thread."""
-        if self._limits is not None:
-            self._limits.stop_waiting(run.id)
-
-    def waiting_for_limits(self) -> dict[int, bool]:
-        """The runs that wait for a limit, by id; each with whether it waits for a time with that."""
-        return {} if self._limits is None else self._limits.waiting()
+        return self.rationing.limits
 
     def draw(self) -> float:
         """A random number, at least 0 and less than 1."""

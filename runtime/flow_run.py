@@ -164,7 +164,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         site = self._sites.get(task.identity)
         if site is None:
             site = self._sites.setdefault(task.identity, TaskSite(task, self))
-            if not (site.takes_slots or self.engine.limited_tags.isdisjoint(task.tags)):
+            if not site.takes_slots and self.engine.rationing.concerns(task.tags):
                 return self._rationed(site)  # there is a limit that there was not a moment ago
         return site
 
@@ -174,7 +174,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         if not added:
             return site, site.task.tags
         tags = site.task.tags | added
-        if not (site.takes_slots or self.engine.limited_tags.isdisjoint(tags)):
+        if not site.takes_slots and self.engine.rationing.concerns(tags):
             site = self._rationed(site)
         return site, tags
 
@@ -404,7 +404,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         """Cancel the body, if the run is to end."""
         if self.conductor is not None and (self.type is StateType.CANCELLING or self.expired is not None):
             self.conductor.stop()
-            self.engine.stop_waiting(self)
+            self.engine.rationing.stop_waiting(self)
 
     def cancel_maps(self) -> None:
         """Start no more runs of maps."""

@@ -77,7 +77,7 @@ class ThreadHere(HeldUp, _Here):
 
     def stop(self, run: TaskRun) -> None:
         """The function cannot be stopped, unless it waits for a limit; the run ends when it returns."""
-        run.engine.stop_waiting(run)
+        run.engine.rationing.stop_waiting(run)
 
     def see_through(self, run: TaskRun) -> None:
         """Run a task's further attempts until the run has ended, blocking in between where it has to wait."""

@@ -145,7 +145,7 @@ class Offload:
                 if body is run:
                     self.abandon(thread, run)
             run.abandon_body()
-            run.engine.stop_waiting(run)
+            run.engine.rationing.stop_waiting(run)
 
     def abandon(self, thread: Thread, run: TaskRun) -> None:
         """A thread runs a body that nobody waits for any more; another one may be started for it meanwhile.

@@ -57,7 +57,7 @@ class TaskSite(TaskNode):
 
     def __init__(self, task: BaseTask[Any, Any], scope: FlowRun, *, takes_slots: bool = False) -> None:
         super().__init__(task.name, scope, task.retry_policy)
-        self.takes_slots = takes_slots or not scope.engine.limited_tags.isdisjoint(task.tags)
+        self.takes_slots = takes_slots or scope.engine.rationing.concerns(task.tags)
         self.task = task
         self.scope = scope
         self.fn = task.body

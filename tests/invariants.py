@@ -75,7 +75,7 @@ def check_limits(engine: Engine) -> None:
     if engine.stats().threads.abandoned:
         return
     pause = threading.Event()
-    for limit in engine.limits.values() if engine.limited_tags else ():
+    for limit in engine.limits.values() if engine.rationing.tags else ():
         for _ in range(200):  # a run is told of a moment before it gives its slots back, if another thread ended it
             if not (limit.holders() or limit.waiters()):
                 break

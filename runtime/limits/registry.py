@@ -173,7 +173,7 @@ class Limits(Mapping[str, NamedLimit]):
             else:
                 with self._lock:
                     self._by_tags = {}
-                    self._engine.limited_tags = frozenset(self.limiter.limits)
+                    self._engine.rationing.tags = frozenset(self.limiter.limits)
             settled.notify()
 
         self.limiter.tell(Change(name, amount, self.now(), exists=exists, done=done))

@@ -38,7 +38,7 @@ class Standing(Enum):
 def standing_of(engine: Engine, clock: VirtualClock) -> Standing:
     """What an engine is about at this moment."""
     waits = works = False
-    limited = engine.waiting_for_limits()
+    limited = engine.rationing.waiting()
     for run in _leaves(engine):
         if run is None:
             works = True

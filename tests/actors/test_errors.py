@@ -91,7 +91,8 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
         RuntimeError,
         (
             "Task run 'load-1a2' would wait for ever for slots of 'db': flow run 'quiet-otter' holds slots, and has"
-            " started it, and goes on only after that. Take the slots in one of the two places only, or raise the limit."
+            " started it, and goes on only after that. Take the slots in one of the two places only, or raise"
+            " the limit."
         ),
     ),
     (

@@ -1,0 +1,63 @@
+"""Rationing: what an engine knows of limits as long as it has none, which is ordinarily for good.
+
+Decides nothing. The limits themselves are made, and what they need is imported, when somebody makes the first or asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from millrace.runtime.settings import LIMITS
+
+if TYPE_CHECKING:
+    from millrace.actors.tickets import Amount
+    from millrace.runtime.engine import Engine
+    from millrace.runtime.flow_run import FlowRun
+    from millrace.runtime.limits import Limits
+    from millrace.runtime.runs import TaskRun
+
+
+class Rationing:
+    """The limits of one engine, if it has any. From any thread.
+
+    Args:
+        engine: The engine.
+    """
+
+    __slots__ = ("_engine", "_limits", "_lock", "tags")
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._limits: Limits | None = None
+        self._lock = Lock()
+        self.tags: frozenset[str] = frozenset()  # the names of the limits: tasks with one of these tags take slots
+
+    def begin(self, limits: Mapping[str, Amount] | None) -> None:
+        """Make those of the setting, and those that are given, which come first."""
+        for name, amount in {**LIMITS.read(), **(limits or {})}.items():
+            self.limits.create(name, amount)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits; made now if they were not there."""
+        if self._limits is None:
+            from millrace.runtime.limits import Limits  # noqa: PLC0415  # few engines need it
+
+            with self._lock:
+                self._limits = self._limits or Limits(self._engine)
+        return self._limits
+
+    def concerns(self, tags: frozenset[str]) -> bool:
+        """Whether runs with such tags take slots."""
+        return not self.tags.isdisjoint(tags)
+
+    def stop_waiting(self, run: TaskRun | FlowRun) -> None:
+        """A run is to stop: wake its body where that waits for a limit in a thread."""
+        if self._limits is not None:
+            self._limits.stop_waiting(run.id)
+
+    def waiting(self) -> dict[int, bool]:
+        """The runs that wait for a limit, by id; each with whether it waits for a time with that."""
+        return {} if self._limits is None else self._limits.waiting()
