@@ -29,6 +29,7 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
     |   +-- RunNameError               (ValueError)
     |   +-- RunNotFound                (LookupError)
     |   +-- SignatureMismatchError     (TypeError)
+    |   +-- StreamInUse                (RuntimeError)
     |   +-- TaskDefinitionError        (TypeError)
     |   +-- TransactionError           (RuntimeError)
     |   +-- Unhashable                 (TypeError)
@@ -479,6 +480,20 @@ class SignatureMismatchError(UsageError, TypeError):
         super().__init__(
             f"'{function}' takes the parameters {_names(self.expected)}, and was given {_names(self.given)}."
         )
+
+
+class StreamInUse(UsageError, RuntimeError):
+    """A stream was asked for results by more than one, or a second time.
+
+    Args:
+        stream: What the stream is called, as in "the stream of task 'fetch'".
+        reason: Why not; a clause without a full stop.
+    """
+
+    def __init__(self, stream: str, reason: str) -> None:
+        super().__init__(f"Cannot iterate over {stream}: {reason}. Make another stream.")
+        self.stream = stream
+        self.reason = reason
 
 
 class TransactionError(UsageError, RuntimeError):

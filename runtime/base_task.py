@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from millrace.actors.annotations import Annotation
+from millrace.actors.errors import ConfigurationError
 from millrace.actors.instructions import Order
 from millrace.actors.states import State, StateType
 from millrace.runtime.binding import Bindable
+from millrace.runtime.bounded import bounded, in_flight
 from millrace.runtime.conduct import conduct
 from millrace.runtime.deadlines import Deadline
 from millrace.runtime.engine import current_scope
@@ -25,6 +27,7 @@ from millrace.runtime.hooks import Hook, checked_hooks
 from millrace.runtime.lanes import Lane
 from millrace.runtime.mapping import Plan, plan_map
 from millrace.runtime.prints import logs_prints
+from millrace.runtime.priorities import USUAL, checked_priority, ranked
 from millrace.runtime.run_names import RunName
 from millrace.runtime.runners import LaneTaskRunner
 from millrace.runtime.runs import TaskRun
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
     from millrace.runtime.keeping import Keeping
     from millrace.runtime.recording import Recording
     from millrace.runtime.storage_keys import StorageKey
+    from millrace.runtime.stream import Stream
 
 RESERVED = ("return_state", "wait_for")
 """Names that calls of a task use themselves."""
@@ -262,27 +266,32 @@ class BaseTask(Bindable, Generic[P, R]):
         Args:
             *args: Arguments of the task.
             **kwargs: Arguments of the task; and `wait_for`, futures or states to wait for without using their results;
-                and `return_state`, to block until the end and get the final state instead of a future.
+                and `return_state`, to block until the end and get the final state instead of a future; and `priority`,
+                a whole number, unless the task has a parameter of that name: of what is in line, the highest comes
+                first. 0 is usual.
 
         Returns:
             The run's future.
 
         Raises:
+            ConfigurationError: `priority` is no whole number.
             ParameterBindError: the call does not fit; it names the parameter and shows the signature.
             InputResolutionError: an argument could not be looked into.
             EngineClosed: the flow run has ended, or the engine is closing.
         """
         wait_for, return_state = reserved(kwargs)
+        priority = self._priority(kwargs) if kwargs else USUAL
         self.shape.check(args, kwargs)
         scope = current_scope()
         runner = scope.runner
         future: Future[R]
-        if runner is None:
-            future = Future.of(scope.start_run(self, args, kwargs, wait_for, self.own_lane(scope), in_line=True))
-        elif isinstance(runner, LaneTaskRunner):
-            future = runner.start(self, scope, args, kwargs, wait_for)
-        else:
+        if runner is not None and not isinstance(runner, LaneTaskRunner):
             future = runner.submit(self, self.shape.by_name(args, kwargs), wait_for)
+        else:
+            lane = self.own_lane(scope) if runner is None else runner.started_lane(self, scope, "submit")
+            if priority:
+                lane = ranked(lane, priority)
+            future = Future.of(scope.start_run(self, args, kwargs, wait_for, lane, in_line=True))
         if return_state:
             future.wait()
             return future.state
@@ -302,12 +311,16 @@ class BaseTask(Bindable, Generic[P, R]):
         Args:
             *args: Arguments of the task.
             **kwargs: Arguments of the task; and `wait_for`, what every run waits for; and `return_state`, to block
-                until the end and get the final states instead of futures.
+                until the end and get the final states instead of futures; and, unless the task has parameters of these
+                names, `max_in_flight`, how many of the runs may be between start and end at a time, and `priority`, as
+                for `submit`.
 
         Returns:
             The futures, in the order of the items.
 
         Raises:
+            ConfigurationError: `max_in_flight` or `priority` cannot be used; the former not with a task runner of
+                one's own.
             MappingMissingIterable: there is nothing to spread.
             MappingLengthMismatch: the iterables are not of one length; it gives the lengths.
             ParameterBindError: the call does not fit.
@@ -315,22 +328,92 @@ class BaseTask(Bindable, Generic[P, R]):
             EngineClosed: the flow run has ended, or the engine is closing.
         """
         wait_for, return_state = reserved(kwargs)
+        priority = self._priority(kwargs) if kwargs else USUAL
+        most = self._most_in_flight(kwargs) if kwargs else None
         self.shape.check(args, kwargs)
-        futures = self._map(plan_map(self.shape, args, kwargs), wait_for)
+        futures = self._map(plan_map(self.shape, args, kwargs), wait_for, priority, most)
         if return_state:
             futures.wait()
             return [each.state for each in futures]
         return futures
 
-    def _map(self, plan: Plan, wait_for: Any) -> FutureList[R]:
+    def _map(self, plan: Plan, wait_for: Any, priority: int, most: int | None) -> FutureList[R]:
         scope = current_scope()
         runner = scope.runner
-        if runner is None:
-            return scope.start_map(self, plan, wait_for, self.own_lane(scope))
-        if isinstance(runner, LaneTaskRunner):
-            return runner.start_map(self, scope, plan, wait_for)
+        if runner is None or isinstance(runner, LaneTaskRunner):
+            lane = self.own_lane(scope) if runner is None else runner.started_lane(self, scope, "map")
+            lane = ranked(lane, priority)
+            return scope.start_map(self, plan, wait_for, lane if most is None else bounded(lane, most))
+        if most is not None:
+            raise ConfigurationError("max_in_flight", most, f"nothing, for a map with {runner!r}")
         calls = (plan.call(index) for index in range(plan.size))
         return FutureList(runner.submit(self, self.shape.by_name(*call), wait_for) for call in calls)
+
+    @overload
+    def stream(
+        self,
+        inputs: Iterable[Any] | AsyncIterable[Any] | Annotation[Any],
+        /,
+        *,
+        max_in_flight: int = ...,
+        ordered: bool = ...,
+        on_error: Literal["raise"] = ...,
+        priority: int = ...,
+        wait_for: Iterable[Any] | None = ...,
+        **constants: Any,
+    ) -> Stream[R]: ...
+    @overload
+    def stream(
+        self,
+        inputs: Iterable[Any] | AsyncIterable[Any] | Annotation[Any],
+        /,
+        *,
+        max_in_flight: int = ...,
+        ordered: bool = ...,
+        on_error: Literal["state"],
+        priority: int = ...,
+        wait_for: Iterable[Any] | None = ...,
+        **constants: Any,
+    ) -> Stream[State[R]]: ...
+    def stream(self, inputs: Any, /, **options: Any) -> Any:
+        """Run the task for items that come, with so many on their way at a time.
+
+        Nothing begins before somebody iterates, with `for` or, on a loop, `async for`. An item is on its way from when
+        it is taken from `inputs` to when what came of it is given to the loop: so a loop that is slow holds up the
+        source, and what is held does not grow with the number of items. Leaving the loop, by `break` or by an
+        exception, cancels what is on its way, and closes the source if it is a generator or a stream.
+
+        Args:
+            inputs: Iterable or async iterable of values for the first parameter: a list, a generator, futures of a map,
+                another stream. Taken from only when there is room; a plain one in the thread of whoever iterates.
+            **options: `max_in_flight`, how many items may be on their way; 100 by default. `ordered`, whether results
+                come in the order of the items, and not as they are there. `on_error`: `"raise"`, the default, raises
+                what a run raised, which ends the stream; `"state"` gives final states in place of results, and goes on.
+                `priority` and `wait_for`, as for `submit`. All others are arguments that every run gets.
+
+        Returns:
+            The stream.
+
+        Raises:
+            ConfigurationError: an option cannot be used, or a parameter of the task has its name; or `inputs` cannot be
+                iterated over, or is text.
+            ParameterBindError: an item and the other arguments do not fit.
+
+        Cancellation: of whoever iterates ends the wait for a result, and nothing else before the loop is left.
+        """
+        from millrace.runtime.stream import make_stream  # noqa: PLC0415  # few programs have streams
+
+        return make_stream(self, inputs, options)
+
+    def _priority(self, kwargs: dict[str, Any]) -> int:
+        if "priority" not in kwargs or "priority" in self.shape.names:
+            return USUAL
+        return checked_priority(kwargs.pop("priority"))
+
+    def _most_in_flight(self, kwargs: dict[str, Any]) -> int | None:
+        if "max_in_flight" not in kwargs or "max_in_flight" in self.shape.names:
+            return None
+        return in_flight(kwargs.pop("max_in_flight"))
 
     def own_lane(self, scope: FlowRun) -> Lane:
         """The engine's own place for this kind of task."""

@@ -39,9 +39,11 @@ from millrace.runtime.future_list import FutureList
 from millrace.runtime.given import Given
 from millrace.runtime.here_lanes import HeldUp
 from millrace.runtime.inputs import dependencies, scan
+from millrace.runtime.lanes import innermost
 from millrace.runtime.lending import lend
 from millrace.runtime.mapping import Cursor, Plan
 from millrace.runtime.names import random_name
+from millrace.runtime.ongoing import Ongoing, is_of_the_body
 from millrace.runtime.patience import Patience
 from millrace.runtime.pauses import Pauses
 from millrace.runtime.replaying import Replay
@@ -75,8 +77,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     is_flow: ClassVar = True
 
     __slots__ = (
-        "_cursors", "_held", "_lock", "_next_id", "_sites", "_subflows", "blocks", "caller", "conductor", "engine",
-        "flow", "found", "joiner", "log_prints", "loop_lane", "outer_loop", "parameters", "parent", "pauses",
+        "_held", "_lock", "_next_id", "_sites", "_subflows", "blocks", "caller", "conductor", "engine", "flow",
+        "found", "joiner", "log_prints", "loop_lane", "ongoing", "outer_loop", "parameters", "parent", "pauses",
         "persist_result", "replay", "result_serializer", "result_storage", "runner", "sources", "stands_for", "tags",
         "tracker", "transactional",
     )  # fmt: skip
@@ -121,7 +123,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         self._lock = Lock()  # guards the numbering
         self._next_id = number + 1
         self._sites: dict[tuple[int, int], TaskSite] = {}  # by identity of the task, which the site holds
-        self._cursors: dict[int, Cursor] = {}  # maps that have not started all their runs, by first id
+        self.ongoing = Ongoing()  # maps and streams that have not come to their end
         self._subflows: dict[str, int] = {}  # by name: runs numbered so far. Guarded by the lock
 
     @property
@@ -206,8 +208,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     def sites(self) -> dict[TaskSite, int]:
         """The tasks that have run here, each with how many of its runs are not made yet. Empty after the end."""
         unmade = dict.fromkeys(tuple(self._sites.values()), 0)
-        for cursor in tuple(self._cursors.values()):
-            unmade[cursor.site] = unmade.get(cursor.site, 0) + cursor.unmade
+        for site, count in self.ongoing.unmade():
+            unmade[site] = unmade.get(site, 0) + count
         return unmade
 
     def number(self, site: TaskSite, count: int = 1) -> tuple[int, int]:
@@ -323,9 +325,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         )
         futures: FutureList[Any] = FutureList(cursor=cursor)
         if plan.size:
-            with self._lock:  # maps may be started from several threads at once
-                going = {number: each for number, each in self._cursors.items() if each.more}
-                self._cursors = going | {first_id: cursor}
+            self.ongoing.add_map(cursor)
             self.tell(Spawned(plan.size))
             lane.dispatch_map(cursor)
         return futures
@@ -407,9 +407,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             self.engine.rationing.stop_waiting(self)
 
     def cancel_maps(self) -> None:
-        """Start no more runs of maps."""
-        for cursor in tuple(self._cursors.values()):
-            cursor.cancel()
+        """Start no more runs of maps and streams."""
+        self.ongoing.cancel(f"It was stopped: {self.stopping or 'its flow run was given up'}.")
 
     def give_up_children(self, reason: str) -> None:
         """End all that was started here although it goes on; the innermost first."""
@@ -429,9 +428,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         """
         if self._is_dead():
             self.give_up(LOOP_ENDED)
-        for cursor in tuple(self._cursors.values()):
-            if _is_dead(cursor.lane, ending):
-                cursor.cancel()
+        self.ongoing.cancel_where(lambda lane: _is_dead(lane, ending), LOOP_ENDED)
         for child in tuple(self.children.values()):
             if isinstance(child, TaskRun) and child.id not in self.dormant and _is_dead(child.lane, ending):
                 child.give_up(LOOP_ENDED)
@@ -444,7 +441,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         self.engine.discharge(self)
         self.pauses.stop()
         watchers, self.watchers = self.watchers, None
-        self._sites, self._cursors = {}, {}
+        self.ongoing.close_streams("Its flow run has ended.")
+        self._sites, self.ongoing = {}, Ongoing()
         self.tracker = Tracker()
         for watcher in watchers or ():
             watcher.notify(self)
@@ -455,12 +453,11 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     def cancel_lane(self, lane: Lane | None) -> None:
         """Cancel the children on one lane."""
-        for cursor in tuple(self._cursors.values()):
-            if cursor.lane is lane:
-                cursor.cancel()
+        reason = "Its task runner cancelled all runs."
+        self.ongoing.cancel_where(lambda each: innermost(each) is lane, reason)
         for child in tuple(self.children.values()):
-            if isinstance(child, TaskRun) and child.lane is lane:
-                child.cancel("Its task runner cancelled all runs.")
+            if isinstance(child, TaskRun) and innermost(child.lane) is lane:
+                child.cancel(reason)
 
     def wake_at(self, at: int, run: TaskRun) -> None:
         """Put a run in line at a time."""
@@ -508,6 +505,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     def close_generators(self) -> None:
         """The body is over: nobody iterates any more over what it has begun to iterate over."""
+        self.ongoing.close_streams("The body of its flow run has ended.", is_of_the_body)
         for iteration in reversed(tuple(self.dormant.values())):
             if iteration.run.parent is None:
                 iteration.leave()
@@ -622,7 +620,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         """The body is about to run once more: count from the start."""
         if self.replay is not None:
             self.replay.begin_again()
-        self._cursors = {}
+        self.ongoing.begin_again()
         self.pauses.begin_again()
 
     def rename(self, name: str) -> None:

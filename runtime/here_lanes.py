@@ -19,7 +19,7 @@ from millrace.runtime.running import running_loop
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
 if TYPE_CHECKING:
-    from millrace.runtime.mapping import Cursor
+    from millrace.runtime.lanes import RunSource
     from millrace.runtime.offload import Offload
     from millrace.runtime.runs import TaskRun
 
@@ -45,7 +45,7 @@ class _Here:
 
     notify = dispatch  # the end of the run wakes the caller too: there may be nothing left to dispatch
 
-    def dispatch_map(self, cursor: Cursor) -> None:
+    def dispatch_map(self, source: RunSource) -> None:
         """Maps are never direct calls."""
         raise NotImplementedError
 
@@ -140,7 +140,7 @@ class ThreadElsewhere(HeldUp):
         """Block until the run has ended, and its hooks have been called."""
         self._end.wait(run)
 
-    def dispatch_map(self, cursor: Cursor) -> None:
+    def dispatch_map(self, source: RunSource) -> None:
         """Maps are never direct calls."""
         raise NotImplementedError
 
@@ -164,7 +164,7 @@ class LoopElsewhere:
         self._end.watch(run)
         self._lane.dispatch(run)
 
-    def dispatch_map(self, cursor: Cursor) -> None:
+    def dispatch_map(self, source: RunSource) -> None:
         """Maps are never direct calls."""
         raise NotImplementedError
 

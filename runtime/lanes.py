@@ -9,8 +9,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from millrace.runtime.mapping import Cursor
     from millrace.runtime.runs import TaskRun
+
+
+class RunSource(Protocol):
+    """What runs are taken from as they come up: a map or a stream. Every method may be called from any thread."""
+
+    in_line: bool  # it stands in a loop lane's line; that lane's to change
+
+    @property
+    def more(self) -> bool:
+        """Whether runs are left to be started, at this moment."""
+        ...
+
+    @property
+    def parent(self) -> int | None:
+        """The id of the task run that has made it."""
+        ...
+
+    @property
+    def lane(self) -> Lane:
+        """Where its runs are executed."""
+        ...
+
+    def take(self, most: int, /) -> list[TaskRun]:
+        """The next runs to start, at most so many; empty when there are none at this moment."""
+        ...
+
+    def cancel(self) -> None:
+        """Start no more runs."""
+        ...
 
 
 class Lane(Protocol):
@@ -19,8 +47,15 @@ class Lane(Protocol):
     def dispatch(self, run: TaskRun, /) -> None:
         """Put a run in line."""
 
-    def dispatch_map(self, cursor: Cursor, /) -> None:
-        """Put all the runs of a map in line; they are made as they come up."""
+    def dispatch_map(self, source: RunSource, /) -> None:
+        """Put all the runs of a map or a stream in line; they are made as they come up."""
 
     def stop(self, run: TaskRun, /) -> None:
         """Cancel the body of a run that is CANCELLING, if it runs here and has not ended yet."""
+
+
+def innermost(lane: Lane) -> Lane:
+    """The lane that executes runs, behind those that only say which of them goes first."""
+    while (inner := getattr(lane, "lane", None)) is not None:
+        lane = inner
+    return lane

@@ -2,7 +2,8 @@
 
 Decides the order of async runs on a loop and how long they may hold it: runs that never wait are taken one after
 another until a time budget is used up, then the loop gets a turn, so that a host's handlers stay responsive while a
-map of a million items runs. Maps take turns with each other and with single runs.
+map of a million items runs. Maps and streams take turns with each other, and with single runs. Where a single run has
+come between them the loop gets its turn sooner: somebody may wait for that run, and go on.
 
 Nothing is installed in the loop: no task factory, no signal handler, no policy. A lane belongs to one engine and one
 loop.
@@ -21,11 +22,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from millrace.actors.instructions import EXECUTE, SETTLE, Order
 from millrace.actors.messages import Admit
+from millrace.actors.task_run import TaskRunActor
 from millrace.runtime.attempt import Suspended, admit, begin, start
+from millrace.runtime.priorities import Ranks
 from millrace.runtime.running import running_loop
 
 if TYPE_CHECKING:
-    from millrace.runtime.mapping import Cursor
+    from millrace.runtime.lanes import RunSource
     from millrace.runtime.runs import TaskRun
     from millrace.runtime.timers import TimerQueue
 
@@ -33,16 +36,23 @@ BUDGET_SECONDS: Final = 0.002
 """How long runs may hold the loop before it gets a turn."""
 
 CHUNK: Final = 16
-"""Runs taken from a map at a time, and between two looks at the clock."""
+"""Runs taken from a map at a time, or singly started ones in a row, or any between two looks at the clock."""
 
 
 class LoopLane:
     """Runs async bodies on one event loop. See the module's docstring."""
 
+    has_priorities = True
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._ready: deque[TaskRun] = deque()
-        self._maps: deque[Cursor] = deque()
+        self._ready: deque[TaskRun] = deque()  # started singly, or waited for something
+        self._row = 0  # so many of these were taken in a row, while maps were in line
+        self._chunk: deque[TaskRun] = deque()  # taken from a map
+        self._maps: deque[RunSource] = deque()  # maps and streams
+        self._urgent: Ranks[TaskRun | RunSource] | None = None  # with a priority above the usual one; None: never any
+        self._patient: Ranks[TaskRun | RunSource] | None = None  # the same below it
+        self._hurry = False  # a single run was taken from between maps since the loop had its last turn
         self._awake = False  # a worker is on its way, or takes runs right now; set by whoever brings work
         self._worker: asyncio.Task[None] | None = None  # the last one that was made
         self._calls: deque[Callable[[], None]] = deque()
@@ -64,17 +74,34 @@ class LoopLane:
 
     # From any thread.
 
-    def dispatch(self, run: TaskRun) -> None:
+    def dispatch(self, run: TaskRun, priority: int = 0) -> None:
         """Put a run in line."""
-        self._ready.append(run)
+        if priority:
+            self._ranks(priority).put(priority, run)
+        else:
+            self._ready.append(run)
         if not self._awake:
             self._wake()
 
-    def dispatch_map(self, cursor: Cursor) -> None:
-        """Put all the runs of a map in line."""
-        self._maps.append(cursor)
+    def dispatch_map(self, source: RunSource, priority: int = 0) -> None:
+        """Put all the runs of a map or a stream in line, unless it stands there."""
+        if source.in_line:
+            return
+        source.in_line = True
+        if priority:
+            self._ranks(priority).put(priority, source)
+        else:
+            self._maps.append(source)
         if not self._awake:
             self._wake()
+
+    def _ranks(self, priority: int) -> Ranks[TaskRun | RunSource]:
+        with self._guard:
+            if priority > 0:
+                ranks = self._urgent = self._urgent or Ranks()
+            else:
+                ranks = self._patient = self._patient or Ranks()
+            return ranks
 
     def stop(self, run: TaskRun) -> None:
         """Cancel the body of a run at its await."""
@@ -100,10 +127,19 @@ class LoopLane:
     def give_back(self, error: BaseException) -> None:
         """End all that stands in line, because the loop does not run it any more."""
         self._awake = False  # first: what is brought in from now on wakes a worker
-        while self._maps:
-            self._maps.popleft().cancel()
-        while self._ready:
-            self._ready.popleft().crash(error)
+        left: list[TaskRun | RunSource] = []
+        for line in (self._maps, self._chunk, self._ready):
+            while line:
+                left.append(line.popleft())
+        for ranks in (self._urgent, self._patient):
+            while ranks is not None and (found := ranks.first()) is not None:
+                left.append(found[1])
+        for each in left:
+            if isinstance(each, TaskRunActor):
+                each.crash(error)
+            else:
+                each.in_line = False
+                each.cancel()
 
     def _wake(self) -> None:
         self._awake = True
@@ -142,19 +178,48 @@ class LoopLane:
     def _next(self) -> TaskRun | None:
         """The next run; None when there is no work, and then the lane sleeps until some is brought."""
         while True:
-            if self._ready:
+            if self._urgent is not None and (run := self._ranked(self._urgent)) is not None:
+                return run
+            if self._ready and self._row < CHUNK:
+                if self._chunk or self._maps:
+                    self._row += 1
+                    self._hurry = True
                 return self._ready.popleft()
+            if self._chunk:
+                return self._chunk.popleft()
+            self._row = 0
             if self._maps:
-                cursor = self._maps.popleft()
-                self._ready.extend(cursor.take(CHUNK))
-                if cursor.more:
-                    self._maps.append(cursor)
-                continue
-            self._awake = False
-            # Looked at again after that: work brought in between was told that a worker is awake.
-            if not (self._ready or self._maps):
-                return None
-            self._awake = True
+                self._take_chunk()
+            elif not self._ready:
+                if self._patient is not None and (run := self._ranked(self._patient)) is not None:
+                    return run
+                self._awake = False
+                # Looked at again after that: work brought in between was told that a worker is awake.
+                if not (self._ready or self._maps or self._urgent or self._patient):
+                    return None
+                self._awake = True
+
+    def _take_chunk(self) -> None:
+        """The map or stream whose turn it is gives some of its runs, and stands behind the others again."""
+        source = self._maps.popleft()
+        source.in_line = False  # before it is looked at: what comes to it later puts it in line again
+        self._chunk.extend(source.take(CHUNK))
+        if source.more and not source.in_line:
+            source.in_line = True
+            self._maps.append(source)
+
+    def _ranked(self, ranks: Ranks[TaskRun | RunSource]) -> TaskRun | None:
+        """The next run of those with a priority; None where there is none."""
+        while (found := ranks.first()) is not None:
+            priority, first = found
+            if isinstance(first, TaskRunActor):
+                return first
+            first.in_line = False  # see `_take_chunk`
+            ranks.put(priority, *first.take(CHUNK))
+            if first.more and not first.in_line:
+                first.in_line = True
+                ranks.put(priority, first)
+        return None
 
     async def _work(self) -> None:  # noqa: C901, PLR0912  # the hot loop: what it calls it pays for
         """Take runs until one has to wait for something; then that body keeps this task, and another worker goes on."""
@@ -184,7 +249,8 @@ class LoopLane:
                 elif order is not None:
                     run.perform(order)
                 taken += 1
-                if taken % CHUNK == 0 and perf_counter() > until:
+                if taken % CHUNK == 0 and (self._hurry or perf_counter() > until):
+                    self._hurry = False
                     await _yield_to_loop()
                     until = perf_counter() + BUDGET_SECONDS
         except BaseException as error:

@@ -193,6 +193,7 @@ class Cursor:
         "_runs",
         "_site",
         "_wait_for",
+        "in_line",
         "lane",
         "parent",
         "size",
@@ -222,6 +223,7 @@ class Cursor:
         self._context = context
         self.tags = tags
         self.lane = lane
+        self.in_line = False  # it stands in a loop lane's line
         self._wait_for = wait_for
         self._replayed = replayed or None  # by index: results that an earlier attempt of the flow has come to
         self._counter = itertools.count()  # hands out the indexes to start; `next` of it is atomic

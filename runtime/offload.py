@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread, current_thread, local
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Union
 
 import attrs
 
@@ -29,10 +29,11 @@ from millrace.runtime.attempt import execute
 from millrace.runtime.lending import set_lender
 from millrace.runtime.loop_lane import execute_async
 from millrace.runtime.loops import finish_loop, new_loop
+from millrace.runtime.priorities import Ranks, priority_on
 from millrace.runtime.settings import THREADS, whole_number
 
 if TYPE_CHECKING:
-    from millrace.runtime.mapping import Cursor
+    from millrace.runtime.lanes import RunSource
     from millrace.runtime.runs import TaskRun
 
 IDLE_SECONDS: Final = 10.0
@@ -98,6 +99,16 @@ class Call:
         return self._value
 
 
+class _RankedWork:
+    """Stands in the queue for a piece of work that has a rank."""
+
+    __slots__ = ()
+
+
+_RANKED: Final = _RankedWork()
+_Work = Union["TaskRun", "RunSource", Call]
+
+
 class Offload:
     """Threads for sync bodies. See the module's docstring.
 
@@ -106,10 +117,13 @@ class Offload:
         name: Prefix of the threads' names.
     """
 
+    has_priorities = True
+
     def __init__(self, limit: int, name: str = "millrace") -> None:
         self.limit = limit
         self._name = name
-        self._work: SimpleQueue[TaskRun | Cursor | Call | None] = SimpleQueue()  # None: end, if there are too many
+        self._work: SimpleQueue[_Work | _RankedWork | None] = SimpleQueue()  # None: end, if there are too many
+        self._ranks: Ranks[_Work] | None = None  # with another priority than the usual one; None: never any
         self._lock = Lock()
         self._threads: set[Thread] = set()
         self._running: dict[Thread, TaskRun] = {}
@@ -122,13 +136,13 @@ class Offload:
 
     # From any thread.
 
-    def dispatch(self, run: TaskRun) -> None:
+    def dispatch(self, run: TaskRun, priority: int = 0) -> None:
         """Put a run in line."""
-        self._put(run)
+        self._put(run, priority)
 
-    def dispatch_map(self, cursor: Cursor) -> None:
-        """Put all the runs of a map in line."""
-        self._put(cursor)
+    def dispatch_map(self, source: RunSource, priority: int = 0) -> None:
+        """Put all the runs of a map or a stream in line."""
+        self._put(source, priority)
 
     def call(self, call: Call) -> None:
         """Have a function called."""
@@ -213,8 +227,14 @@ class Offload:
             thread.join(max(0.0, until - perf_counter()))
         return sum(each.is_alive() for each in threads)
 
-    def _put(self, source: TaskRun | Cursor | Call) -> None:
-        self._work.put(source)
+    def _put(self, work: _Work, priority: int = 0) -> None:
+        if priority:
+            with self._lock:
+                ranks = self._ranks = self._ranks or Ranks()
+            ranks.put(priority, work)
+            self._work.put(_RANKED)  # behind the others, but whoever takes any of them looks at the ranks
+        else:
+            self._work.put(work)
         if self._work.qsize() > self._idle:
             self._staff()
 
@@ -250,15 +270,18 @@ class Offload:
             self._execute_some(source, me)
         return True
 
-    def _next(self, me: Thread) -> TaskRun | Cursor | Call | None:
+    def _next(self, me: Thread) -> _Work | None:
         """The next work; None when this thread is to end."""
         if len(self._threads) - self._away <= self.limit:
             try:
-                source = self._work.get_nowait()
+                work = self._work.get_nowait()
             except Empty:
-                source = self._wait_for_work()
-            if source is not None:
-                return source
+                work = self._wait_for_work()
+            if work is not None and self._ranks is not None:
+                work = self._first(self._ranks, work)
+            if work is not None:
+                assert not isinstance(work, _RankedWork)  # there are ranks where there is one of these
+                return work
         with self._lock:
             self._threads.discard(me)
         loop = self._loops.pop(me, None)
@@ -269,7 +292,31 @@ class Offload:
             self._staff()
         return None
 
-    def _wait_for_work(self) -> TaskRun | Cursor | Call | None:
+    def _first(self, ranks: Ranks[_Work], work: _Work | _RankedWork) -> _Work | None:
+        """What comes first: a piece of work that was taken, or something that has a rank.
+
+        For each piece that has one, a `_RANKED` stands in the queue. So what is passed over is given the usual rank,
+        and the `_RANKED` of what has passed it stands for it from then on.
+        """
+        if not isinstance(work, _RankedWork):
+            return ranks.first_or(work)
+        found = ranks.first(above=-1)
+        if found is not None:
+            return found[1]
+        # What comes after all the others: it stays where it is as long as there are others.
+        for _ in range(self._work.qsize()):
+            try:
+                other = self._work.get_nowait()
+            except Empty:
+                break
+            if other is not None and not isinstance(other, _RankedWork):
+                self._work.put(work)
+                return ranks.first_or(other)
+            self._work.put(other)
+        found = ranks.first()
+        return None if found is None else found[1]
+
+    def _wait_for_work(self) -> _Work | _RankedWork | None:
         with self._lock:
             self._idle += 1
         try:
@@ -300,13 +347,13 @@ class Offload:
             loop = self._loops[me] = new_loop()
         return loop
 
-    def _execute_some(self, cursor: Cursor, me: Thread) -> None:
+    def _execute_some(self, source: RunSource, me: Thread) -> None:
         """Take runs from a map for a short while; other threads may take from it too, and other work gets its turn."""
-        if cursor.more:
-            self._put(cursor)
+        if source.more:
+            self._put(source, priority_on(source.lane))
         until = perf_counter() + TURN_SECONDS
         # One at a time: what a thread has taken no other can, and its body may wait for those after it.
-        while runs := cursor.take(1):
+        while runs := source.take(1):
             self._execute(runs[0], me)
             if perf_counter() > until:
                 return

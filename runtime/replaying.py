@@ -98,6 +98,10 @@ class Replay:
         if run_id not in self._rolled_back:
             self._results[run_id] = data
 
+    def forget(self, run_id: int) -> None:
+        """A run of a stream has completed: that is not kept, and the stream runs anew in each attempt."""
+        self._results.pop(run_id, None)
+
     def rolled_back(self, run_id: int) -> None:
         """A run was rolled back: what it did is undone, so that it is to be done again."""
         self._rolled_back.add(run_id)

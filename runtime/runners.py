@@ -18,7 +18,7 @@ from millrace.actors.messages import Watch
 from millrace.runtime.engine import current_scope
 from millrace.runtime.future_list import FutureList
 from millrace.runtime.futures import Future
-from millrace.runtime.mapping import Plan, plan_map
+from millrace.runtime.mapping import plan_map
 from millrace.runtime.offload import Offload, thread_limit
 from millrace.runtime.running import running_loop
 from millrace.runtime.runs import TaskRun
@@ -26,8 +26,7 @@ from millrace.runtime.runs import TaskRun
 if TYPE_CHECKING:
     from millrace.runtime.base_task import BaseTask
     from millrace.runtime.flow_run import FlowRun
-    from millrace.runtime.lanes import Lane
-    from millrace.runtime.mapping import Cursor
+    from millrace.runtime.lanes import Lane, RunSource
 
 
 class TaskRunner(ABC):
@@ -119,37 +118,33 @@ class LaneTaskRunner(TaskRunner):
     def lane(self, task: BaseTask[Any, Any], scope: FlowRun) -> Lane:
         """Where the runs of a task are executed."""
 
-    def start(
-        self, task: BaseTask[Any, Any], scope: FlowRun, args: tuple[Any, ...], kwargs: Mapping[str, Any], wait_for: Any
-    ) -> Future[Any]:
-        """Start a run whose arguments fit.
+    def started_lane(self, task: BaseTask[Any, Any], scope: FlowRun, attempted: str) -> Lane:
+        """The same, of a runner that has to be open.
+
+        Args:
+            task: The task.
+            scope: Where its runs belong.
+            attempted: What is to be done there, as in "submit".
 
         Raises:
             RuntimeError: the runner has not been started.
         """
-        self.check_started(f"submit task '{task.name}'")
-        return Future.of(scope.start_run(task, args, kwargs, wait_for, self.lane(task, scope), in_line=True))
-
-    def start_map(self, task: BaseTask[Any, Any], scope: FlowRun, plan: Plan, wait_for: Any) -> FutureList[Any]:
-        """Start the runs of a map.
-
-        Raises:
-            RuntimeError: the runner has not been started.
-        """
-        self.check_started(f"map task '{task.name}'")
-        return scope.start_map(task, plan, wait_for, self.lane(task, scope))
+        self.check_started(f"{attempted} task '{task.name}'")
+        return self.lane(task, scope)
 
     def submit(self, task: BaseTask[Any, Any], parameters: Mapping[str, Any], wait_for: Any = None) -> Future[Any]:
         """Start a run. See `TaskRunner.submit`."""
-        self.check_started(f"submit task '{task.name}'")
+        scope = current_scope()
+        lane = self.started_lane(task, scope, "submit")
         args, kwargs = task.shape.call_of(parameters)
-        return self.start(task, current_scope(), args, kwargs, wait_for)
+        return Future.of(scope.start_run(task, args, kwargs, wait_for, lane, in_line=True))
 
     def map(self, task: BaseTask[Any, Any], parameters: Mapping[str, Any], wait_for: Any = None) -> FutureList[Any]:
         """Start a run for each item. See `TaskRunner.map`."""
-        self.check_started(f"map task '{task.name}'")
+        scope = current_scope()
+        lane = self.started_lane(task, scope, "map")
         args, kwargs = task.shape.call_of(parameters)
-        return self.start_map(task, current_scope(), plan_map(task.shape, args, kwargs), wait_for)
+        return scope.start_map(task, plan_map(task.shape, args, kwargs), wait_for, lane)
 
 
 class DefaultTaskRunner(LaneTaskRunner):
@@ -191,7 +186,7 @@ class SequentialLane:
     def __init__(self, own_lane: Callable[[TaskRun], Lane]) -> None:
         self._own_lane = own_lane
         self._lock = Lock()  # never held while runs are told something: what follows from that may come back here
-        self._waiting: dict[int | None, deque[TaskRun | Cursor]] = {}  # by parent task run: in order; none is empty
+        self._waiting: dict[int | None, deque[TaskRun | RunSource]] = {}  # by parent task run: in order; none is empty
         self._current: dict[int | None, TaskRun | None] = {}  # by parent: has begun and not ended; None: being chosen
 
     def dispatch(self, run: TaskRun) -> None:
@@ -205,11 +200,11 @@ class SequentialLane:
         else:
             self._next(run.parent)
 
-    def dispatch_map(self, cursor: Cursor) -> None:
-        """Put the runs of a map in line."""
+    def dispatch_map(self, source: RunSource) -> None:
+        """Put the runs of a map or a stream in line."""
         with self._lock:
-            self._waiting.setdefault(cursor.parent, deque()).append(cursor)
-        self._next(cursor.parent)
+            self._waiting.setdefault(source.parent, deque()).append(source)
+        self._next(source.parent)
 
     def stop(self, run: TaskRun) -> None:
         """Cancel the body of a run where it is executed."""

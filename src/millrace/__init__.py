@@ -45,6 +45,7 @@ from millrace.actors.errors import (
     SerializationError,
     SignatureMismatchError,
     StorageError,
+    StreamInUse,
     TaskDefinitionError,
     TaskRunTimeoutError,
     TerminationSignal,
@@ -146,6 +147,7 @@ if TYPE_CHECKING:
         Storage,
         register_serializer,
     )
+    from millrace.runtime.stream import Stream, StreamCounts
     from millrace.runtime.transactions import (
         Transaction,
         atransaction,
@@ -169,6 +171,8 @@ _LATER = {
     "CachePolicy": "millrace.runtime.caching",
     "Explanation": "millrace.runtime.caching",
     "task_input_hash": "millrace.runtime.caching",
+    "Stream": "millrace.runtime.stream",
+    "StreamCounts": "millrace.runtime.stream",
     "run_flow_in_subprocess": "millrace.runtime.flow_process",
     "AdaptiveLimit": "millrace.actors.adaptive",
     "RateLimit": "millrace.actors.token_bucket",
@@ -298,6 +302,9 @@ __all__ = (
     "StateType",
     "Storage",
     "StorageError",
+    "Stream",
+    "StreamCounts",
+    "StreamInUse",
     "Suspended",
     "Task",
     "TaskDefinitionError",

@@ -54,6 +54,7 @@ from millrace.actors.errors import (
     Signal,
     SignatureMismatchError,
     StorageError,
+    StreamInUse,
     TaskDefinitionError,
     TaskRunTimeoutError,
     TerminationSignal,
@@ -242,6 +243,11 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
             "The flow calls 'parse' as its call 2, where it called 'fetch' before. A flow that is run again has to make"
             " the same calls in the same order, as long as they completed; or make retries=0 of it."
         ),
+    ),
+    (
+        StreamInUse("the stream of task 'fetch'", "it has been iterated over already"),
+        RuntimeError,
+        "Cannot iterate over the stream of task 'fetch': it has been iterated over already. Make another stream.",
     ),
     (CancelledRun("Run cancelled."), RunError, "Run cancelled."),
     (CrashedRun("Run crashed."), RunError, "Run crashed."),

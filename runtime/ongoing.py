@@ -1,0 +1,92 @@
+"""Ongoing: the maps and streams of a scope that have not come to their end.
+
+Decides which of them are known, so that they can be stopped with their scope; and which streams nobody will ask for
+results any more. What stopping means to each, they say themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from millrace.runtime.lanes import Lane
+    from millrace.runtime.mapping import Cursor
+    from millrace.runtime.pipe import Pipe
+    from millrace.runtime.runs import TaskSite
+
+
+class Ongoing:
+    """The maps and streams of one scope."""
+
+    __slots__ = ("_lock", "_maps", "_pipes")
+
+    def __init__(self) -> None:
+        self._lock = Lock()  # they may be started from several threads at once
+        self._maps: dict[int, Cursor] = {}  # that have not started all their runs, by identity; and some that have
+        self._pipes: dict[int, Pipe] = {}  # of streams that are iterated over and have not been closed, likewise
+
+    def add_map(self, cursor: Cursor) -> None:
+        """A map begins."""
+        with self._lock:
+            going = {number: each for number, each in self._maps.items() if each.more}
+            self._maps = going | {id(cursor): cursor}
+
+    def add(self, pipe: Pipe) -> None:
+        """A stream begins."""
+        with self._lock:
+            self._pipes[id(pipe)] = pipe
+
+    def discard(self, pipe: Pipe) -> None:
+        """A stream has been closed."""
+        with self._lock:
+            self._pipes.pop(id(pipe), None)
+
+    def _streams(self) -> list[Pipe]:
+        with self._lock:
+            return list(self._pipes.values())
+
+    def __iter__(self) -> Iterator[Cursor | Pipe]:
+        return iter([*self._maps.values(), *self._streams()])
+
+    def unmade(self) -> Iterator[tuple[TaskSite, int]]:
+        """For each of them, its task and how many of its runs have not been made yet."""
+        return ((each.site, each.unmade) for each in self)
+
+    def cancel(self, reason: str) -> None:
+        """Start no more runs."""
+        for cursor in tuple(self._maps.values()):
+            cursor.cancel()
+        for pipe in self._streams():
+            pipe.cancel(reason)
+
+    def cancel_where(self, condition: Callable[[Lane], bool], reason: str) -> None:
+        """The same for those on some lanes only."""
+        for cursor in tuple(self._maps.values()):
+            if condition(cursor.lane):
+                cursor.cancel()
+        for pipe in self._streams():
+            if condition(pipe.lane):
+                pipe.cancel(reason)
+
+    def close_streams(self, reason: str, condition: Callable[[Pipe], bool] | None = None) -> None:
+        """Nobody will ask for results any more: close the streams, with their sources.
+
+        Args:
+            reason: Why; whoever asks all the same is told.
+            condition: Of some streams only.
+        """
+        for pipe in self._streams():
+            if condition is None or condition(pipe):
+                pipe.close(reason)
+
+    def begin_again(self) -> None:
+        """What there was has come to its end."""
+        with self._lock:
+            self._maps = {}
+
+
+def is_of_the_body(pipe: Any) -> bool:
+    """Whether the body of a scope has made a stream, and not one of its tasks."""
+    return pipe.parent is None

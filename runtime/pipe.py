@@ -1,0 +1,469 @@
+"""Pipes: the runs of a stream, from its inputs to their outcomes.
+
+Decides when the runs of a stream come into being (when their turn comes to start), who hears of their ends, and what
+closing a stream does to what is on its way. How much is on its way is decided by the window. A pipe stands in a lane's
+line as a map does. Does not know where inputs come from, nor how anybody iterates.
+
+Nothing goes on by itself in a pipe but the runs: items are asked for by whoever takes outcomes, each time they do. So a
+stream that nobody asks comes to rest.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from contextvars import Context
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from millrace.actors.annotations import Annotation
+from millrace.actors.errors import CancelledRun, ForeignFuture, InputResolutionError, StreamInUse
+from millrace.actors.messages import Born, ChildrenDropped, Spawned, Watch
+from millrace.actors.states import StateType
+from millrace.actors.window import Window
+from millrace.runtime import interrupting
+from millrace.runtime.futures import Future
+from millrace.runtime.inputs import scan
+from millrace.runtime.nesting import LEAVES
+from millrace.runtime.runs import TaskRun
+
+if TYPE_CHECKING:
+    from millrace.runtime.flow_run import FlowRun
+    from millrace.runtime.lanes import Lane
+    from millrace.runtime.runners import TaskRunner
+    from millrace.runtime.runs import TaskSite
+    from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
+
+LEFT: Final = "Its stream was closed before this run had ended."
+
+
+class Word:
+    """What `advance` says instead of an outcome."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+WAIT: Final = Word("wait")
+"""There is nothing to give before something has happened that wakes the waker."""
+MORE: Final = Word("more")
+"""There is nothing to give yet, and more items may be asked for; others may have a turn before that."""
+END: Final = Word("end")
+"""The stream is over."""
+
+
+class Waker:
+    """Wakes whoever waits for a stream, or for one that has streams as its source: one waker for all of them."""
+
+    __slots__ = ("_lock", "waiter")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.waiter: ThreadWaiter | LoopWaiter | None = None  # to be notified; looked at without the lock
+
+    def expect(self, waiter: ThreadWaiter | LoopWaiter, name: str) -> None:
+        """Say who waits. What has happened before is to be looked at after this.
+
+        Raises:
+            StreamInUse: somebody else does.
+        """
+        with self._lock:
+            if self.waiter is not None:
+                raise StreamInUse(name, "it is being waited for by somebody else")
+            self.waiter = waiter
+
+    def forget(self, waiter: ThreadWaiter | LoopWaiter) -> None:
+        """It does not wait any more."""
+        with self._lock:
+            if self.waiter is waiter:
+                self.waiter = None
+
+    def wake(self) -> None:
+        """Something has happened. From any thread."""
+        with self._lock:
+            waiter, self.waiter = self.waiter, None
+        if waiter is not None:
+            waiter.notify()
+
+
+class Source(Protocol):
+    """Where the inputs of a pipe come from."""
+
+    def pull(self, most: int) -> None:
+        """Feed the pipe with items that are there, at most so many; never waits for others than the source itself."""
+        ...
+
+    def close(self) -> None:
+        """No more items are asked for: let go of them. From any thread; a second time, nothing happens."""
+        ...
+
+    @property
+    def closing(self) -> bool:
+        """Whether it has been closed, and is not done with that."""
+        ...
+
+
+class Pipe:
+    """What a lane takes the runs of a stream from, and what hears of their ends. See the module's docstring.
+
+    Args:
+        site: The task as it stands in its flow run.
+        lane: Where the runs are executed.
+        window: How much is on its way.
+        waker: Wakes whoever waits for outcomes.
+        constants: Arguments that every run gets, by name.
+        annotations: Stand around each item, the innermost first.
+        states: Final states are given, in place of results.
+        context: Where the stream was made.
+        tags: Of every run.
+        parent: The id of the task run that made the stream.
+        wait_for: What every run waits for.
+    """
+
+    __slots__ = (
+        "_alive", "_annotations", "_asked", "_closing", "_constants", "_context", "_inputs", "_plain", "_tags",
+        "_wait_for", "closed", "in_line", "lane", "parent", "site", "source", "states", "waker", "window",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        site: TaskSite,
+        lane: Lane,
+        window: Window,
+        waker: Waker,
+        *,
+        constants: Mapping[str, Any],
+        annotations: tuple[Annotation[Any], ...],
+        states: bool,
+        context: Context,
+        tags: frozenset[str],
+        parent: int | None,
+        wait_for: Any,
+    ) -> None:
+        self.site = site
+        self.lane = lane
+        self.window = window
+        self.waker = waker
+        self.states = states
+        self.parent = parent
+        self.source: Source | None = None  # given once, right after this
+        self.in_line = False  # it stands in a loop lane's line
+        self.closed: str | None = None  # why it was closed; None as long as it was not
+        self._closing = Lock()
+        self._asked = False  # somebody asks for an outcome right now
+        self._constants = constants
+        self._annotations = annotations
+        self._context = context
+        self._tags = tags
+        self._wait_for = wait_for
+        # (id, key, item) of each run that has not been made; in order
+        self._inputs: deque[tuple[int, int, Any]] = deque()
+        self._alive: dict[int, Any] = {}  # by id: made, and not ended
+        self._plain = not constants and not annotations and wait_for is None
+
+    @property
+    def scope(self) -> FlowRun:
+        """The flow run that the runs belong to."""
+        return self.site.scope
+
+    @property
+    def name(self) -> str:
+        """What errors call the stream."""
+        return f"the stream of task '{self.site.task.name}'"
+
+    # For a lane.
+
+    @property
+    def more(self) -> bool:
+        """Whether runs are left to be started, at this moment."""
+        return bool(self._inputs)
+
+    @property
+    def unmade(self) -> int:
+        """How many runs have not been made yet."""
+        return len(self._inputs)
+
+    def take(self, most: int) -> list[TaskRun]:
+        """The next runs to start, at most so many; empty when there are none at this moment. From any thread."""
+        ready: list[TaskRun] = []
+        inputs, alive = self._inputs, self._alive
+        while inputs and not ready:
+            born: list[TaskRun] = []
+            misfits: list[tuple[TaskRun, Exception]] = []
+            for _ in range(most):
+                try:
+                    run_id, key, item = inputs.popleft()
+                except IndexError:  # others take, too
+                    break
+                run = self._make(run_id, key, item, misfits)
+                run.watchers = [self]
+                alive[run_id] = run
+                born.append(run)
+                if not run.unready:
+                    ready.append(run)
+            self._announce(born, misfits)
+        return ready
+
+    def _announce(self, born: list[TaskRun], misfits: list[tuple[TaskRun, Exception]]) -> None:
+        if self.site.journal.sink is not None:
+            for run in born:
+                run.record("created")
+        self.scope.tell(Born(tuple(born)))
+        for run in born:
+            if run.unready:
+                run.watch_upstreams()
+        for run, error in misfits:
+            run.fail_unstarted(error)
+        if self.closed is not None:  # while they were being made
+            for run in born:
+                run.cancel(self.closed)
+
+    def _make(self, run_id: int, key: int, item: Any, misfits: list[tuple[TaskRun, Exception]]) -> TaskRun:
+        site, scope = self.site, self.site.scope
+        inputs = None
+        kwargs = self._constants
+        args: tuple[Any, ...]
+        error: Exception | None = None
+        if self._plain and item.__class__ in LEAVES and id(item) not in scope.tracker.known():
+            args = (item,)
+        else:
+            for annotation in self._annotations:
+                item = annotation.rewrap(item)
+            args = (item,)
+            try:
+                inputs = scan(site.task.shape.name_of, args, kwargs, self._wait_for, scope)
+            except (ForeignFuture, InputResolutionError) as refused:
+                error = refused
+                args, kwargs = (), {}
+        run = TaskRun(
+            site, run_id, key, self.parent, args, kwargs, self._context, self._tags, self.lane, inputs
+        )  # fmt: skip
+        if error is not None:
+            misfits.append((run, error))
+        return run
+
+    def notify(self, run: Any) -> None:
+        """A run has ended. From any thread."""
+        number = run.id
+        self._alive.pop(number, None)
+        replay = self.site.scope.replay
+        if replay is not None:
+            replay.forget(number)  # streams are run anew, and what they hold does not grow
+        self.window.arrive(number, run)
+        if self.closed is not None:
+            self._drop()
+        if self.waker.waiter is not None:
+            self.waker.wake()
+
+    # For a source.
+
+    def feed(self, items: list[Any]) -> None:
+        """Put a run for each item in line.
+
+        Raises:
+            EngineClosed: the flow run has ended, or the engine is closing.
+        """
+        if not items:
+            return
+        scope = self.scope
+        attempted = f"go on with {self.name}"
+        if self.closed is not None:
+            return
+        scope.check_open(attempted)
+        if not scope.admits:
+            scope.pauses.refuse_if_suspended()
+        self.start(items)
+
+    def start(self, items: list[Any]) -> None:
+        """See `feed`."""
+        scope, count = self.scope, len(items)
+        first_id, first_key = scope.number(self.site, count)
+        numbers = range(first_id, first_id + count)
+        self.window.enter(numbers)
+        scope.tell(Spawned(count))
+        self._inputs.extend(zip(numbers, range(first_key, first_key + count), items, strict=True))
+        self.lane.dispatch_map(self)
+        if self.closed is not None:
+            self._drop()
+
+    def end(self, fault: Exception | None = None) -> None:
+        """The source has no more items.
+
+        Args:
+            fault: What it raised instead of one.
+        """
+        if fault is not None:
+            fault.add_note(
+                f"Raised by the source of {self.name}, when it was asked for item {self.window.pulled + 1:,}."
+            )
+        self.window.end(fault)
+        self.waker.wake()
+
+    # For whoever takes outcomes.
+
+    def advance(self) -> Any:
+        """Ask the source for what there is room for; the run whose outcome is to be given next, or a word.
+
+        Raises:
+            Exception: what the source raised, when all has been given that it gave before.
+            CancelledRun: the stream was closed from outside.
+            StreamInUse: somebody else is asking right now.
+        """
+        if self._asked:
+            raise StreamInUse(self.name, "somebody else is asking it for a result right now")
+        self._asked = True
+        try:
+            return self._advance()
+        except BaseException as error:
+            self.close()
+            if error is self.window.fault:
+                self.window.fault = None
+            raise
+        finally:
+            self._asked = False
+
+    def _advance(self) -> Any:
+        window = self.window
+        if self.closed is not None:
+            if self.closed is LEFT:
+                return END
+            raise CancelledRun(f"The s{self.name.removeprefix('the s')} was closed. {self.closed}")
+        wanted = window.wanted()
+        pulled = window.pulled
+        if wanted and self.source is not None:
+            interrupting.check()
+            self.source.pull(wanted)
+        found = window.take()
+        if found is not None:
+            return found
+        if window.over:
+            self.close()
+            if window.fault is not None:
+                raise window.fault
+            return END
+        return MORE if window.pulled != pulled and window.wanted() else WAIT
+
+    def outcome(self, run: Any) -> Any:
+        """What is given for a run that has ended: its state, its result, or where that lies.
+
+        Raises:
+            Exception: what it raised; then the stream is closed.
+        """
+        if self.states:
+            run.see()
+            return run.state
+        try:
+            return run.take(raise_on_failure=True)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            del run  # the frame of an exception raised here must not hold the run that holds the exception
+
+    def passed_on(self, run: Any) -> Any:
+        """The same for a stream whose source this is: where the result lies in a storage, a future."""
+        if self.states:
+            return self.outcome(run)
+        if run.stores and run.type is StateType.COMPLETED:
+            return Future[Any].of(run)
+        value = self.outcome(run)
+        run.remember(value)
+        return value
+
+    # The end.
+
+    def cancel(self, reason: str = "Its event loop has ended.") -> None:
+        """Ask for no more items, and cancel what is on its way. From any thread; returns at once.
+
+        The source is not closed before somebody comes to know of this, or the scope ends: it is whoever asks it that
+        it may belong to.
+
+        Args:
+            reason: Why, as a sentence; the runs' states say it, and whoever asks for more is told.
+        """
+        with self._closing:
+            if self.closed is not None:
+                return
+            self.closed = reason
+        self._drop()
+        for run in reversed(tuple(self._alive.values())):
+            run.cancel(reason)
+        self.waker.wake()
+
+    def close(self, reason: str = LEFT) -> None:
+        """The same, and let go of the source."""
+        self.cancel(reason)
+        self.scope.ongoing.discard(self)
+        if self.source is not None:
+            self.source.close()
+
+    def _drop(self) -> None:
+        """Nobody takes what is here any more."""
+        dropped = 0
+        while self._inputs:
+            try:
+                self._inputs.popleft()
+            except IndexError:  # a lane takes it in this moment
+                break
+            dropped += 1
+        if dropped:
+            self.scope.tell(ChildrenDropped(dropped))
+        for run in self.window.drain():
+            run.see()  # a failure that nobody wants to hear of any more
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether, after it was closed, all that was on its way has ended."""
+        return not self._alive and (self.source is None or not self.source.closing)
+
+
+class _Arrival:
+    """Tells a pipe of the end of a run that is somebody else's."""
+
+    __slots__ = ("_number", "_pipe", "_source")
+
+    def __init__(self, pipe: ForeignPipe, number: int, source: Any) -> None:
+        self._pipe = pipe
+        self._number = number
+        self._source = source
+
+    def notify(self, _run: Any) -> None:
+        """It has ended."""
+        self._pipe.arrived(self._number, self._source)
+
+
+class ForeignPipe(Pipe):
+    """A pipe whose runs a task runner of somebody else's makes: each is submitted when its item has come."""
+
+    __slots__ = ("_runner",)
+
+    def __init__(self, runner: TaskRunner, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._runner = runner
+
+    def start(self, items: list[Any]) -> None:
+        """See `feed`."""
+        task = self.site.task
+        numbers = range(self.window.pulled, self.window.pulled + len(items))
+        self.window.enter(numbers)
+        for number, each in zip(numbers, items, strict=True):
+            item = each
+            for annotation in self._annotations:
+                item = annotation.rewrap(item)
+            future = self._runner.submit(task, task.shape.by_name((item,), self._constants), self._wait_for)
+            self._alive[number] = future.source
+            future.source.tell(Watch(_Arrival(self, number, future.source)))
+
+    def arrived(self, number: int, source: Any) -> None:
+        """A run has ended. From any thread."""
+        self._alive.pop(number, None)
+        self.window.arrive(number, source)
+        if self.closed is not None:
+            self._drop()
+        if self.waker.waiter is not None:
+            self.waker.wake()

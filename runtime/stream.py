@@ -1,0 +1,360 @@
+"""Streams: a task over items that come, with so many on their way at a time.
+
+Decides what can be a source, where the runs are executed, and how results are iterated over: in threads and on loops
+the same, but for how they wait. What is on its way, and what closing means, is the pipe's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from contextvars import copy_context
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+
+import attrs
+
+from millrace.actors.annotations import Annotation, allow_failure, opaque, quote, unmapped
+from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, StreamInUse
+from millrace.actors.stored_result import StoredResult
+from millrace.actors.window import Window
+from millrace.runtime.bounded import in_flight
+from millrace.runtime.context import CURRENT, TAGS
+from millrace.runtime.engine import current_scope
+from millrace.runtime.inflow import AsyncSource, IteratorSource, StreamSource
+from millrace.runtime.inputs import dependencies
+from millrace.runtime.lending import lend
+from millrace.runtime.pipe import END, MORE, WAIT, ForeignPipe, Pipe, Waker
+from millrace.runtime.priorities import USUAL, checked_priority, ranked
+from millrace.runtime.runners import LaneTaskRunner
+from millrace.runtime.runs import blocks_here
+from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
+
+if TYPE_CHECKING:
+    from millrace.runtime.base_task import BaseTask
+    from millrace.runtime.lanes import Lane
+
+T_co = TypeVar("T_co", covariant=True)
+
+IN_FLIGHT: Final = 100
+"""How many items are on their way where nobody says."""
+
+ON_ERROR: Final = ("raise", "state")
+
+_KEPT_AROUND_ITEMS: Final = (allow_failure, quote, opaque)
+
+
+@attrs.frozen
+class StreamCounts:
+    """The items of a stream at one moment.
+
+    Args:
+        pulled: Taken from the source so far.
+        in_flight: On their way: pulled, and the run has not ended.
+        ready: Ended, and not given to the loop yet.
+        given: Given to the loop.
+    """
+
+    pulled: int
+    in_flight: int
+    ready: int
+    given: int
+
+
+class Stream(Generic[T_co]):
+    """The results of a task over items that come. Made by `task.stream(...)`.
+
+    `for result in stream`, or `async for result in stream` on a loop. Nothing begins before that, and leaving the loop
+    early cancels what is on its way. It can be iterated over once. In a `with` or `async with` block it is closed at
+    the end of that.
+    """
+
+    __slots__ = ("__weakref__", "_options", "_parent", "_pipe", "_scope", "_source", "_spec", "_tags", "_task")
+
+    def __init__(self, task: BaseTask[Any, Any], source: Any, spec: StreamSpec, constants: Mapping[str, Any]) -> None:
+        current = CURRENT.get()
+        self._task = task
+        self._spec = spec
+        self._source, annotations = _source_in(source)
+        self._scope = current_scope()
+        self._pipe: Pipe | None = None  # there once somebody has begun to iterate
+        self._parent = None if current is None or current.is_flow else current.id
+        self._tags = task.tags | TAGS.get()
+        self._options = {
+            "constants": constants,
+            "annotations": annotations,
+            "context": copy_context(),
+            "wait_for": None if spec.wait_for is None else dependencies(spec.wait_for),
+        }
+
+    @property
+    def name(self) -> str:
+        """The name of the task."""
+        return self._task.name
+
+    def counts(self) -> StreamCounts:
+        """How many items there are where."""
+        pipe = self._pipe
+        if pipe is None:
+            return StreamCounts(0, 0, 0, 0)
+        window = pipe.window
+        pulled, given, ready = window.pulled, window.given, window.come
+        return StreamCounts(pulled, max(0, pulled - given - ready), ready, given)
+
+    def close(self) -> None:
+        """Cancel what is on its way, and close the source if it is a generator or a stream. Returns at once."""
+        self._begun().close()
+
+    async def aclose(self) -> None:
+        """The same, and wait until all that has ended. Cancellation: only the wait ends."""
+        pipe = self._begun()
+        pipe.close()
+        while not pipe.at_rest:
+            waiter = LoopWaiter(pipe.scope.engine.lane_here())
+            pipe.waker.expect(waiter, pipe.name)
+            try:
+                if not pipe.at_rest:
+                    await waiter.wait()
+            finally:
+                pipe.waker.forget(waiter)
+
+    def __iter__(self) -> Iterator[T_co]:
+        """Results, in a thread.
+
+        Raises:
+            StreamInUse: it has been iterated over before.
+            BlockingCallOnLoop: this is the thread of a loop; use `async for` there.
+        """
+        if blocks_here(self._scope):
+            raise BlockingCallOnLoop("for ... in stream", "async for ... in stream")
+        return _Results(self._begin(Waker(), on_loop=False))
+
+    def __aiter__(self) -> AsyncIterator[T_co]:
+        """Results, on a loop.
+
+        Raises:
+            StreamInUse: it has been iterated over before.
+        """
+        return _AsyncResults(self._begin(Waker(), on_loop=True))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        counts = self.counts()
+        return f"<Stream of {self._task.name!r}: {counts.given:,} given, {counts.in_flight:,} in flight>"
+
+    # How it begins.
+
+    def _begun(self) -> Pipe:
+        """The pipe; one that comes to nothing where nobody has begun to iterate."""
+        return self._make_pipe(Waker()) if self._pipe is None else self._pipe
+
+    def _begin(self, waker: Waker, *, on_loop: bool) -> Pipe:
+        if self._pipe is not None:
+            raise StreamInUse(f"the stream of task '{self._task.name}'", "it has been iterated over already")
+        scope = self._scope
+        scope.check_open(f"begin the stream of task '{self._task.name}'")
+        pipe = self._make_pipe(waker)
+        scope.ongoing.add(pipe)
+        source = self._source
+        if isinstance(source, Stream):
+            pipe.source = StreamSource(pipe, source._begin(waker, on_loop=on_loop))  # noqa: SLF001  # its own class
+        elif isinstance(source, AsyncIterable):
+            lane = scope.engine.lane_here() if on_loop else scope.lane_that_turns()
+            pipe.source = AsyncSource(pipe, source, lane, self._options["context"].copy())
+        else:
+            pipe.source = IteratorSource(pipe, iter(source))
+        return pipe
+
+    def _make_pipe(self, waker: Waker) -> Pipe:
+        task, scope, spec = self._task, self._scope, self._spec
+        runner = scope.runner
+        window = Window(spec.max_in_flight, ordered=spec.ordered)
+        options = self._options | {"states": spec.states, "tags": self._tags, "parent": self._parent}
+        site = scope.site(task)
+        if runner is not None and not isinstance(runner, LaneTaskRunner):
+            pipe: Pipe = ForeignPipe(runner, site, task.own_lane(scope), window, waker, **options)
+        else:
+            lane: Lane = task.own_lane(scope) if runner is None else runner.started_lane(task, scope, "stream")
+            pipe = Pipe(site, ranked(lane, spec.priority), window, waker, **options)
+        self._pipe = pipe
+        return pipe
+
+
+class StreamSpec:
+    """What a stream is asked for; checked here.
+
+    Raises:
+        ConfigurationError: an option cannot be used.
+    """
+
+    __slots__ = ("max_in_flight", "ordered", "priority", "states", "wait_for")
+
+    def __init__(
+        self,
+        *,
+        max_in_flight: Any = IN_FLIGHT,
+        ordered: Any = False,
+        on_error: Any = "raise",
+        priority: Any = USUAL,
+        wait_for: Any = None,
+    ) -> None:
+        if not isinstance(ordered, bool):
+            raise ConfigurationError("ordered", ordered, "True or False")
+        if on_error not in ON_ERROR:
+            raise ConfigurationError("on_error", on_error, "'raise' or 'state'")
+        self.max_in_flight = in_flight(max_in_flight)
+        self.ordered = ordered
+        self.states = on_error == "state"
+        self.priority = checked_priority(priority)
+        self.wait_for = wait_for
+
+
+OPTIONS: Final = ("max_in_flight", "ordered", "on_error", "priority", "wait_for")
+"""What `stream` takes itself; `wait_for` is never a parameter of a task."""
+
+
+def make_stream(task: BaseTask[Any, Any], inputs: Any, options: dict[str, Any]) -> Stream[Any]:
+    """Make a stream of what `task.stream` was given.
+
+    Raises:
+        ConfigurationError: an option cannot be used, or the task has a parameter of its name; or the inputs cannot.
+        ParameterBindError: an item and the other arguments do not fit.
+    """
+    for name in OPTIONS:
+        if name in options and name in task.shape.names:
+            expected = f"nothing, because a parameter of the task '{task.name}' has this name"
+            raise ConfigurationError(name, options[name], expected)
+    spec = StreamSpec(**{name: options.pop(name) for name in OPTIONS if name in options})
+    constants = {name: each.unwrap() if isinstance(each, unmapped) else each for name, each in options.items()}
+    task.shape.check((None,), constants)
+    return Stream(task, inputs, spec, constants)
+
+
+def _source_in(source: Any) -> tuple[Any, tuple[Annotation[Any], ...]]:
+    """What is iterated over, and the annotations around it, the innermost first.
+
+    Raises:
+        ConfigurationError: nothing can be.
+    """
+    found = source
+    annotations: list[Annotation[Any]] = []
+    while isinstance(found, _KEPT_AROUND_ITEMS):
+        annotations.insert(0, found)
+        found = found.unwrap()
+    text = isinstance(found, (str, bytes, bytearray))
+    if text or not isinstance(found, (Iterable, AsyncIterable)):
+        expected = "an iterable or async iterable of items, as a list, a generator or another stream"
+        raise ConfigurationError("inputs", source, expected)
+    return found, tuple(annotations)
+
+
+class _Results(Iterator[T_co]):
+    """Iterates over a pipe in a thread. When it is dropped the stream has been left, and is closed."""
+
+    __slots__ = ("_pipe",)
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+
+    def __next__(self) -> T_co:
+        pipe = self._pipe
+        found: Any = MORE
+        while found is MORE:
+            found = pipe.advance()
+            if found is WAIT:
+                found = self._wait()
+        if found is END:
+            raise StopIteration
+        try:
+            value = pipe.outcome(found)
+            if isinstance(value, StoredResult):
+                value = value.load()
+            if not pipe.states:
+                found.remember(value)
+            result: T_co = value
+            return result
+        finally:
+            del found  # the frame of an exception raised here must not hold the run that holds the exception
+
+    def _wait(self) -> Any:
+        pipe = self._pipe
+        waiter = ThreadWaiter()
+        pipe.waker.expect(waiter, pipe.name)
+        try:
+            found = pipe.advance()
+            if found is not WAIT:
+                return found
+            if blocks_here(pipe.scope):
+                raise BlockingCallOnLoop("for ... in stream", "async for ... in stream")
+            with lend():
+                waiter.wait()
+        finally:
+            pipe.waker.forget(waiter)
+        return MORE
+
+    def __del__(self) -> None:
+        self._pipe.close()
+
+
+class _AsyncResults(AsyncIterator[T_co]):
+    """The same on a loop."""
+
+    __slots__ = ("_pipe",)
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+
+    async def __anext__(self) -> T_co:
+        """The next result. Cancellation: only the wait ends; leaving the loop then closes the stream."""
+        pipe = self._pipe
+        found: Any = MORE
+        while found is MORE:
+            found = pipe.advance()
+            if found is WAIT:
+                found = await self._wait()
+            elif found is MORE:
+                await asyncio.sleep(0)  # so that what has been put in line begins
+        if found is END:
+            raise StopAsyncIteration
+        try:
+            value = pipe.outcome(found)
+            if isinstance(value, StoredResult):
+                value = await value.aload()
+            if not pipe.states:
+                found.remember(value)
+            result: T_co = value
+            return result
+        finally:
+            del found  # see above
+
+    async def _wait(self) -> Any:
+        pipe = self._pipe
+        waiter = LoopWaiter(pipe.scope.engine.lane_here())
+        pipe.waker.expect(waiter, pipe.name)
+        try:
+            found = pipe.advance()
+            if found is not WAIT:
+                return found
+            with lend():  # a body in a worker's own loop waits here for the worker too
+                await waiter.wait()
+        finally:
+            pipe.waker.forget(waiter)
+        return MORE
+
+    def __del__(self) -> None:
+        self._pipe.close()
