@@ -360,7 +360,7 @@ async def _leave_async(run: FlowRun, error: BaseException | None) -> BaseExcepti
     if _is_crash(error):
         run.interrupt(_why(error))
     run.close_generators()
-    while run.live:
+    while run.unfinished():
         try:
             await (_join_shielded(run) if _is_crash(error) else run.join_async())
         except GeneratorExit:

@@ -519,15 +519,22 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             iteration.leave()
         return bool(left)
 
+    def unfinished(self) -> bool:
+        """Whether something goes on that was started here; streams that are left when nothing else is are closed."""
+        if self.live:
+            return True
+        self.ongoing.close_streams("What it belongs to is ending.")
+        return self.ongoing.closing
+
     # Leaving the scope.
 
     def join(self) -> None:
         """Block this thread until the last child has ended; those that do not stop when told to are given up."""
         patience = Patience(self)
-        while self.live:
+        while self.unfinished():
             waiter = ThreadWaiter()
             self.joiner = waiter
-            if self.live and not self._close_the_rest():
+            if self.unfinished() and not self._close_the_rest():
                 with lend():
                     in_time = waiter.wait(patience.left())
                 if not in_time:
@@ -539,10 +546,10 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         Cancellation: only the wait ends.
         """
         patience = Patience(self)
-        while self.live:
+        while self.unfinished():
             waiter = LoopWaiter(self.engine.lane_here())
             self.joiner = waiter
-            if self.live and not self._close_the_rest():
+            if self.unfinished() and not self._close_the_rest():
                 try:
                     async with asyncio.timeout(patience.left()):
                         await waiter.wait()
@@ -554,7 +561,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
         def look() -> None:
             self.joiner = watcher
-            if not self.live:
+            if not self.unfinished():
                 call()
             else:
                 self._close_the_rest()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterator
-from contextlib import suppress
 from contextvars import Context
 from itertools import islice
 from threading import Lock
@@ -102,15 +101,15 @@ class StreamSource:
         inner: Has them.
     """
 
-    __slots__ = ("_inner", "_pipe")
+    __slots__ = ("_pipe", "inner")
 
     def __init__(self, pipe: Pipe, inner: Pipe) -> None:
         self._pipe = pipe
-        self._inner = inner
+        self.inner = inner
 
     def pull(self, most: int) -> None:
         """Take results that are there, and put them in line."""
-        pipe, inner = self._pipe, self._inner
+        pipe, inner = self._pipe, self.inner
         items: list[Any] = []
         fault: Exception | None = None
         found: Any = None
@@ -129,12 +128,12 @@ class StreamSource:
 
     def close(self) -> None:
         """Close it."""
-        self._inner.close()
+        self.inner.close()
 
     @property
     def closing(self) -> bool:
-        """Whether runs of it are on their way yet."""
-        return not self._inner.at_rest
+        """That is for the other stream to say: its scope waits for it."""
+        return False
 
 
 class AsyncSource:
@@ -147,7 +146,7 @@ class AsyncSource:
         context: To ask it in.
     """
 
-    __slots__ = ("_closed", "_items", "_iterable", "_lane", "_pipe", "_planned", "_room", "_task")
+    __slots__ = ("_closed", "_items", "_iterable", "_lane", "_over", "_pipe", "_planned", "_room", "_task")
 
     def __init__(self, pipe: Pipe, iterable: AsyncIterable[Any], lane: LoopLane, context: Context) -> None:
         self._pipe = pipe
@@ -157,6 +156,7 @@ class AsyncSource:
         self._planned = False  # that is going to be done
         self._room: asyncio.Future[None] | None = None  # there while it waits for room in the window
         self._closed = False
+        self._over = False  # it was closed, and is not waited for any more
         self._task: asyncio.Task[None] | None = None
         lane.post(lambda: self._begin(context))
 
@@ -169,26 +169,34 @@ class AsyncSource:
                 self._lane.post(self._wake)
 
     def close(self) -> None:
-        """Cancel the task, which closes what it asks."""
+        """Cancel the task, which closes what it asks; it is waited for no longer than for a run that was cancelled."""
         if not self._closed:
             self._closed = True
-            with suppress(RuntimeError):  # its loop was closed, and it with that
-                self._lane.post(self._cancel)
+            self._lane.post(self._cancel)
 
     @property
     def closing(self) -> bool:
         """Whether the task goes on."""
-        return self._task is not None and not self._task.done() and not self._lane.loop.is_closed()
+        return self._closed and not self._over and not self._lane.loop.is_closed()
 
     # On the loop.
 
     def _begin(self, context: Context) -> None:
         if not self._closed:
             self._task = self._lane.loop.create_task(self._ask(), context=context)
+            self._task.add_done_callback(self._end)
 
     def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        task, engine = self._task, self._pipe.scope.engine
+        if task is None or task.done():
+            self._end()
+            return
+        task.cancel()
+        engine.timers.call_at(engine.now() + round(engine.grace_seconds * 1e9), self._end, lambda: self._lane)
+
+    def _end(self, _task: Any = None) -> None:
+        self._over = True
+        self._pipe.settle()
 
     def _wake(self) -> None:
         room, self._room = self._room, None
@@ -202,7 +210,10 @@ class AsyncSource:
             while True:
                 while self._pipe.window.room <= len(self._items):
                     await self._for_room()
-                self._items.append(await anext(iterator))
+                item = await anext(iterator)
+                if self._closed:
+                    break
+                self._items.append(item)  # looked up after the wait: the list is another one by then
                 if not self._planned:
                     self._planned = True
                     self._lane.loop.call_soon(self._flush)
@@ -217,7 +228,8 @@ class AsyncSource:
         finally:
             await self._let_go(iterator)
         self._flush()
-        self._pipe.end(fault)
+        if not self._closed:
+            self._pipe.end(fault)
 
     async def _let_go(self, iterator: AsyncIterator[Any]) -> None:
         try:

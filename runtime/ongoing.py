@@ -44,6 +44,8 @@ class Ongoing:
             self._pipes.pop(id(pipe), None)
 
     def _streams(self) -> list[Pipe]:
+        if not self._pipes:
+            return []
         with self._lock:
             return list(self._pipes.values())
 
@@ -80,6 +82,11 @@ class Ongoing:
         for pipe in self._streams():
             if condition is None or condition(pipe):
                 pipe.close(reason)
+
+    @property
+    def closing(self) -> bool:
+        """Whether streams have been closed, and their sources are not done with that."""
+        return any(each.closing for each in self._streams())
 
     def begin_again(self) -> None:
         """What there was has come to its end."""

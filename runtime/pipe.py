@@ -104,7 +104,7 @@ class Source(Protocol):
 
     @property
     def closing(self) -> bool:
-        """Whether it has been closed, and is not done with that."""
+        """Whether it has been closed, and is not done with that. The pipe is to `settle` then."""
         ...
 
 
@@ -398,9 +398,19 @@ class Pipe:
     def close(self, reason: str = LEFT) -> None:
         """The same, and let go of the source."""
         self.cancel(reason)
-        self.scope.ongoing.discard(self)
         if self.source is not None:
             self.source.close()
+        self.settle()
+
+    def settle(self) -> None:
+        """Be forgotten by the scope, if nothing is left to be done: it was closed, and so was the source."""
+        if self.closed is None or (self.source is not None and self.source.closing):
+            return
+        scope = self.scope
+        scope.ongoing.discard(self)
+        self.waker.wake()
+        if scope.joiner is not None:
+            scope.joiner.notify(scope)  # the end of the scope may wait for nothing else
 
     def _drop(self) -> None:
         """Nobody takes what is here any more."""
@@ -417,9 +427,24 @@ class Pipe:
             run.see()  # a failure that nobody wants to hear of any more
 
     @property
+    def closing(self) -> bool:
+        """Whether it was closed, and its source is not done with that."""
+        return self.closed is not None and self.source is not None and self.source.closing
+
+    @property
+    def left(self) -> int:
+        """How many runs have been made and have not ended."""
+        return len(self._alive)
+
+    @property
     def at_rest(self) -> bool:
         """Whether, after it was closed, all that was on its way has ended."""
-        return not self._alive and (self.source is None or not self.source.closing)
+        return not self._alive and not self.closing and (self.inner is None or self.inner.at_rest)
+
+    @property
+    def inner(self) -> Pipe | None:
+        """The stream that is its source; None where it is none."""
+        return getattr(self.source, "inner", None)
 
 
 class _Arrival:

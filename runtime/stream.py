@@ -99,6 +99,8 @@ class Stream(Generic[T_co]):
             return StreamCounts(0, 0, 0, 0)
         window = pipe.window
         pulled, given, ready = window.pulled, window.given, window.come
+        if pipe.closed is not None:
+            return StreamCounts(pulled, pipe.left, 0, given)
         return StreamCounts(pulled, max(0, pulled - given - ready), ready, given)
 
     def close(self) -> None:
