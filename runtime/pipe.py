@@ -16,6 +16,8 @@ from contextvars import Context
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import attrs
+
 from millrace.actors.annotations import Annotation
 from millrace.actors.errors import CancelledRun, ForeignFuture, InputResolutionError, StreamInUse
 from millrace.actors.messages import Born, ChildrenDropped, Spawned, Watch
@@ -108,6 +110,27 @@ class Source(Protocol):
         ...
 
 
+@attrs.frozen
+class Common:
+    """What the runs of a stream have in common.
+
+    Args:
+        constants: Arguments that each gets, by name.
+        annotations: Stand around each item, the innermost first.
+        context: Where the stream was made.
+        tags: Of each.
+        parent: The id of the task run that made the stream.
+        wait_for: What each waits for.
+    """
+
+    constants: Mapping[str, Any]
+    annotations: tuple[Annotation[Any], ...]
+    context: Context
+    tags: frozenset[str]
+    parent: int | None
+    wait_for: Any
+
+
 class Pipe:
     """What a lane takes the runs of a stream from, and what hears of their ends. See the module's docstring.
 
@@ -116,13 +139,8 @@ class Pipe:
         lane: Where the runs are executed.
         window: How much is on its way.
         waker: Wakes whoever waits for outcomes.
-        constants: Arguments that every run gets, by name.
-        annotations: Stand around each item, the innermost first.
+        common: What its runs have in common.
         states: Final states are given, in place of results.
-        context: Where the stream was made.
-        tags: Of every run.
-        parent: The id of the task run that made the stream.
-        wait_for: What every run waits for.
     """
 
     __slots__ = (
@@ -136,35 +154,30 @@ class Pipe:
         lane: Lane,
         window: Window,
         waker: Waker,
+        common: Common,
         *,
-        constants: Mapping[str, Any],
-        annotations: tuple[Annotation[Any], ...],
         states: bool,
-        context: Context,
-        tags: frozenset[str],
-        parent: int | None,
-        wait_for: Any,
     ) -> None:
         self.site = site
         self.lane = lane
         self.window = window
         self.waker = waker
         self.states = states
-        self.parent = parent
+        self.parent = common.parent
         self.source: Source | None = None  # given once, right after this
         self.in_line = False  # it stands in a loop lane's line
         self.closed: str | None = None  # why it was closed; None as long as it was not
         self._closing = Lock()
         self._asked = False  # somebody asks for an outcome right now
-        self._constants = constants
-        self._annotations = annotations
-        self._context = context
-        self._tags = tags
-        self._wait_for = wait_for
+        self._constants = common.constants
+        self._annotations = common.annotations
+        self._context = common.context
+        self._tags = common.tags
+        self._wait_for = common.wait_for
         # (id, key, item) of each run that has not been made; in order
         self._inputs: deque[tuple[int, int, Any]] = deque()
         self._alive: dict[int, Any] = {}  # by id: made, and not ended
-        self._plain = not constants and not annotations and wait_for is None
+        self._plain = not common.constants and not common.annotations and common.wait_for is None
 
     @property
     def scope(self) -> FlowRun:

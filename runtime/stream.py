@@ -24,7 +24,7 @@ from millrace.runtime.engine import current_scope
 from millrace.runtime.inflow import AsyncSource, IteratorSource, StreamSource
 from millrace.runtime.inputs import dependencies
 from millrace.runtime.lending import lend
-from millrace.runtime.pipe import END, MORE, WAIT, ForeignPipe, Pipe, Waker
+from millrace.runtime.pipe import END, MORE, WAIT, Common, ForeignPipe, Pipe, Waker
 from millrace.runtime.priorities import USUAL, checked_priority, ranked
 from millrace.runtime.runners import LaneTaskRunner
 from millrace.runtime.runs import blocks_here
@@ -69,7 +69,7 @@ class Stream(Generic[T_co]):
     the end of that.
     """
 
-    __slots__ = ("__weakref__", "_options", "_parent", "_pipe", "_scope", "_source", "_spec", "_tags", "_task")
+    __slots__ = ("__weakref__", "_common", "_pipe", "_scope", "_source", "_spec", "_task")
 
     def __init__(self, task: BaseTask[Any, Any], source: Any, spec: StreamSpec, constants: Mapping[str, Any]) -> None:
         current = CURRENT.get()
@@ -78,14 +78,14 @@ class Stream(Generic[T_co]):
         self._source, annotations = _source_in(source)
         self._scope = current_scope()
         self._pipe: Pipe | None = None  # there once somebody has begun to iterate
-        self._parent = None if current is None or current.is_flow else current.id
-        self._tags = task.tags | TAGS.get()
-        self._options = {
-            "constants": constants,
-            "annotations": annotations,
-            "context": copy_context(),
-            "wait_for": None if spec.wait_for is None else dependencies(spec.wait_for),
-        }
+        self._common = Common(
+            constants,
+            annotations,
+            copy_context(),
+            task.tags | TAGS.get(),
+            None if current is None or current.is_flow else current.id,
+            None if spec.wait_for is None else dependencies(spec.wait_for),
+        )
 
     @property
     def name(self) -> str:
@@ -177,7 +177,7 @@ class Stream(Generic[T_co]):
             pipe.source = StreamSource(pipe, source._begin(waker, on_loop=on_loop))  # noqa: SLF001  # its own class
         elif isinstance(source, AsyncIterable):
             lane = scope.engine.lane_here() if on_loop else scope.lane_that_turns()
-            pipe.source = AsyncSource(pipe, source, lane, self._options["context"].copy())
+            pipe.source = AsyncSource(pipe, source, lane, self._common.context.copy())
         else:
             pipe.source = IteratorSource(pipe, iter(source))
         return pipe
@@ -186,13 +186,12 @@ class Stream(Generic[T_co]):
         task, scope, spec = self._task, self._scope, self._spec
         runner = scope.runner
         window = Window(spec.max_in_flight, ordered=spec.ordered)
-        options = self._options | {"states": spec.states, "tags": self._tags, "parent": self._parent}
-        site = scope.site(task)
+        site, common, states = scope.site(task), self._common, spec.states
         if runner is not None and not isinstance(runner, LaneTaskRunner):
-            pipe: Pipe = ForeignPipe(runner, site, task.own_lane(scope), window, waker, **options)
+            pipe: Pipe = ForeignPipe(runner, site, task.own_lane(scope), window, waker, common, states=states)
         else:
             lane: Lane = task.own_lane(scope) if runner is None else runner.started_lane(task, scope, "stream")
-            pipe = Pipe(site, ranked(lane, spec.priority), window, waker, **options)
+            pipe = Pipe(site, ranked(lane, spec.priority), window, waker, common, states=states)
         self._pipe = pipe
         return pipe
 

@@ -1,4 +1,4 @@
-"""What starts first: priorities on a loop, in threads, for single runs, maps and streams. Told by the order of bodies."""
+"""What starts first: priorities on loops and in threads, of single runs, maps and streams; by the order of bodies."""
 
 from __future__ import annotations
 

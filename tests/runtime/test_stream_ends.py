@@ -310,7 +310,8 @@ def test_a_stream_that_a_task_has_left_open_does_not_keep_its_flow_from_ending(w
     @task
     def leaves_it_open() -> int:
         kept.append(iter(sync_same.stream(spring.asynchronous(), max_in_flight=2)))
-        return next(kept[0])
+        first: int = next(kept[0])
+        return first
 
     async def body() -> Any:
         return await world.result(leaves_it_open.submit())

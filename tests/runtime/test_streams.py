@@ -708,11 +708,6 @@ def test_a_parameter_with_the_name_of_an_option_cannot_be_given() -> None:
         sorts.stream([1], ordered=True)
 
 
-async def _drain(iterator: Any) -> None:
-    async for _ in iterator:
-        pass
-
-
 def test_a_stream_is_iterated_over_once(world: World) -> None:
     async def body() -> None:
         stream = double.stream([1])
