@@ -20,21 +20,20 @@ import attrs
 
 from millrace.actors.annotations import Annotation
 from millrace.actors.errors import CancelledRun, ForeignFuture, InputResolutionError, StreamInUse
-from millrace.actors.messages import Born, ChildrenDropped, Spawned, Watch
-from millrace.actors.states import StateType
+from millrace.actors.messages import Born, ChildrenDropped, Spawned
+from millrace.actors.stored_result import StoredResult
 from millrace.actors.window import Window
 from millrace.runtime import interrupting
 from millrace.runtime.futures import Future
 from millrace.runtime.inputs import scan
 from millrace.runtime.nesting import LEAVES
 from millrace.runtime.runs import TaskRun
+from millrace.runtime.waking import Waker
 
 if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.lanes import Lane
-    from millrace.runtime.runners import TaskRunner
     from millrace.runtime.runs import TaskSite
-    from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
 LEFT: Final = "Its stream was closed before this run had ended."
 
@@ -57,40 +56,6 @@ MORE: Final = Word("more")
 """There is nothing to give yet, and more items may be asked for; others may have a turn before that."""
 END: Final = Word("end")
 """The stream is over."""
-
-
-class Waker:
-    """Wakes whoever waits for a stream, or for one that has streams as its source: one waker for all of them."""
-
-    __slots__ = ("_lock", "waiter")
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self.waiter: ThreadWaiter | LoopWaiter | None = None  # to be notified; looked at without the lock
-
-    def expect(self, waiter: ThreadWaiter | LoopWaiter, name: str) -> None:
-        """Say who waits. What has happened before is to be looked at after this.
-
-        Raises:
-            StreamInUse: somebody else does.
-        """
-        with self._lock:
-            if self.waiter is not None:
-                raise StreamInUse(name, "it is being waited for by somebody else")
-            self.waiter = waiter
-
-    def forget(self, waiter: ThreadWaiter | LoopWaiter) -> None:
-        """It does not wait any more."""
-        with self._lock:
-            if self.waiter is waiter:
-                self.waiter = None
-
-    def wake(self) -> None:
-        """Something has happened. From any thread."""
-        with self._lock:
-            waiter, self.waiter = self.waiter, None
-        if waiter is not None:
-            waiter.notify()
 
 
 class Source(Protocol):
@@ -380,12 +345,11 @@ class Pipe:
 
     def passed_on(self, run: Any) -> Any:
         """The same for a stream whose source this is: where the result lies in a storage, a future."""
-        if self.states:
-            return self.outcome(run)
-        if run.stores and run.type is StateType.COMPLETED:
-            return Future[Any].of(run)
         value = self.outcome(run)
-        run.remember(value)
+        if isinstance(value, StoredResult):
+            return Future[Any].of(run)
+        if not self.states:
+            run.remember(value)
         return value
 
     # The end.
@@ -458,50 +422,3 @@ class Pipe:
     def inner(self) -> Pipe | None:
         """The stream that is its source; None where it is none."""
         return getattr(self.source, "inner", None)
-
-
-class _Arrival:
-    """Tells a pipe of the end of a run that is somebody else's."""
-
-    __slots__ = ("_number", "_pipe", "_source")
-
-    def __init__(self, pipe: ForeignPipe, number: int, source: Any) -> None:
-        self._pipe = pipe
-        self._number = number
-        self._source = source
-
-    def notify(self, _run: Any) -> None:
-        """It has ended."""
-        self._pipe.arrived(self._number, self._source)
-
-
-class ForeignPipe(Pipe):
-    """A pipe whose runs a task runner of somebody else's makes: each is submitted when its item has come."""
-
-    __slots__ = ("_runner",)
-
-    def __init__(self, runner: TaskRunner, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._runner = runner
-
-    def start(self, items: list[Any]) -> None:
-        """See `feed`."""
-        task = self.site.task
-        numbers = range(self.window.pulled, self.window.pulled + len(items))
-        self.window.enter(numbers)
-        for number, each in zip(numbers, items, strict=True):
-            item = each
-            for annotation in self._annotations:
-                item = annotation.rewrap(item)
-            future = self._runner.submit(task, task.shape.by_name((item,), self._constants), self._wait_for)
-            self._alive[number] = future.source
-            future.source.tell(Watch(_Arrival(self, number, future.source)))
-
-    def arrived(self, number: int, source: Any) -> None:
-        """A run has ended. From any thread."""
-        self._alive.pop(number, None)
-        self.window.arrive(number, source)
-        if self.closed is not None:
-            self._drop()
-        if self.waker.waiter is not None:
-            self.waker.wake()

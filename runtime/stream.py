@@ -21,14 +21,16 @@ from millrace.actors.window import Window
 from millrace.runtime.bounded import in_flight
 from millrace.runtime.context import CURRENT, TAGS
 from millrace.runtime.engine import current_scope
+from millrace.runtime.foreign_pipe import ForeignPipe
 from millrace.runtime.inflow import AsyncSource, IteratorSource, StreamSource
 from millrace.runtime.inputs import dependencies
 from millrace.runtime.lending import lend
-from millrace.runtime.pipe import END, MORE, WAIT, Common, ForeignPipe, Pipe, Waker
+from millrace.runtime.pipe import END, MORE, WAIT, Common, Pipe
 from millrace.runtime.priorities import USUAL, checked_priority, ranked
 from millrace.runtime.runners import LaneTaskRunner
 from millrace.runtime.runs import blocks_here
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
+from millrace.runtime.waking import Waker
 
 if TYPE_CHECKING:
     from millrace.runtime.base_task import BaseTask

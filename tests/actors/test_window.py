@@ -96,7 +96,7 @@ def test_what_a_source_raised_is_kept_for_the_end() -> None:
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_what_nobody_takes_any_more_is_given_back_at_once(ordered: bool) -> None:  # noqa: FBT001
+def test_what_nobody_takes_any_more_is_given_back_at_once(ordered: bool) -> None:
     window = filled(4, ordered=ordered)
     for number in (3, 1):
         window.arrive(number, number)
@@ -108,7 +108,7 @@ def test_what_nobody_takes_any_more_is_given_back_at_once(ordered: bool) -> None
 @given(st.integers(1, 20), st.booleans(), st.integers(0, 60), st.integers())
 def test_whatever_comes_when_each_is_given_once_and_never_more_than_so_many_are_on_their_way(
     most: int,
-    ordered: bool,  # noqa: FBT001
+    ordered: bool,
     items: int,
     seed: int,
 ) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import gc
 import itertools
 import threading
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -16,7 +18,9 @@ from millrace import (
     Engine,
     Event,
     FlowRunTimeoutError,
+    Future,
     SequentialTaskRunner,
+    TaskRunner,
     ThreadPoolTaskRunner,
 )
 from tests.checkpoints import (
@@ -86,7 +90,7 @@ def run_counted(world: World, body: Any) -> dict[str, int]:
 def test_leaving_the_loop_cancels_what_is_on_its_way_and_closes_the_source(
     world: World,
     kind: str,
-    held: bool,  # noqa: FBT001
+    held: bool,
 ) -> None:
     spring = Spring()
     gate = world.gate()
@@ -531,3 +535,45 @@ def test_a_runner_that_cancels_its_runs_closes_its_streams() -> None:
         gate.set()
 
     body()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_runner_of_ones_own_is_given_each_run_when_its_item_has_come(
+    world: World,
+    kind: str,
+    ordered: bool,
+) -> None:
+    spring = Spring(30)
+    inside: list[int] = []
+    pool = concurrent.futures.ThreadPoolExecutor(3)
+
+    class Own(TaskRunner):
+        def duplicate(self) -> Own:
+            return Own()
+
+        def submit(self, task: Any, parameters: Any, wait_for: Any = None) -> Future[Any]:
+            inside.append(spring.asked)
+            return Future(pool.submit(task.fn, **parameters), uuid4())
+
+    @task
+    def added(x: int, y: int) -> int:
+        if x == 99:
+            raise ValueError(x)
+        return x + y
+
+    @world.flow(task_runner=Own())
+    async def body() -> None:
+        found = await all_of(world, added.stream(spring.of(kind), max_in_flight=4, ordered=ordered, y=100))
+        assert (found if ordered else sorted(found)) == list(range(100, 130))
+        twice = await all_of(world, added.stream(added.stream([1, 2], y=1), y=1))
+        assert sorted(twice) == [3, 4]
+        with pytest.raises(ValueError, match="99"):
+            await all_of(world, added.stream([99], y=1))
+        states = await all_of(world, added.stream([99, 1], y=1, on_error="state", ordered=True))
+        assert [each.name for each in states] == ["Failed", "Completed"]
+        await leave(world, added.stream(Spring().plain(), y=1, max_in_flight=2))
+
+    with pool:
+        world.run(body)
+    assert len(inside) >= 36
