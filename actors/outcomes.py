@@ -36,6 +36,7 @@ __all__ = (
     "exception_to_failed_state",
     "failure",
     "get_state_exception",
+    "holds_states",
     "is_state",
     "is_state_iterable",
     "not_to_be_retried",
@@ -47,6 +48,8 @@ __all__ = (
 
 TIMED_OUT: Final = "TimedOut"
 """Name of the FAILED state of a run that ran into a timeout."""
+
+_MAY_BE_STATES: Final = (State, list, set, tuple)
 
 _CANCELLATIONS: Final = {("asyncio.exceptions", "CancelledError"), ("trio", "Cancelled")}
 
@@ -170,6 +173,11 @@ def return_value_to_state(value: Any) -> State[Any]:
     if isinstance(value, GeneratorType):
         value = list(cast("Iterable[Any]", value))
     return _proposal(StateType.COMPLETED, "Completed", None, value)
+
+
+def holds_states(value: Any) -> bool:
+    """Whether a returned value is a state, or a collection of nothing but states, and so decides by itself."""
+    return isinstance(value, _MAY_BE_STATES) and (is_state(value) or is_state_iterable(value))
 
 
 def exception_to_failed_state(

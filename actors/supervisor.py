@@ -10,6 +10,7 @@ itself.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import GeneratorType
 from typing import Any, ClassVar, Generic, TypeVar
 
 from millrace.actors.errors import FlowRunTimeoutError, Pause, RestartLimitExceeded, Signal
@@ -45,6 +46,7 @@ from millrace.actors.outcomes import (
     exception_to_crashed_state,
     exception_to_failed_state,
     failure,
+    holds_states,
     not_to_be_retried,
     pause_in,
     return_value_to_state,
@@ -63,6 +65,7 @@ _COMPLETED = StateType.COMPLETED
 _RUNNING = StateType.RUNNING
 _CANCELLING = StateType.CANCELLING
 _NO_REASON = "no reason was given"
+_MAY_DECIDE = (State, list, set, tuple, GeneratorType)
 _LONGEST_LINE = 200  # of what a final state's message quotes
 
 C = TypeVar("C", bound=RunActor)
@@ -94,7 +97,7 @@ class Supervisor(Pausable, Generic[C]):
         self.retry = retry
         self.expired: Expired | None = None  # its time is over, and its body and its children are being stopped
         self.crash_policy = crash_policy
-        self.window = RestartWindow(crash_policy)
+        self.window: RestartWindow | None = None  # of restarts; made by the first crash
         self.escalated: RestartLimitExceeded | None = None  # crashes were too many: how the run is to end
         self.spawned = 0  # children ever started
         self.earlier = 0  # of these, before the present attempt
@@ -163,6 +166,7 @@ class Supervisor(Pausable, Generic[C]):
         child, state, at = message.child, message.state, message.at
         if self.ended or self.stopping or self.escalated is not None:
             return Judge(child, state, at, restart=False, stop_siblings=False)
+        self.window = self.window or RestartWindow(self.crash_policy)
         if self.window.admits(at):
             return Judge(child, state, at, restart=True, stop_siblings=False)
         policy = self.crash_policy
@@ -226,10 +230,29 @@ class Supervisor(Pausable, Generic[C]):
     def _returned(self, message: Returned) -> Order | None:
         if self.put_off and not self.stopping:
             return self.end_for_now()
+        value = message.value
+        if self._is_plain_end(value):
+            self.end_plainly(_COMPLETED, value, message.at, "returned")
+            self._left()
+            return SETTLE
         overdue = self._overdue()
         if overdue is not None:
             return self.conclude(overdue, message.at, "timeout")
-        return self.conclude(self.judge_return(message.value), message.at, "returned")
+        return self.conclude(self.judge_return(value), message.at, "returned")
+
+    def _is_plain_end(self, value: Any) -> bool:
+        """Whether a returned value is data and all has gone well: no rule about leaving RUNNING has an answer to it."""
+        if self.type is not _RUNNING or self.expired is not None or self.lapsed is not None or self.ended:
+            return False
+        if self.escalated is not None or (value is None and self.unseen):
+            return False
+        return not (isinstance(value, _MAY_DECIDE) and (isinstance(value, GeneratorType) or holds_states(value)))
+
+    def _left(self) -> None:
+        """The body and all that it has started have ended, and so has the run."""
+        self.attempting = False
+        self.admits = False
+        self.unseen.clear()
 
     def _raised(self, message: Raised) -> Order | None:
         error = message.error
@@ -301,8 +324,7 @@ class Supervisor(Pausable, Generic[C]):
             # Only from outside could the state have moved: a body that has ended ends its run whatever was proposed.
             self.enter(state, at, "forced")
         self.ended = at
-        self.admits = False
-        self.unseen.clear()
+        self._left()
         return SETTLE
 
     def _begin_again(self, state: State[Any], at: int) -> Order:

@@ -43,7 +43,7 @@ from millrace.actors.messages import (
 from millrace.actors.outcomes import (
     exception_to_crashed_state,
     failure,
-    is_state_iterable,
+    holds_states,
     pause_in,
     return_value_to_state,
     timed_out,
@@ -428,8 +428,3 @@ class TaskRunActor(RunActor, Generic[N]):
         Cancel: _cancel,
         Propose: _propose,
     }
-
-
-def holds_states(value: Any) -> bool:
-    """Whether a returned value is a state, or a collection of nothing but states, and so decides by itself."""
-    return isinstance(value, State) or is_state_iterable(value)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _NOT_AGAIN: Final = Advice(retry=False)
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Outcome:
     """What one attempt of a flow's body came to, when all that it had started has ended.
 
@@ -251,9 +251,10 @@ class Conductor:
         """The run has ended: call the hooks for that, then tell everybody."""
         run = self.run
         try:
-            hooks, state = last_hooks(run)
-            if run.found is None and not (state.type is StateType.CANCELLING and self._stopped_by_hooks):
-                await self._call_hooks(hooks, state, outcome.error)
+            if run.found is None and (run.flow is None or run.flow.has_hooks):
+                hooks, state = last_hooks(run)
+                if not (state.type is StateType.CANCELLING and self._stopped_by_hooks):
+                    await self._call_hooks(hooks, state, outcome.error)
         finally:
             run.conductor = None
             run.settle_up()

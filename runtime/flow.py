@@ -134,6 +134,17 @@ class BaseFlow(Bindable, Generic[P, R]):
         self.on_crashed_hooks += checked_hooks("on_crashed", [hook])
         return hook
 
+    @property
+    def has_hooks(self) -> bool:
+        """Whether there are any hooks."""
+        return bool(
+            self.on_completion_hooks
+            or self.on_failure_hooks
+            or self.on_running_hooks
+            or self.on_cancellation_hooks
+            or self.on_crashed_hooks
+        )
+
     def hooks_at(self, kind: StateType) -> Sequence[Hook]:
         """The hooks for runs that have entered a state of a type."""
         return {
@@ -305,7 +316,7 @@ class AsyncFlow(BaseFlow[P, R]):
         cancellation goes on up.
         """
         wait_for, return_state = kwargs.pop("wait_for", None), kwargs.pop("return_state", False)
-        self.shape.by_name(args, kwargs)  # a wrong call is told where it is made, not where it is awaited
+        self.shape.check(args, kwargs)  # a wrong call is told where it is made, not where it is awaited
         if call_blocks(self.name):
             run = self.begin(Engine.current(), args, kwargs)
             end = ThreadWaiter()

@@ -582,7 +582,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         """The outcome of the run, which has ended: its result, or what it raised. A failure counts as looked at."""
         self.see()
         if self.type is StateType.COMPLETED:
-            return kept(self.state.data)
+            state = self._state
+            return kept(self._data if state is None else state.data)  # ordinarily without making the state
         return self.state.result(raise_on_failure=raise_on_failure)
 
     @property

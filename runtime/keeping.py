@@ -15,7 +15,7 @@ import attrs
 
 from millrace.actors.errors import ConfigurationError
 from millrace.actors.isolation import IsolationLevel
-from millrace.actors.task_run import holds_states
+from millrace.actors.outcomes import holds_states
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.caching import DEFAULT, NO_CACHE, CacheKeyFnPolicy, CachePolicy, Explanation, explain, key_of
 from millrace.runtime.context import TaskRunContext

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from millrace.runtime.runs import TaskRun
     from millrace.runtime.timers import TimerQueue
 
-BUDGET_SECONDS: Final = 0.002
+BUDGET_SECONDS: Final = 0.0005
 """How long runs may hold the loop before it gets a turn."""
 
 CHUNK: Final = 16

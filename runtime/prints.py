@@ -111,10 +111,12 @@ class _Release:
         self._token: Token[_Capture | _Carried | None] | None = None
 
     def __enter__(self) -> None:
-        self._token = _captured_by.set(None)
+        if _captured_by.get() is not None:
+            self._token = _captured_by.set(None)
 
     def __exit__(self, *_: object) -> None:
-        _give_back(self._token)
+        if self._token is not None:
+            _give_back(self._token)
 
 
 _captured_by: ContextVar[_Capture | _Carried | None] = ContextVar("millrace_prints", default=None)

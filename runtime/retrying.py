@@ -10,10 +10,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from millrace.actors.errors import TaskRunTimeoutError
-from millrace.actors.outcomes import failure, return_value_to_state, timed_out
+from millrace.actors.outcomes import failure, holds_states, return_value_to_state, timed_out
 from millrace.actors.policies import MIDDLE, Advice
 from millrace.actors.states import State
-from millrace.actors.task_run import holds_states
 from millrace.runtime.attempt import run_blocking
 from millrace.runtime.effects import BLOCKING, Effects
 from millrace.runtime.hooks import is_own, name_of_hook

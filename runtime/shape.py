@@ -28,7 +28,8 @@ class Shape:
     """
 
     __slots__ = (
-        "_all_named", "_method", "_most", "_required", "_simple", "function_name", "names", "positional", "signature",
+        "_all_named", "_defaults", "_method", "_most", "_required", "_simple", "function_name", "names", "positional",
+        "signature",
     )  # fmt: skip
 
     def __init__(self, fn: Callable[..., Any], reserved: tuple[str, ...] = ()) -> None:
@@ -54,6 +55,7 @@ class Shape:
             and each.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         )
         self._all_named = frozenset(self.names)
+        self._defaults = {name: each.default for name, each in signature.parameters.items()}  # `empty` where none is
 
     def of_method(self) -> Shape:
         """The shape of the function where it is bound as a method: without the first parameter."""
@@ -106,6 +108,10 @@ class Shape:
         """
         if self._simple and not kwargs and len(args) == self._most:
             return dict(zip(self.names, args, strict=True))  # mostly, and much quicker
+        if self._simple:
+            self.check(args, kwargs)
+            given = {**dict(zip(self.names, args, strict=False)), **kwargs}
+            return {name: given.get(name, default) for name, default in self._defaults.items()}
         bound = self._bind(args, kwargs)
         bound.apply_defaults()
         return dict(bound.arguments)

@@ -12,6 +12,7 @@ a signal, never in another thread than the main one, never where somebody else's
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import signal
 from _thread import start_new_thread
@@ -45,6 +46,12 @@ _STDLIB: Final = os.path.dirname(os.__file__)  # noqa: PTH120  # likewise, and f
 _NOBODYS: Final = (_STDLIB, "<frozen ")
 _INSTALLED: Final = os.path.join(_STDLIB, "site-packages")  # noqa: PTH118  # which has users' code, if no venv has
 
+_BARE: Final[Any] = importlib.import_module("_signal")
+"""What `signal` is made of. Its own functions make a member of an enum of every handler that they are given and give,
+which is none of that, and so takes longer than everything else that a flow that does nothing needs."""
+
+_BY_DEFAULT: Final = int(signal.SIG_DFL)  # as the bare functions give it: a small number, of which there is one
+
 _AGAIN_SECONDS: Final = 0.001
 """A thread that is in the engine's own code is sent the signal again after so long, then twice that, and so on."""
 
@@ -63,7 +70,7 @@ class Handled:
         if current_thread() is main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 if _is_replaced(number):
-                    self._former[number] = signal.signal(number, self.handle)
+                    self._former[number] = _BARE.signal(number, self.handle)
         return self
 
     def __exit__(
@@ -71,8 +78,8 @@ class Handled:
     ) -> None:
         former, self._former = self._former, {}
         for number, handler in former.items():
-            if signal.getsignal(number) == self.handle:  # else somebody else has put one in its place
-                signal.signal(number, handler)
+            if _BARE.getsignal(number) == self.handle:  # else somebody else has put one in its place
+                _BARE.signal(number, handler)
         for number, frame in self._heard.items():
             if callable(former.get(number)) and number != signal.SIGINT:
                 former[number](number, frame)
@@ -175,11 +182,11 @@ def error_of(number: int) -> BaseException:
 
 def _is_replaced(number: int) -> bool:
     """Whether the handler of a signal gives way to ours."""
-    former = signal.getsignal(number)
+    former = _BARE.getsignal(number)
     if number == signal.SIGINT:
         return former is signal.default_int_handler
     ours = isinstance(getattr(former, "__self__", None), Handled)
-    return not ours and (former is signal.SIG_DFL or callable(former))
+    return not ours and (former is _BY_DEFAULT or callable(former))
 
 
 def _may_raise(frame: FrameType | None) -> bool:

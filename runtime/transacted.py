@@ -16,11 +16,10 @@ from millrace.actors import ambient
 from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, MillraceError
 from millrace.actors.isolation import IsolationLevel
 from millrace.actors.messages import Propose
-from millrace.actors.outcomes import return_value_to_state
+from millrace.actors.outcomes import holds_states, return_value_to_state
 from millrace.actors.run import RETRYING
 from millrace.actors.states import State, StateDetails, StateType
 from millrace.actors.stored_result import Found
-from millrace.actors.task_run import holds_states
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.actors.transaction_state import Action, CommitMode, Step
 from millrace.runtime.effects import Effects

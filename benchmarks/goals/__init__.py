@@ -11,11 +11,14 @@ from benchmarks.goals import (
     cache_hits,
     calls,
     cancelling,
+    flow_runs,
+    flows,
     growth,
     local_results,
     map_async,
     map_threads,
     memory,
+    service,
     starting,
     waiting,
 )
@@ -33,4 +36,7 @@ GOALS: Final[Mapping[int, Callable[[bool], Goal]]] = {
     15: waiting.make,
     16: cache_hits.make,
     17: local_results.make,
+    18: flows.make,
+    19: flow_runs.make,
+    20: service.make,
 }

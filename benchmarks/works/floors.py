@@ -12,6 +12,7 @@ from benchmarks.works.probes import Grown, Timed, expect, on_new_loop
 
 WARM = 1_000
 KEYS = 100  # of a cache
+TASKS = 10  # of each of many groups
 RESULT = bytes(range(256)) * 4  # what is written to a file
 AT_LEAST_S = 0.2  # what is done sooner is repeated, where the size is what matters
 
@@ -58,6 +59,32 @@ def task_group_repeated(n: int) -> dict[str, float]:
                 repeats += 1
         expect(total, sum(range(n)))
         return timed.figures(n * repeats)
+
+    return on_new_loop(main())
+
+
+def many_at_once(n: int) -> dict[str, float]:
+    """So many asyncio tasks at once, each with a task group of ten; few are repeated until they can be timed."""
+
+    async def ten(gate: asyncio.Event) -> int:
+        await gate.wait()
+        return await _fan_out(TASKS)
+
+    async def at_once(n: int) -> int:
+        gate = asyncio.Event()
+        tasks = [asyncio.create_task(ten(gate)) for _ in range(n)]
+        asyncio.get_running_loop().call_soon(gate.set)
+        return sum([await task for task in tasks])
+
+    async def main() -> dict[str, float]:
+        await at_once(200)
+        repeats = total = 0
+        with Timed() as timed:
+            while repeats == 0 or timed.so_far() < AT_LEAST_S:
+                total = await at_once(n)
+                repeats += 1
+        expect(total, n * sum(range(TASKS)))
+        return timed.figures(n * TASKS * repeats)
 
     return on_new_loop(main())
 

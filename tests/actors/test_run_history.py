@@ -47,12 +47,14 @@ def test_a_task_run_that_goes_the_ordinary_way_holds_no_more_than_one_state() ->
     assert run._past is None
 
 
-def test_a_flow_run_that_goes_the_ordinary_way_holds_one_state_only() -> None:
+def test_a_flow_run_that_goes_the_ordinary_way_holds_no_state_at_all() -> None:
     flow = running_flow()
     assert states_held_by(flow) == 0
 
     flow.ask(Returned("planks", at(2)))
-    assert states_held_by(flow) == 1
+    assert states_held_by(flow) == 0
+    assert [state.name for state in flow.history()] == ["Pending", "Running", "Completed"]
+    assert flow.state.data == "planks"
     assert flow._past is None
 
 
