@@ -94,7 +94,7 @@ def paused(n: int) -> dict[str, float]:
             for _ in range(n):
                 while not future.state.is_paused():  # noqa: ASYNC110  # being told would cost more than a look
                     await asyncio.sleep(0)
-                resume_flow_run(future.flow_run_id, 1)
+                _ = resume_flow_run(future.flow_run_id, 1)
                 await asyncio.sleep(0)
             expect(await future, n)
 
@@ -120,7 +120,7 @@ def paused_in_a_thread(n: int) -> dict[str, float]:
         future = engine.start(_pause_often_in_a_thread, n)
         for _ in range(n):
             expect(pauses.get(), future.flow_run_id)
-            resume_flow_run(future.flow_run_id, 1)
+            _ = resume_flow_run(future.flow_run_id, 1)
         expect(future.result(), n)
 
     engine.subscribe(listen)

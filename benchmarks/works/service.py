@@ -38,11 +38,10 @@ def latency(requests: int, busy_with: str) -> dict[str, float]:
 async def _serve(requests: int, busy_with: str) -> dict[str, float]:
     import uvicorn  # noqa: PLC0415  # only this work needs it
 
-    app = _example().app
-
-    @app.get("/nothing")
     async def nothing() -> None: ...
 
+    app = _example().app
+    app.get("/nothing")(nothing)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none", lifespan="on"))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         serving = asyncio.create_task(server.serve([listening]))
