@@ -170,7 +170,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
                 return self._rationed(site)  # there is a limit that there was not a moment ago
         return site
 
-    def _tagged(self, site: TaskSite) -> tuple[TaskSite, frozenset[str]]:
+    def tagged(self, site: TaskSite) -> tuple[TaskSite, frozenset[str]]:
         """A task where tags are added to its own; and all of them."""
         added = TAGS.get()
         if not added:
@@ -189,13 +189,13 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             self._sites = {key: site.again() for key, site in self._sites.items()}
 
     def ration(self, tags: frozenset[str]) -> None:
-        """There are new limits: tasks with these tags take slots from now on, also in maps that go on."""
+        """There are new limits: tasks with these tags take slots from now on, also in maps and streams that go on."""
         for site in tuple(self._sites.values()):
             if not tags.isdisjoint(site.task.tags):
                 self._rationed(site)
-        for cursor in tuple(self._cursors.values()):
-            if not tags.isdisjoint(cursor.tags):
-                cursor.move_to(self._rationed(cursor.site))
+        for each in self.ongoing:
+            if not tags.isdisjoint(each.tags):
+                each.move_to(self._rationed(each.site))
 
     def _rationed(self, site: TaskSite) -> TaskSite:
         """A task whose runs take slots from now on."""
@@ -260,7 +260,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             self.check_open(f"start task '{task.name}'")
         if not self.admits:
             self.pauses.refuse_if_suspended()
-        site, tags = self._tagged(self.site(task))
+        site, tags = self.tagged(self.site(task))
         inputs = scan(task.shape.name_of, args, kwargs, wait_for, self)
         run_id, key = self.number(site)
         if given is not None:
@@ -306,7 +306,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         self.check_open(f"map task '{task.name}'")
         if not self.admits:
             self.pauses.refuse_if_suspended()
-        site, tags = self._tagged(self.site(task))
+        site, tags = self.tagged(self.site(task))
         first_id, first_key = self.number(site, plan.size)
         current = CURRENT.get()
         replays = self.replay is not None and current is self

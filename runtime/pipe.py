@@ -109,8 +109,8 @@ class Pipe:
     """
 
     __slots__ = (
-        "_alive", "_annotations", "_asked", "_closing", "_constants", "_context", "_inputs", "_plain", "_tags",
-        "_wait_for", "closed", "in_line", "lane", "parent", "site", "source", "states", "waker", "window",
+        "_alive", "_annotations", "_asked", "_closing", "_constants", "_context", "_inputs", "_plain",
+        "_wait_for", "closed", "in_line", "lane", "parent", "site", "source", "states", "tags", "waker", "window",
     )  # fmt: skip
 
     def __init__(
@@ -137,7 +137,7 @@ class Pipe:
         self._constants = common.constants
         self._annotations = common.annotations
         self._context = common.context
-        self._tags = common.tags
+        self.tags = common.tags
         self._wait_for = common.wait_for
         # (id, key, item) of each run that has not been made; in order
         self._inputs: deque[tuple[int, int, Any]] = deque()
@@ -153,6 +153,10 @@ class Pipe:
     def name(self) -> str:
         """What errors call the stream."""
         return f"the stream of task '{self.site.task.name}'"
+
+    def move_to(self, site: TaskSite) -> None:
+        """Make the runs that are to come at another site of the same task."""
+        self.site = site
 
     # For a lane.
 
@@ -219,7 +223,7 @@ class Pipe:
                 error = refused
                 args, kwargs = (), {}
         run = TaskRun(
-            site, run_id, key, self.parent, args, kwargs, self._context, self._tags, self.lane, inputs
+            site, run_id, key, self.parent, args, kwargs, self._context, self.tags, self.lane, inputs
         )  # fmt: skip
         if error is not None:
             misfits.append((run, error))

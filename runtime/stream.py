@@ -188,7 +188,8 @@ class Stream(Generic[T_co]):
         task, scope, spec = self._task, self._scope, self._spec
         runner = scope.runner
         window = Window(spec.max_in_flight, ordered=spec.ordered)
-        site, common, states = scope.site(task), self._common, spec.states
+        common, states = self._common, spec.states
+        site, _ = common.context.run(scope.tagged, scope.site(task))  # where tags may have been added to the task's own
         if runner is not None and not isinstance(runner, LaneTaskRunner):
             pipe: Pipe = ForeignPipe(runner, site, task.own_lane(scope), window, waker, common, states=states)
         else:
