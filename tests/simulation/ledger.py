@@ -1,0 +1,98 @@
+"""The ledger of an engine: every event of every run, and what must be true of them.
+
+The numbers are those of the invariants in docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from millrace import Engine, Event, State, StateType
+
+_S = StateType
+_TERMINAL = frozenset({_S.COMPLETED, _S.FAILED, _S.CANCELLED, _S.CRASHED})
+_BEFORE_RUNNING = frozenset({_S.PENDING, _S.SCHEDULED, _S.RUNNING, _S.PAUSED})
+
+
+class Broken(AssertionError):  # noqa: N818  # it is what is so
+    """An invariant does not hold."""
+
+
+def is_final(state: State[Any]) -> bool:
+    """Whether a state ends its run."""
+    return state.type in _TERMINAL or (state.type is _S.PENDING and state.name == "NotReady")
+
+
+class Ledger:
+    """Keeps the events of an engine.
+
+    Args:
+        engine: The engine.
+        note: Told of each.
+    """
+
+    def __init__(self, engine: Engine, note: Any) -> None:
+        self.chains: dict[Any, list[Event]] = {}
+        self.names: dict[Any, str] = {}
+        self.broken: list[str] = []
+        self._engine = engine
+        self._note = note
+        self._flows: dict[Any, set[Any]] = {}  # task runs by flow run
+        self.on_event: Any = None
+        engine.subscribe(self._heard)
+
+    def _heard(self, event: Event) -> None:
+        key = event.task_run_id or event.flow_run_id
+        chain = self.chains.setdefault(key, [])
+        if key not in self.names:
+            self.names[key] = f"r{len(self.names)}"
+        state = event.state
+        self._note(f"{self.names[key]} {event}")
+        problem = self._problem_with(event, chain)
+        if problem:
+            self.broken.append(f"{problem}: {self.names[key]} {event}; before: {[str(each) for each in chain[-6:]]}")
+        chain.append(event)
+        if event.task_run_id is not None and event.flow_run_id is not None:
+            self._flows.setdefault(event.flow_run_id, set()).add(event.task_run_id)
+        elif event.task_run_id is None and state.type in _TERMINAL and event.cause != "forced":
+            left = [each for each in sorted(self._flows.get(key, ()), key=str) if not is_final(self.chains[each][-1].state)]
+            if left:
+                names = [f"{self.names[each]} {self.chains[each][-1]}" for each in left]
+                self.broken.append(f"13, flow run {event} has ended before {names}")
+        if self.on_event is not None:
+            self.on_event(event)
+
+    def _problem_with(self, event: Event, chain: list[Event]) -> str:
+        state, kind = event.state, event.state.type
+        if not chain:
+            if event.sequence or event.previous is not None:
+                return "2, the first event has another number than 0"
+            return "" if kind in {_S.PENDING, _S.SCHEDULED} else "3, the first state is neither PENDING nor SCHEDULED"
+        last = chain[-1]
+        before = last.state
+        if event.sequence != last.sequence + 1:
+            return "2, a gap between two events"
+        if state.nanoseconds < before.nanoseconds:
+            return "2, time goes back within a run"
+        if event.previous is None or event.previous.id != before.id:
+            return "1, an event does not follow the one before it"
+        if is_final(before) and event.cause != "forced":
+            return "4, something follows the end of a run"
+        if kind is _S.RUNNING and before.type not in _BEFORE_RUNNING:
+            return "3, RUNNING follows a state that it may not follow"
+        if before.type is _S.CANCELLING and kind not in {_S.CANCELLED, _S.CRASHED}:
+            return "7, CANCELLING is left for something else than CANCELLED or CRASHED"
+        return ""
+
+    def check(self) -> None:
+        """Whether all has been as it must be.
+
+        Raises:
+            Broken: it has not.
+        """
+        if self.broken:
+            raise Broken(self.broken[0])
+
+    def unfinished(self) -> list[str]:
+        """The runs that have not ended."""
+        return [f"{self.names[key]} {chain[-1]}" for key, chain in self.chains.items() if not is_final(chain[-1].state)]

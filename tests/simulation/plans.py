@@ -1,0 +1,369 @@
+"""Plans: what a simulation runs, as data, drawn from a seed.
+
+A plan says which flows there are, what their bodies and those of their tasks do, and what happens to them from outside.
+It is a tree of tuples, so that parts of it can be left out to find the smallest plan that fails.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+
+ERRORS: Final = (
+    "ValueError", "ValueError", "ValueError", "KeyError", "TimeoutError", "ExceptionGroup", "RecursionError",
+    "MemoryError", "StopIteration", "CancelledError", "GeneratorExit", "SystemExit", "KeyboardInterrupt", "BaseException",
+)  # fmt: skip
+"""What bodies raise, by name."""
+
+Options = tuple[tuple[str, Any], ...]
+
+
+@attrs.frozen
+class Op:
+    """One thing that a body does.
+
+    Args:
+        kind: What.
+        seconds: How long, where that matters.
+        on: Which of the futures that the body has got so far.
+        count: How many, where that matters.
+        how: How an outcome is taken, and other choices.
+        task: A task.
+        flow: A flow.
+        ops: What is done inside.
+    """
+
+    kind: str
+    seconds: float = 0.0
+    on: tuple[int, ...] = ()
+    count: int = 0
+    how: str = ""
+    task: TaskPlan | None = None
+    flow: FlowPlan | None = None
+    ops: tuple[Op, ...] = ()
+
+
+@attrs.frozen
+class TaskPlan:
+    """A task.
+
+    Args:
+        name: Its name.
+        kind: `async`, `sync`, `async-generator` or `generator`.
+        ops: What its body does.
+        options: Of the task.
+        fails: So many attempts of each run raise at their end.
+        error: What they raise.
+        hooks: What its hooks do.
+    """
+
+    name: str
+    kind: str = "async"
+    ops: tuple[Op, ...] = ()
+    options: Options = ()
+    fails: int = 0
+    error: str = "ValueError"
+    hooks: tuple[tuple[str, str], ...] = ()
+
+
+@attrs.frozen
+class FlowPlan:
+    """A flow.
+
+    Args:
+        name: Its name.
+        kind: `async` or `sync`.
+        ops: What its body does.
+        options: Of the flow.
+        returns: What it returns: `none`, `data` or `futures`.
+        fails: So many attempts of each run raise at their end.
+        error: What they raise.
+        hooks: What its hooks do.
+    """
+
+    name: str
+    kind: str = "async"
+    ops: tuple[Op, ...] = ()
+    options: Options = ()
+    returns: str = "data"
+    fails: int = 0
+    error: str = "ValueError"
+    hooks: tuple[tuple[str, str], ...] = ()
+
+
+@attrs.frozen
+class Act:
+    """Something that happens from outside.
+
+    Args:
+        after: Seconds after the act before.
+        what: What.
+        which: A number that picks the run.
+        where: `loop` or `thread`.
+    """
+
+    after: float
+    what: str
+    which: int = 0
+    where: str = "loop"
+
+
+@attrs.frozen
+class Top:
+    """A flow that is called from outside of any.
+
+    Args:
+        flow: The flow.
+        way: `await`, `scope`, `start` or `thread`.
+    """
+
+    flow: FlowPlan
+    way: str
+
+
+@attrs.frozen
+class Plan:
+    """What a simulation runs.
+
+    Args:
+        tops: The flows.
+        acts: What happens to them.
+        threads: Of the engine.
+        ending: `calm`: all is let go on until it has ended. `cancel`: the engine is closed at once.
+    """
+
+    tops: tuple[Top, ...]
+    acts: tuple[Act, ...]
+    threads: int = 2
+    ending: str = "calm"
+
+
+DELAYS: Final = (0.0, 0.0, 0.001, 0.5, 2.0)
+
+ACTS: Final = (
+    "cancel_flow", "cancel_flow", "cancel_future", "cancel_future", "cancel_awaiter", "cancel_scope", "resume",
+    "resume", "suspend", "wall_clock", "cancel_all", "crash_task", "pause_proposed",
+)  # fmt: skip
+
+
+class Drawer:
+    """Draws a plan.
+
+    Args:
+        rng: Decides.
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._names = 0
+        # A swarm: each seed has some of the faults, and others not at all.
+        self._has = {
+            each: rng.random() < 0.5
+            for each in (
+                "errors", "crashes", "hangs", "swallows", "timeouts", "retries", "pauses", "hooks", "nesting",
+                "subflows", "sync", "acts", "cancels", "transactions", "generators", "leaks", "policies", "suspends",
+                "gathers", "upstreams",
+            )
+        }  # fmt: skip
+        self._budget = rng.choice((6, 12, 25, 40))
+
+    def plan(self) -> Plan:
+        """A plan."""
+        rng = self._rng
+        tops = tuple(self._top() for _ in range(rng.choice((1, 1, 2, 3))))
+        acts = tuple(self._act() for _ in range(rng.randrange(8))) if self._has["acts"] else ()
+        return Plan(tops, acts, rng.choice((1, 2, 4)), rng.choice(("calm", "calm", "calm", "cancel")))
+
+    def _top(self) -> Top:
+        plan = self._flow(0)
+        ways = ("start", "thread") if plan.kind == "sync" else ("await", "scope", "start", "start_elsewhere")
+        return Top(plan, self._rng.choice(ways))
+
+    def _act(self) -> Act:
+        rng = self._rng
+        return Act(rng.choice((0.0, 0.0, 0.001, 0.3, 1.0)), rng.choice(ACTS), rng.randrange(100), self._where())
+
+    def _where(self) -> str:
+        return self._rng.choice(("loop", "thread"))
+
+    def _name(self, letter: str) -> str:
+        self._names += 1
+        return f"{letter}{self._names}"
+
+    def _sync(self) -> bool:
+        return self._has["sync"] and self._rng.random() < 0.5
+
+    def _flow(self, depth: int) -> FlowPlan:
+        rng = self._rng
+        kind = "sync" if self._sync() else "async"
+        options: dict[str, Any] = {}
+        if self._has["retries"] and rng.random() < 0.3:
+            options["retries"] = rng.randrange(1, 3)
+            options["retry_delay_seconds"] = rng.choice(DELAYS)
+        if self._has["timeouts"] and rng.random() < 0.3:
+            options["timeout_seconds"] = rng.choice((0.001, 0.5, 3.0))
+        if self._has["policies"] and rng.random() < 0.6:
+            options["crash_policy"] = (
+                rng.choice(("task", "never")), rng.randrange(4), rng.choice(("fail", "cancel_siblings")),
+            )  # fmt: skip
+        fails = rng.choice((0, 0, 0, 1, 2, 9)) if self._has["errors"] else 0
+        name = self._name("f")
+        ops = tuple(self._op(depth, kind, flow=True) for _ in range(rng.randrange(1, 6)))
+        return FlowPlan(
+            name,
+            kind,
+            ops,
+            tuple(options.items()),
+            rng.choice(("none", "data", "futures")),
+            fails,
+            self._error(),
+            self._hooks(("on_running", "on_completion", "on_failure", "on_cancellation", "on_crashed")),
+        )
+
+    def _error(self) -> str:
+        return self._rng.choice(ERRORS if self._has["crashes"] else ERRORS[:6])
+
+    def _hooks(self, points: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        rng = self._rng
+        if not self._has["hooks"] or rng.random() < 0.5:
+            return ()
+        chosen = rng.sample(points, rng.randrange(1, len(points) + 1))
+        return tuple((point, rng.choice(("sync", "async", "raises", "sleeps", "cancels", "exits"))) for point in chosen)
+
+    def _task(self, depth: int) -> TaskPlan:
+        rng = self._rng
+        kind = "sync" if self._sync() else "async"
+        options: dict[str, Any] = {}
+        if self._has["retries"] and rng.random() < 0.5:
+            options["retries"] = rng.randrange(1, 4)
+            options["retry_delay_seconds"] = rng.choice(DELAYS)
+        if self._has["timeouts"] and rng.random() < 0.4:
+            options["timeout_seconds"] = rng.choice((0.001, 0.5, 1.5))
+        name = self._name("t")
+        ops = tuple(self._op(depth + 1, kind, flow=False) for _ in range(rng.choice((0, 1, 1, 2, 3))))
+        fails = rng.choice((0, 0, 0, 1, 2, 9)) if self._has["errors"] else 0
+        hooks = self._hooks(("on_running", "on_completion", "on_failure"))
+        return TaskPlan(name, kind, ops, tuple(options.items()), fails, self._error(), hooks)
+
+    def _op(self, depth: int, kind: str, *, flow: bool) -> Op:
+        rng, has = self._rng, self._has
+        self._budget -= 1
+        leaf = self._budget <= 0 or depth > 3
+        kinds = ["sleep", "sleep"]
+        if not leaf and (flow or has["nesting"]):
+            kinds += ["call", "submit", "submit", "map", "map", "take", "take"]
+            if has["subflows"]:
+                kinds += ["subflow", "background"]
+            if has["gathers"] and kind == "async":
+                kinds += ["gather", "within"]
+            if has["transactions"]:
+                kinds += ["transaction"]
+            if has["generators"]:
+                kinds += ["iterate"]
+        if has["cancels"]:
+            kinds += ["cancel", "cancel_self"]
+        if has["pauses"] and rng.random() < 0.5:
+            kinds += ["pause"]
+        if has["suspends"] and rng.random() < 0.3:
+            kinds += ["suspend"]
+        if not flow or rng.random() < 0.3:
+            if has["hangs"]:
+                kinds += ["hang"]
+            if has["swallows"]:
+                kinds += ["swallow"]
+        if has["leaks"] and kind == "async":
+            kinds += ["leak"]
+        return self._op_of(rng.choice(kinds), depth, kind)
+
+    def _op_of(self, what: str, depth: int, kind: str) -> Op:
+        rng = self._rng
+        seconds = rng.choice(DELAYS)
+        on = tuple(rng.randrange(4) for _ in range(rng.choice((0, 0, 1, 2)))) if self._has["upstreams"] else ()
+        how = rng.choice(("raise", "swallow", "state"))
+        if what in {"call", "submit", "map"}:
+            many = rng.choice((2, 5, 20)) if what == "map" else 1
+            return Op(what, on=on, count=many, how=how, task=self._task(depth))
+        if what == "iterate":
+            task = attrs.evolve(self._task(depth), kind=f"{'sync' if kind == 'sync' else 'async'}-generator")
+            return Op(what, how=how, count=rng.choice((1, 2, 9)), task=task)
+        if what == "gather":
+            return Op(what, how=how, count=rng.choice((2, 4)), task=attrs.evolve(self._task(depth), kind="async"))
+        if what in {"subflow", "background"}:
+            return Op(what, on=on, how=how, flow=self._flow(depth + 1))
+        if what in {"within", "transaction"}:
+            ops = tuple(self._op(depth + 1, kind, flow=True) for _ in range(rng.randrange(1, 3)))
+            return Op(what, seconds=seconds, how=rng.choice(("asyncio", "anyio")), ops=ops)
+        if what == "leak":
+            return Op(what, seconds=seconds, task=TaskPlan(self._name("t")))
+        return Op(what, seconds=seconds, on=on or (rng.randrange(4),), how=how, count=rng.choice((1, 2, 3)))
+
+
+def draw(rng: random.Random) -> Plan:
+    """A plan as a seed has it."""
+    return Drawer(rng).plan()
+
+
+# Smaller plans.
+
+
+def smaller(plan: Plan) -> list[Callable[[], Plan]]:
+    """Ways to leave something out of a plan; those that leave out much come first."""
+    ways: list[Callable[[], Plan]] = []
+    for name in ("tops", "acts"):
+        parts = getattr(plan, name)
+        ways += [_without(plan, name, index) for index in range(len(parts)) if name == "acts" or len(parts) > 1]
+    for index, top in enumerate(plan.tops):
+        ways += [_with_flow(plan, index, each) for each in _smaller_flows(top.flow)]
+    return ways
+
+
+def _without(plan: Plan, name: str, index: int) -> Callable[[], Plan]:
+    parts = getattr(plan, name)
+    return lambda: attrs.evolve(plan, **{name: parts[:index] + parts[index + 1 :]})
+
+
+def _with_flow(plan: Plan, index: int, flow: FlowPlan) -> Callable[[], Plan]:
+    top = attrs.evolve(plan.tops[index], flow=flow)
+    return lambda: attrs.evolve(plan, tops=(*plan.tops[:index], top, *plan.tops[index + 1 :]))
+
+
+def _smaller_flows(plan: Any) -> list[Any]:
+    """Smaller flows, or tasks."""
+    made = [attrs.evolve(plan, ops=each) for each in _smaller_ops(plan.ops)]
+    made += [attrs.evolve(plan, options=plan.options[:i] + plan.options[i + 1 :]) for i in range(len(plan.options))]
+    made += [attrs.evolve(plan, hooks=plan.hooks[:i] + plan.hooks[i + 1 :]) for i in range(len(plan.hooks))]
+    if plan.fails:
+        made.append(attrs.evolve(plan, fails=0))
+    return made
+
+
+def _smaller_ops(ops: tuple[Op, ...]) -> list[tuple[Op, ...]]:
+    made = [ops[:index] + ops[index + 1 :] for index in range(len(ops))]
+    for index, op in enumerate(ops):
+        others: list[Op] = []
+        if op.task is not None:
+            others += [attrs.evolve(op, task=each) for each in _smaller_flows(op.task)]
+        if op.flow is not None:
+            others += [attrs.evolve(op, flow=each) for each in _smaller_flows(op.flow)]
+        if op.ops:
+            others += [attrs.evolve(op, ops=each) for each in _smaller_ops(op.ops)]
+        if op.count > 1:
+            others.append(attrs.evolve(op, count=1))
+        if op.on:
+            others.append(attrs.evolve(op, on=op.on[1:]))
+        made += [(*ops[:index], other, *ops[index + 1 :]) for other in others]
+    return made
+
+
+def size(plan: Any) -> int:
+    """How many parts a plan has."""
+    if isinstance(plan, Plan):
+        return len(plan.acts) + sum(1 + size(top.flow) for top in plan.tops)
+    return len(plan.options) + len(plan.hooks) + sum(map(_size_of_op, plan.ops))
+
+
+def _size_of_op(op: Op) -> int:
+    return 1 + sum(size(each) for each in (op.task, op.flow) if each is not None) + sum(map(_size_of_op, op.ops))

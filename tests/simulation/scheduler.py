@@ -1,0 +1,463 @@
+"""The scheduler of a simulation: who runs next, and what time it is.
+
+Threads of a simulation are threads of the machine, of which one runs at a time: it holds the baton, and passes it on
+where it would block, or where the seed says that it is interrupted. So all that happens is in one order, which follows
+from the seed alone. Time is a number, and passes when nobody can go on; or a little with every step, where the seed
+has made the machine slow. Decides nothing about engines.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import Empty
+from typing import Any, Final
+
+START_NS: Final = 1_700_000_000_000_000_000
+
+LONGEST_SECONDS: Final = 1_000
+"""After so long, as the simulation counts it, what has not ended never will."""
+
+MOST_RAISED: Final = 300
+"""So often a failure may be swallowed."""
+
+REAL_SECONDS: Final = 20.0
+"""How long a thread may take to end when all is over."""
+
+_RealLock = threading.Lock
+_RealThread = threading.Thread
+
+
+class Failed(BaseException):  # noqa: N818  # it is what is so
+    """The simulation cannot go on. No body can swallow it: whoever waits next has it again."""
+
+
+class Stuck(Failed):
+    """Nobody can go on, and no time is waited for."""
+
+
+class Doomed(BaseException):  # noqa: N818  # likewise
+    """The simulation is over: raised in threads that are left."""
+
+
+class TooLong(Failed):
+    """There were too many steps: it goes in circles."""
+
+
+class Participant:
+    """A thread of the simulation."""
+
+    __slots__ = ("baton", "deadline", "doomed", "finished", "name", "ready")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.baton = _RealLock()
+        self.baton.acquire()
+        self.ready: Callable[[], bool] | None = None  # None: can go on
+        self.deadline: int | None = None  # ns; goes on then, whatever `ready` says
+        self.finished = False
+        self.doomed = False
+
+
+class Scheduler:
+    """Passes the baton. Made on the thread that begins with it.
+
+    Args:
+        rng: Decides.
+        switching: How likely a thread is interrupted where it could be.
+        dawdling: How likely time passes at a step, although somebody can go on.
+        max_steps: After so many it goes in circles.
+    """
+
+    def __init__(self, rng: random.Random, switching: float, dawdling: float = 0.0, max_steps: int = 30_000) -> None:
+        self.rng = rng
+        self.switching = switching
+        self.dawdling = dawdling
+        self.max_steps = max_steps
+        self.now = START_NS
+        self.last = START_NS + LONGEST_SECONDS * 1_000_000_000
+        self.steps = 0
+        self.since_switch = 0
+        self.main = Participant("main")
+        self.current = self.main
+        self.participants = [self.main]
+        self.over = False
+        self.failed: Failed | None = None
+        self._raised = 0
+        self.left_behind = threading.Event()  # set when the main thread does not obey, or has ended
+        self.threads_made = 0
+        self.log: Callable[[str], None] | None = None
+        self.dump: Callable[[], str] = lambda: ""
+
+    # Time.
+
+    def steady(self) -> int:
+        """Nanoseconds that never go back."""
+        return self.now
+
+    def seconds(self) -> float:
+        """The same in seconds."""
+        return self.now / 1e9
+
+    def sleep(self, seconds: float) -> None:
+        """Block the thread at hand for so long."""
+        if seconds <= 0:
+            self.switch()
+        else:
+            self.block(_never, self.now + round(seconds * 1e9))
+
+    # The baton.
+
+    def step(self) -> None:
+        """Something has been done: time may pass, and somebody else may have a turn."""
+        self.steps += 1
+        if self.failed is not None and self.current is self.main:
+            self._raise()
+        if self.steps > self.max_steps and not self.over:
+            self._fail(TooLong(f"more than {self.steps:,} steps\n{self.dump()}"))
+        if self.dawdling and self.rng.random() < self.dawdling:
+            self.now += self.rng.choice((1_000, 1_000_000, 50_000_000))
+
+    def maybe(self) -> None:
+        """Interrupt the thread at hand, if the seed says so."""
+        self.since_switch += 1
+        if len(self.participants) > 1 and not self.over:
+            if self.switching and self.rng.random() < self.switching:
+                self.switch()
+            elif self.since_switch > 400:  # nobody is starved for ever
+                self.switch()
+
+    def switch(self) -> None:
+        """Give somebody else a turn, or nobody."""
+        me = self.current
+        if me.doomed:
+            return
+        me.ready = me.deadline = None
+        self._pass(me)
+
+    def block(self, ready: Callable[[], bool], deadline: int | None = None) -> bool:
+        """Wait until something is so, or a time has come.
+
+        Returns:
+            Whether it is so.
+        """
+        me = self.current
+        if me.doomed:
+            raise Doomed
+        if self.failed is not None and me is self.main:
+            self._raise()
+        me.ready, me.deadline = ready, deadline
+        self._pass(me)
+        return ready()
+
+    def _fail(self, failed: Failed) -> None:
+        if self.failed is None:
+            self.failed = failed
+        self._raise()
+
+    def _raise(self) -> None:
+        """The simulation cannot go on; whoever swallows that too often is left behind."""
+        assert self.failed is not None
+        self._raised += 1
+        if self._raised > MOST_RAISED:
+            self.left_behind.set()
+            _forever()
+        raise self.failed
+
+    def _pass(self, me: Participant) -> None:
+        self.since_switch = 0
+        self.steps += 1
+        if self.steps > self.max_steps and self.failed is None and not self.over:
+            self.failed = TooLong(f"more than {self.steps:,} steps\n{self.dump()}")
+        following = self._choose()
+        if following is not me:
+            self.current = following
+            following.baton.release()
+            me.baton.acquire()
+        if self.failed is not None and me is self.main:
+            self._raise()
+        if me.doomed:
+            raise Doomed
+
+    def _choose(self) -> Participant:
+        while True:
+            if self.failed is not None:
+                self.main.ready = self.main.deadline = None
+                return self.main
+            if self.now > self.last and not self.over:
+                self.failed = TooLong(f"it has not ended after {(self.now - START_NS) / 1e9:,.0f} seconds\n{self.dump()}")
+                continue
+            able = [each for each in self.participants if each.ready is None or _is_due(each, self.now) or each.ready()]
+            if able:
+                chosen = able[0] if len(able) == 1 else able[self.rng.randrange(len(able))]
+                chosen.ready = chosen.deadline = None
+                if self.log is not None and len(self.participants) > 1:
+                    self.log(f"> {chosen.name}")
+                return chosen
+            times = [each.deadline for each in self.participants if each.deadline is not None]
+            if not times:
+                self.failed = Stuck(f"nobody can go on\n{self.dump()}")
+                continue
+            self.now = max(self.now, *times) if len(times) == 1 else max(self.now, min(times))
+
+    # Threads.
+
+    def begin(self, thread: SimThread) -> Participant:
+        """A thread has been started: it has a turn some time."""
+        participant = Participant(thread.name)
+        self.participants.append(participant)
+        return participant
+
+    def end(self, participant: Participant) -> None:
+        """The thread at hand ends."""
+        participant.finished = True
+        self.participants.remove(participant)
+        following = self.main if self.over else self._choose()
+        self.current = following
+        following.baton.release()
+
+    def finish(self) -> list[str]:
+        """End all threads that are left. On the main one.
+
+        Returns:
+            Those that do not end.
+        """
+        self.over = True
+        stubborn: list[str] = []
+        for each in [each for each in self.participants if each is not self.main]:
+            each.doomed = True
+            self.current = each
+            each.baton.release()
+            if not self.main.baton.acquire(timeout=REAL_SECONDS):
+                stubborn.append(each.name)
+        self.current = self.main
+        return stubborn
+
+
+def _forever() -> None:
+    lock = _RealLock()
+    lock.acquire()
+    lock.acquire()
+
+
+def _never() -> bool:
+    return False
+
+
+def _is_due(each: Participant, now: int) -> bool:
+    return each.deadline is not None and each.deadline <= now
+
+
+_scheduler: list[Scheduler] = []  # of the simulation at hand; at most one
+
+
+def scheduler() -> Scheduler:
+    """The scheduler of the simulation at hand."""
+    return _scheduler[-1]
+
+
+class SimLock:
+    """`threading.Lock`: taking and giving back is where threads are interrupted."""
+
+    __slots__ = ("_held", "_scheduler")
+
+    def __init__(self) -> None:
+        self._held = False
+        self._scheduler = _scheduler[-1]
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002  # as there
+        """Take it."""
+        sched = self._scheduler
+        sched.maybe()
+        if not self._held:
+            self._held = True
+            return True
+        if not blocking:
+            return False
+        deadline = None if timeout < 0 else sched.now + round(timeout * 1e9)
+        if not sched.block(self._is_free, deadline):
+            return False
+        self._held = True
+        return True
+
+    def _is_free(self) -> bool:
+        return not self._held
+
+    def release(self) -> None:
+        """Give it back."""
+        if not self._held:
+            raise RuntimeError("release unlocked lock")
+        self._held = False
+        self._scheduler.maybe()
+
+    def locked(self) -> bool:
+        """Whether somebody has it."""
+        return self._held
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class SimRLock:
+    """`threading.RLock`."""
+
+    __slots__ = ("_depth", "_lock", "_owner")
+
+    def __init__(self) -> None:
+        self._lock = SimLock()
+        self._owner: Participant | None = None
+        self._depth = 0
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002  # as there
+        """Take it."""
+        me = scheduler().current
+        if self._owner is me:
+            self._depth += 1
+            return True
+        if not self._lock.acquire(blocking, timeout):
+            return False
+        self._owner, self._depth = scheduler().current, 1
+        return True
+
+    def release(self) -> None:
+        """Give it back."""
+        self._depth -= 1
+        if not self._depth:
+            self._owner = None
+            self._lock.release()
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class SimEvent:
+    """`threading.Event`."""
+
+    def __init__(self) -> None:
+        self._set = False
+        self._scheduler = scheduler()
+
+    def is_set(self) -> bool:
+        """Whether it is set."""
+        return self._set
+
+    def set(self) -> None:
+        """Wake all."""
+        self._set = True
+        self._scheduler.maybe()
+
+    def clear(self) -> None:
+        """Nobody is woken from now on."""
+        self._set = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until it is set."""
+        sched = self._scheduler
+        sched.maybe()
+        if self._set:
+            return True
+        return sched.block(self.is_set, None if timeout is None else sched.now + round(timeout * 1e9))
+
+
+class SimQueue:
+    """`queue.SimpleQueue`."""
+
+    def __init__(self) -> None:
+        self._items: deque[Any] = deque()
+        self._scheduler = scheduler()
+
+    @classmethod
+    def __class_getitem__(cls, _item: Any) -> type[SimQueue]:
+        return cls
+
+    def put(self, item: Any) -> None:
+        """Bring something in."""
+        self._items.append(item)
+        self._scheduler.maybe()
+
+    def get_nowait(self) -> Any:
+        """Take something."""
+        self._scheduler.maybe()
+        if not self._items:
+            raise Empty
+        return self._items.popleft()
+
+    def get(self, timeout: float | None = None) -> Any:
+        """Wait for something, and take it."""
+        sched = self._scheduler
+        deadline = None if timeout is None else sched.now + round(timeout * 1e9)
+        if not self._items and not sched.block(self._has_some, deadline):
+            raise Empty
+        return self._items.popleft()
+
+    def _has_some(self) -> bool:
+        return bool(self._items)
+
+    def qsize(self) -> int:
+        """How many."""
+        return len(self._items)
+
+
+class SimThread(_RealThread):
+    """`threading.Thread`: runs when it is its turn."""
+
+    def __init__(
+        self,
+        group: None = None,
+        target: Callable[..., Any] | None = None,
+        name: str | None = None,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        *,
+        daemon: bool | None = None,
+    ) -> None:
+        sched = scheduler()
+        sched.threads_made += 1
+        self._serial = sched.threads_made
+        self._scheduler = sched
+        self._participant: Participant | None = None
+        super().__init__(group, target, f"{name}#{self._serial}", args, kwargs, daemon=True)
+
+    def __hash__(self) -> int:
+        return self._serial  # sets of threads keep one order in all processes
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def start(self) -> None:
+        """Have a turn some time."""
+        self._participant = self._scheduler.begin(self)
+        super().start()
+        self._scheduler.maybe()
+
+    def run(self) -> None:
+        """What the thread does."""
+        participant = self._participant
+        assert participant is not None
+        participant.baton.acquire()
+        try:
+            if not participant.doomed:
+                super().run()
+        except Doomed:
+            pass
+        finally:
+            self._scheduler.end(participant)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Block until it has ended."""
+        participant, sched = self._participant, self._scheduler
+        if participant is not None and not participant.finished:
+            deadline = None if timeout is None else sched.now + round(timeout * 1e9)
+            sched.block(lambda: participant.finished, deadline)
+
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self._participant is not None and not self._participant.finished

@@ -1,0 +1,341 @@
+"""One simulation: a plan is run, first with all that befalls it, then in peace, and all must end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import random
+import threading
+import traceback
+from typing import Any
+
+import anyio
+import attrs
+
+from millrace import Engine, resume_flow_run, suspend_flow_run
+from millrace.actors.errors import MillraceError
+from millrace.runtime.futures import Future
+from millrace.runtime.future_list import FutureList
+from tests.simulation.bodies import Stage
+from tests.simulation.ledger import Broken, Ledger
+from tests.simulation.plans import Act, Plan, Top, draw
+from tests.simulation.scheduler import Doomed, Failed, SimThread, Stuck, TooLong
+from tests.simulation.world import Conditions, World
+
+GRACE_SECONDS = 5.0
+
+SAFETY_SECONDS = 20.0
+"""How long what befalls a plan may go on."""
+
+LIVENESS_SECONDS = 400.0
+"""After so long in peace all must have ended."""
+
+
+@attrs.define
+class Report:
+    """What came of a simulation.
+
+    Args:
+        seed: Its seed.
+        digest: What its trace comes to.
+        problem: What is wrong; empty where nothing is.
+        steps: How many steps it took.
+        seconds: How much time passed in it.
+        runs: How many runs there were.
+        trace: What happened, line by line, where that was asked for.
+    """
+
+    seed: int
+    digest: str
+    problem: str = ""
+    steps: int = 0
+    seconds: float = 0.0
+    runs: int = 0
+    trace: list[str] = attrs.field(factory=list, repr=False)
+
+
+class Simulation:
+    """Runs a plan."""
+
+    def __init__(self, plan: Plan, world: World) -> None:
+        self.plan = plan
+        self.world = world
+        self.problems: list[str] = []
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._scopes: list[anyio.CancelScope] = []
+        self._threads: list[SimThread] = []
+        self.stage: Any = None
+        self.ledger: Any = None
+        self.settled = False  # there is nothing more to befall anybody
+        self.over = False
+
+    # The tops.
+
+    def _begin(self, top: Top) -> None:
+        stage, flow = self.stage, self.stage.flow_of(top.flow)
+        if top.way == "start":
+            stage.futures.append(stage.engine.start(flow))
+        elif top.way == "start_elsewhere":
+            self._thread(lambda: stage.futures.append(stage.engine.start(flow)))
+        elif top.way == "thread":
+            self._thread(lambda: self._in_engine(flow))
+        elif top.way == "scope":
+            self._tasks.append(asyncio.create_task(self._scoped(flow)))
+        else:
+            self._tasks.append(asyncio.create_task(_swallow(flow())))
+
+    def _thread(self, call: Any) -> None:
+        def run() -> None:
+            with contextlib.suppress(Exception, KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError):
+                call()
+
+        thread = SimThread(target=run, name="outside")
+        self._threads.append(thread)
+        thread.start()
+
+    def _in_engine(self, flow: Any) -> None:
+        from millrace.runtime.entering import ENTERED  # noqa: PLC0415
+
+        ENTERED.set(self.stage.engine)
+        try:
+            flow()
+        except Doomed:
+            raise
+        except BaseException:  # noqa: BLE001, S110  # whatever it is, its run has it
+            pass
+
+    async def _scoped(self, flow: Any) -> None:
+        with anyio.CancelScope() as scope:
+            self._scopes.append(scope)
+            await _swallow(flow())
+
+    # What befalls them.
+
+    async def _befall(self) -> None:
+        for act in self.plan.acts:
+            await asyncio.sleep(act.after)
+            if act.where == "thread":
+                self._thread(lambda each=act: self._do(each))
+            else:
+                self._do(act)
+
+    def _do(self, act: Act) -> None:
+        engine: Engine = self.stage.engine
+        runs = engine.flow_runs()
+        run = runs[act.which % len(runs)] if runs else None
+        self.world.note(f"! {act.what} {act.which}")
+        try:
+            if act.what == "cancel_flow" and run is not None:
+                run.cancel("from outside")
+            elif act.what == "cancel_future" and self.stage.futures:
+                chosen = self.stage.futures[act.which % len(self.stage.futures)]
+                for each in chosen if isinstance(chosen, FutureList) else [chosen]:
+                    each.cancel()
+            elif act.what == "cancel_awaiter" and self._tasks and act.where == "loop":
+                self._tasks[act.which % len(self._tasks)].cancel()
+            elif act.what == "cancel_scope" and self._scopes and act.where == "loop":
+                self._scopes[act.which % len(self._scopes)].cancel()
+            elif act.what == "resume" and run is not None:
+                self._resume(run)
+            elif act.what == "suspend" and run is not None:
+                with self._entered():
+                    suspend_flow_run(flow_run_id=run.uuid, timeout=5)
+            elif act.what == "wall_clock":
+                self.world.lead += (act.which - 50) * 60_000_000_000
+            elif act.what == "cancel_all":
+                engine.cancel_all()
+        except MillraceError as refused:
+            self.world.note(f"  refused: {type(refused).__name__}")
+
+    def _entered(self) -> Any:
+        from millrace.runtime.entering import ENTERED  # noqa: PLC0415
+
+        @contextlib.contextmanager
+        def entered() -> Any:
+            token = ENTERED.set(self.stage.engine)
+            try:
+                yield
+            finally:
+                ENTERED.reset(token)
+
+        return entered()
+
+    def _resume(self, run: Any) -> None:
+        with self._entered(), contextlib.suppress(MillraceError):
+            resume_flow_run(run.uuid)
+
+    # The whole.
+
+    async def main(self) -> None:
+        """Run it."""
+        engine = self.world.engine(threads=self.plan.threads, grace_seconds=GRACE_SECONDS)
+        self.ledger = Ledger(engine, self.world.note)
+        self.stage = Stage(self.world, engine)
+        async with engine:
+            self._thread(self._keep_the_peace)
+            for top in self.plan.tops:
+                self._begin(top)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SAFETY_SECONDS):
+                    await self._befall()
+                    await self._settled()
+            self.settled = True
+            self.ledger.check()
+            await self._end(engine)
+
+    def _keep_the_peace(self) -> None:
+        """After a while all goes well: what hangs is let go, and what is paused is resumed. In a thread of its own."""
+        sched, engine = self.world.sched, self.stage.engine
+        self.operator = sched.current
+        sched.block(lambda: self.settled, sched.now + round(SAFETY_SECONDS * 1e9))
+        self.world.note("== in peace")
+        sched.dawdling = 0.0
+        if self.plan.ending == "cancel":
+            engine.cancel_all()
+            sched.block(lambda: self.settled, sched.now + round(3 * GRACE_SECONDS * 1e9))
+        self.stage.calm_down()
+        while not self.over:
+            for run in engine.flow_runs():
+                if run.paused:
+                    self._resume(run)
+            sched.block(lambda: self.over, sched.now + 500_000_000)
+
+    async def _settled(self) -> None:
+        """Wait for the end of all, without a hand in it."""
+        while self.stage.engine.flow_runs() or any(thread.is_alive() for thread in self._threads[1:]):
+            await asyncio.sleep(0.5)
+
+    async def _end(self, engine: Engine) -> None:
+        sched = self.world.sched
+        if self.plan.ending == "cancel":
+            closing = asyncio.create_task(engine.aclose(cancel=True))
+            before = sched.now
+            await self._within(LIVENESS_SECONDS, closing, "the engine does not close")
+            self.world.note(f"closed in {(sched.now - before) / 1e9:g}")
+        else:
+            until = sched.now + round(LIVENESS_SECONDS * 1e9)
+            while engine.flow_runs():
+                await asyncio.sleep(0.5)
+                if sched.now > until:
+                    names = [f"{run.name} {run.state} live={run.live}" for run in engine.flow_runs()]
+                    raise Broken(f"5, not ended in peace: {names}\n{self.ledger.unfinished()}\n{self.world.dump()}")
+        for task in self._tasks:
+            await self._within(60, task, "a caller still waits")
+        for thread in self._threads[1:]:
+            await self._until(lambda each=thread: not each.is_alive(), f"a thread still waits: {thread.name}")
+        if self.plan.ending != "cancel":
+            await self._within(LIVENESS_SECONDS, asyncio.create_task(engine.aclose()), "the engine does not close")
+        self._check(engine)
+        await self._until(lambda: not engine.offload.stats().busy, "a thread of the engine's is still busy")
+        await self._until(lambda: not any(self.stage.bodies.values()), "a body still runs")
+        self.over = True
+        await self._until(lambda: not self._threads[0].is_alive(), "the operator does not end")
+
+    async def _within(self, seconds: float, task: asyncio.Task[Any], problem: str) -> None:
+        done, _ = await asyncio.wait([task], timeout=seconds)
+        if not done:
+            raise Broken(f"5, {problem}\n{self.ledger.unfinished()}\n{self.world.dump()}")
+        if not task.cancelled() and task.exception() is not None:
+            error = task.exception()
+            if not isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise AssertionError(f"{problem}: {error!r}") from error
+
+    async def _until(self, so: Any, problem: str) -> None:
+        for _ in range(400):
+            if so():
+                return
+            await asyncio.sleep(0.25)
+        raise Broken(f"5, {problem}\n{self.ledger.unfinished()}\n{self.world.dump()}")
+
+    def _check(self, engine: Engine) -> None:
+        """What must be so when all has ended."""
+        self.ledger.check()
+        if self.stage.broken:
+            raise Broken(self.stage.broken[0])
+        left = self.ledger.unfinished()
+        if left:
+            raise Broken(f"5, these have not ended: {left}")
+        for each in self.stage.futures:
+            for future in each if isinstance(each, FutureList) else [each]:
+                if not future.done():
+                    raise Broken(f"10, a future is not done: {future.name} {future.state}")
+        stats = engine.stats()
+        if stats.flow_runs or stats.task_runs or stats.threads.lent or engine.root.waiting:
+            raise Broken(f"11, not at rest: {stats}")
+
+
+async def _swallow(awaitable: Any) -> Any:
+    try:
+        return await awaitable
+    except asyncio.CancelledError:
+        raise
+    except Exception:  # noqa: BLE001  # its run has it
+        return None
+
+
+def _in_thread(world: World, call: Any) -> None:
+    """Run something in a thread that can be left behind: what does not obey must not hold up the next simulation."""
+    ended = world.sched.left_behind
+
+    def run() -> None:
+        try:
+            call()
+        finally:
+            ended.set()
+
+    threading.Thread(target=run, name="simulation", daemon=True).start()
+    ended.wait()
+
+
+def _run(simulation: Simulation, world: World, report: Report) -> None:
+    loop = world.new_loop()
+    try:
+        task = loop.create_task(simulation.main(), name="main")
+        task.add_done_callback(lambda _: loop.stop())
+        while not task.done():
+            try:
+                loop.run_forever()
+            except (KeyboardInterrupt, SystemExit):
+                world.note("an interrupt went through the loop")
+        task.result()
+        if loop.faults:
+            raise AssertionError(f"the loop was told of {loop.faults[0]!r}")
+    except (Exception, Failed, Doomed, asyncio.CancelledError) as error:  # noqa: BLE001  # is what is reported
+        report.problem = f"{type(error).__name__}: {error}"
+        if not isinstance(error, (Failed, Broken)):
+            report.problem += "\n" + "".join(traceback.format_exception(error))
+    finally:
+        if world.sched.failed is not None and not report.problem:
+            report.problem = f"{type(world.sched.failed).__name__}: {world.sched.failed}"
+
+
+def simulate(
+    seed: int, *, plan: Plan | None = None, conditions: Conditions | None = None, traced: bool = False
+) -> Report:
+    """Run the simulation of a seed."""
+    rng = random.Random(seed)
+    drawn = Conditions.drawn(rng)
+    drawn_plan = draw(rng)
+    world = World(seed, conditions or drawn, traced=traced)
+    simulation = Simulation(plan or drawn_plan, world)
+    report = Report(seed, "")
+    logging.disable(logging.CRITICAL)
+    with world.entered():
+        _in_thread(world, lambda: _run(simulation, world, report))
+        stubborn = world.sched.finish()
+        if stubborn:
+            report.problem += f"\nthreads that do not end: {stubborn}"
+    logging.disable(logging.NOTSET)
+    if world.sched.failed is not None and not report.problem:
+        report.problem = f"{type(world.sched.failed).__name__}: {world.sched.failed}"
+    report.digest = world.digest
+    report.steps = world.sched.steps
+    report.seconds = (world.sched.now - 1_700_000_000_000_000_000) / 1e9
+    report.runs = 0 if simulation.ledger is None else len(simulation.ledger.chains)
+    report.trace = world.trace or []
+    return report
+
+
+__all__ = ("Future", "gc", "simulate")
