@@ -22,10 +22,16 @@ def start(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for:
     """See a run through in the background."""
     if run.blocks:
         _start_thread(run, args, kwargs, wait_for)
-    elif running_loop() is None:
+    elif _turns_elsewhere(run):
         start_on_loop(run, args, kwargs, wait_for)
     else:
         _start_task(run, (args, kwargs, wait_for), copy_context())
+
+
+def _turns_elsewhere(run: FlowRun) -> bool:
+    """Whether the loop for it is another than that of this thread: there is none here, or this very code holds it up."""
+    loop = running_loop()
+    return loop is None or (run.parent is not None and loop in run.parent.held_loops())
 
 
 def start_on_loop(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:

@@ -11,7 +11,7 @@ import itertools
 import weakref
 from collections.abc import Iterable, Mapping
 from contextvars import Context
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
 from millrace.actors.annotations import Annotation, allow_failure, quote, unmapped
@@ -174,7 +174,8 @@ class Cursor:
     Shared by the threads that execute the runs and those that look at their futures. Taking runs needs no lock, which
     a thread that was preempted could hold: indexes are handed out by a counter, and where a taker and a looker make
     the run of the same index at once, the one that enters it first in `_early` wins. Both put a run in the list of
-    made ones before they take it out of `_early`, and look there after they put one in.
+    made ones before they take it out of `_early`, and look there after they put one in. Where events are told there is
+    a lock all the same, as the first event of a run is told by whoever makes it, and others may come upon it.
     """
 
     __slots__ = (
@@ -233,7 +234,8 @@ class Cursor:
         self._dropped_from: int | None = (
             None  # from this index on, what had not been looked at when the map was cancelled
         )
-        self._lookers = Lock()  # one looker at a time
+        # One looker at a time; where events are told, one taker too. Whoever is told of an event may look.
+        self._lookers = RLock()
         self._runs: weakref.ref[MadeRuns] | None = None
         self._misfits: dict[int, Exception] = {}  # by id of the run: made, and to be failed, because not looked into
         # The items of the usual map: of one argument, spread, and nothing else. None for other maps.
@@ -274,35 +276,48 @@ class Cursor:
         Runs that wait for others are made and not given: they go to their lane when what they wait for has ended.
         """
         ready: list[TaskRun] = []
-        early = self._early
+        told = self._site.journal.sink is not None
         while not ready and self._next < self.size:
-            made_runs = None if self._runs is None else self._runs()
             born: list[TaskRun] = []
-            for _ in range(most):
-                index = next(self._counter)
-                if index >= self.size:
-                    self._next = self.size
-                    break
-                made = self._make(index)
-                run = early.setdefault(index, made)
-                if run is made:
-                    born.append(run)
-                    if made_runs is not None:
-                        made_runs[index] = run
-                elif self._misfits:
-                    self._misfits.pop(made.id, None)
-                early.pop(index, None)
-                self._next = index + 1
-                if not run.unready and (self._replayed is None or index not in self._replayed):
-                    ready.append(run)
+            if told:  # nobody may come upon a run before it is told that there is one
+                with self._lookers:
+                    self._draw(most, ready, born)
+                    _tell_of(born)
+            else:
+                self._draw(most, ready, born)
             if born:
                 self._announce(born)
         return ready
 
+    def _draw(self, most: int, ready: list[TaskRun], born: list[TaskRun]) -> None:
+        """Take the next indexes, and see to it that they have runs.
+
+        Args:
+            most: How many.
+            ready: Gets those that may be started.
+            born: Gets those that have been made now.
+        """
+        early = self._early
+        made_runs = None if self._runs is None else self._runs()
+        for _ in range(most):
+            index = next(self._counter)
+            if index >= self.size:
+                self._next = self.size
+                break
+            made = self._make(index)
+            run = early.setdefault(index, made)
+            if run is made:
+                born.append(run)
+                if made_runs is not None:
+                    made_runs[index] = run
+            elif self._misfits:
+                self._misfits.pop(made.id, None)
+            early.pop(index, None)
+            self._next = index + 1
+            if not run.unready and (self._replayed is None or index not in self._replayed):
+                ready.append(run)
+
     def _announce(self, born: list[TaskRun]) -> None:
-        if self._site.journal.sink is not None:
-            for run in born:
-                run.record("created")
         self._site.scope.tell(Born(tuple(born)))
         for run in born:
             if self._replayed is not None and (found := self._replayed.get(run.id - self._first_id)) is not None:
@@ -333,6 +348,7 @@ class Cursor:
                 self._early.pop(index, None)
                 return placed
             runs[index] = run
+            _tell_of([run])
             if dropped:
                 self._early.pop(index, None)
         if dropped:
@@ -396,3 +412,9 @@ class Cursor:
             self.lane,
             inputs,
         )
+
+
+def _tell_of(born: list[TaskRun]) -> None:
+    """Tell of runs that have been made, if anybody listens."""
+    for run in born:
+        run.record("created")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import pprint
+import os
 import random
 import sys
 import time
 
 from tests.simulation.plans import draw
+from tests.simulation.shrinking import shown, shrink
 from tests.simulation.simulate import simulate
 from tests.simulation.world import Conditions
 
@@ -21,15 +22,21 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true")
     parser.add_argument("--plan", action="store_true")
     parser.add_argument("--stop", type=int, default=5)
+    parser.add_argument("--lines", type=int, default=120)
+    parser.add_argument("--shrink", action="store_true")
     given = parser.parse_args()
+    if given.shrink:
+        plan, conditions, problem = shrink(given.seed)
+        print(conditions, shown(plan), problem, sep="\n")
+        print("\n".join(simulate(given.seed, plan=plan, conditions=conditions, traced=True).trace[-given.lines :]))
+        return 1
     failed: list[int] = []
     began = time.process_time()
     steps = runs = 0
     for seed in range(given.seed, given.seed + given.count):
         if given.plan:
             rng = random.Random(seed)
-            print(Conditions.drawn(rng))
-            pprint.pprint(draw(rng), width=150)
+            print(Conditions.drawn(rng), shown(draw(rng)), sep="\n")
         report = simulate(seed, traced=given.trace)
         steps += report.steps
         runs += report.runs
@@ -47,4 +54,6 @@ def main() -> int:
     return bool(failed)
 
 
-sys.exit(main())
+code = main()
+sys.stdout.flush()
+os._exit(code)  # a simulation that failed leaves threads behind, and coroutines in the middle of something

@@ -284,7 +284,7 @@ class Drawer:
         on = tuple(rng.randrange(4) for _ in range(rng.choice((0, 0, 1, 2)))) if self._has["upstreams"] else ()
         how = rng.choice(("raise", "swallow", "state"))
         if what in {"call", "submit", "map"}:
-            many = rng.choice((2, 5, 20)) if what == "map" else 1
+            many = rng.choice((2, 5, 20) if depth < 1 else (1, 2)) if what == "map" else 1
             return Op(what, on=on, count=many, how=how, task=self._task(depth))
         if what == "iterate":
             task = attrs.evolve(self._task(depth), kind=f"{'sync' if kind == 'sync' else 'async'}-generator")

@@ -20,6 +20,9 @@ START_NS: Final = 1_700_000_000_000_000_000
 LONGEST_SECONDS: Final = 1_000
 """After so long, as the simulation counts it, what has not ended never will."""
 
+BUSY_STEPS: Final = 300
+"""After so many steps in which nobody waits for a time, they take longer: something spins."""
+
 MOST_RAISED: Final = 300
 """So often a failure may be swallowed."""
 
@@ -80,6 +83,7 @@ class Scheduler:
         self.last = START_NS + LONGEST_SECONDS * 1_000_000_000
         self.steps = 0
         self.since_switch = 0
+        self.busy = 0  # steps since somebody waited for a time
         self.main = Participant("main")
         self.current = self.main
         self.participants = [self.main]
@@ -117,6 +121,8 @@ class Scheduler:
             self._raise()
         if self.steps > self.max_steps and not self.over:
             self._fail(TooLong(f"more than {self.steps:,} steps\n{self.dump()}"))
+        self.busy += 1
+        self.now += 10_000 if self.busy < BUSY_STEPS else 20_000_000  # so what spins comes to the end of its time
         if self.dawdling and self.rng.random() < self.dawdling:
             self.now += self.rng.choice((1_000, 1_000_000, 50_000_000))
 
@@ -200,7 +206,8 @@ class Scheduler:
             if not times:
                 self.failed = Stuck(f"nobody can go on\n{self.dump()}")
                 continue
-            self.now = max(self.now, *times) if len(times) == 1 else max(self.now, min(times))
+            self.busy = 0
+            self.now = max(self.now, min(times))
 
     # Threads.
 

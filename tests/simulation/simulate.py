@@ -222,24 +222,26 @@ class Simulation:
                     names = [f"{run.name} {run.state} live={run.live}" for run in engine.flow_runs()]
                     raise Broken(f"5, not ended in peace: {names}\n{self.ledger.unfinished()}\n{self.world.dump()}")
         for task in self._tasks:
-            await self._within(60, task, "a caller still waits")
+            await self._within(60, task, "a caller still waits", may_raise=True)
         for thread in self._threads[1:]:
             await self._until(lambda each=thread: not each.is_alive(), f"a thread still waits: {thread.name}")
         if self.plan.ending != "cancel":
             await self._within(LIVENESS_SECONDS, asyncio.create_task(engine.aclose()), "the engine does not close")
-        self._check(engine)
         await self._until(lambda: not engine.offload.stats().busy, "a thread of the engine's is still busy")
         await self._until(lambda: not any(self.stage.bodies.values()), "a body still runs")
+        self._check(engine)
         self.over = True
         await self._until(lambda: not self._threads[0].is_alive(), "the operator does not end")
 
-    async def _within(self, seconds: float, task: asyncio.Task[Any], problem: str) -> None:
+    async def _within(
+        self, seconds: float, task: asyncio.Task[Any], problem: str, *, may_raise: bool = False
+    ) -> None:
         done, _ = await asyncio.wait([task], timeout=seconds)
         if not done:
             raise Broken(f"5, {problem}\n{self.ledger.unfinished()}\n{self.world.dump()}")
         if not task.cancelled() and task.exception() is not None:
             error = task.exception()
-            if not isinstance(error, (KeyboardInterrupt, SystemExit)):
+            if not may_raise and not isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise AssertionError(f"{problem}: {error!r}") from error
 
     async def _until(self, so: Any, problem: str) -> None:
@@ -275,6 +277,9 @@ async def _swallow(awaitable: Any) -> Any:
         return None
 
 
+_left_behind: list[Any] = []
+
+
 def _in_thread(world: World, call: Any) -> None:
     """Run something in a thread that can be left behind: what does not obey must not hold up the next simulation."""
     ended = world.sched.left_behind
@@ -300,8 +305,9 @@ def _run(simulation: Simulation, world: World, report: Report) -> None:
             except (KeyboardInterrupt, SystemExit):
                 world.note("an interrupt went through the loop")
         task.result()
-        if loop.faults:
-            raise AssertionError(f"the loop was told of {loop.faults[0]!r}")
+        faults = [each for each in world.faults() if not isinstance(each.get("exception"), GeneratorExit)]
+        if faults:
+            raise AssertionError(f"a loop was told of {faults[0]!r}")
     except (Exception, Failed, Doomed, asyncio.CancelledError) as error:  # noqa: BLE001  # is what is reported
         report.problem = f"{type(error).__name__}: {error}"
         if not isinstance(error, (Failed, Broken)):
@@ -324,13 +330,15 @@ def simulate(
     logging.disable(logging.CRITICAL)
     with world.entered():
         _in_thread(world, lambda: _run(simulation, world, report))
+        if world.sched.failed is not None and not report.problem:
+            report.problem = f"{type(world.sched.failed).__name__}: {world.sched.failed}"
         stubborn = world.sched.finish()
         if stubborn:
             report.problem += f"\nthreads that do not end: {stubborn}"
-    logging.disable(logging.NOTSET)
-    if world.sched.failed is not None and not report.problem:
-        report.problem = f"{type(world.sched.failed).__name__}: {world.sched.failed}"
+        if report.problem:  # what was left in the middle of something would be told when it is collected
+            _left_behind.append((simulation, [asyncio.all_tasks(each) for each in world.loops]))
     report.digest = world.digest
+    logging.disable(logging.NOTSET)
     report.steps = world.sched.steps
     report.seconds = (world.sched.now - 1_700_000_000_000_000_000) / 1e9
     report.runs = 0 if simulation.ledger is None else len(simulation.ledger.chains)

@@ -138,6 +138,10 @@ class World:
         self.loops.append(loop)
         return loop
 
+    def faults(self) -> list[dict[str, Any]]:
+        """What the loops were told of."""
+        return [each for loop in self.loops for each in loop.faults]
+
     def dump(self) -> str:
         """Who waits where."""
         lines = ["asyncio tasks:"]
