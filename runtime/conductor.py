@@ -165,6 +165,7 @@ class Conductor:
                 self._abandon(error)
                 raise
             except BaseException as error:  # noqa: BLE001  # an interrupt of the wait is the last word
+                run.interrupt(_why(error))  # what somebody has started although no body runs
                 outcome = Outcome(None, error, goes_up=True)
                 order = run.ask(self.message(outcome))
         return outcome
@@ -262,6 +263,7 @@ class Conductor:
     def _abandon(self, error: GeneratorExit) -> None:
         """The coroutine was closed: nothing can be waited for here any more."""
         self.run.conductor = None
+        self.run.interrupt(_why(error))
         self.run.tell(raised(error, self.run.engine.now()))
 
     def _waiter(self) -> ThreadWaiter | LoopWaiter:
@@ -290,6 +292,10 @@ class Conductor:
         from anyio import CancelScope  # noqa: PLC0415  # a tenth of the import, and only an interrupted flow needs it
 
         return CancelScope(shield=True)
+
+
+def _why(error: BaseException) -> str:
+    return f"its flow run was interrupted by {type(error).__name__}"
 
 
 def last_hooks(run: FlowRun) -> tuple[Sequence[Hook], State[Any]]:

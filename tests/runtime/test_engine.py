@@ -266,6 +266,25 @@ async def test_a_sync_flow_that_is_started_runs_in_a_thread() -> None:
     assert value == 2
 
 
+@pytest.mark.anyio
+async def test_a_sync_flow_that_holds_up_a_loop_starts_an_async_one_on_another() -> None:
+    @flow
+    async def background() -> int:
+        return threading.get_ident()
+
+    @flow
+    def starts() -> Any:
+        return Engine.current().start(background).result(WAIT)
+
+    @flow
+    async def body() -> int:
+        thread: int = starts()  # waits for what it has started, on the loop's own thread
+        return thread
+
+    async with asyncio.timeout(WAIT):
+        assert await body() != threading.get_ident()
+
+
 def test_a_flow_may_be_started_from_sync_code() -> None:
     engine = default_engine()
     assert engine.start(echoes, 3).result(WAIT) == [0, 1, 2]
@@ -579,6 +598,25 @@ async def test_subscribers_are_told_every_transition_of_every_run_chained_and_in
     retried = ("Pending", "Running", "Retrying", "Completed")
     assert names == sorted([("Pending", "Running", "Completed")] * 3 + [retried] * 20)
     assert events[-1].task_run_id is None  # the flow ends after all that it started
+
+
+@pytest.mark.anyio
+async def test_the_events_of_a_run_that_was_dropped_with_its_map_begin_with_the_first() -> None:
+    @flow
+    async def body() -> Any:
+        maps.append(echo.map(range(100)))
+        await asyncio.Event().wait()
+
+    maps: list[Any] = []
+    events: list[Event] = []
+    async with Engine() as engine:
+        running = engine.start(body)
+        await until(lambda: bool(maps))
+        await engine.cancel(running.flow_run_id)
+        engine.subscribe(events.append)
+        assert maps[0][99].state.is_cancelled()  # made now, because somebody looks
+    assert [(each.sequence, each.state.name) for each in events] == [(0, "Pending"), (1, "Cancelled")]
+    assert events[1].follows == events[0].id
 
 
 @pytest.mark.anyio

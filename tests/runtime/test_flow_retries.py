@@ -501,6 +501,49 @@ async def test_a_coroutine_that_is_closed_while_it_waits_crashes_its_run(time: S
     assert names(flaky.run)[-1] == "Crashed"
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", ["cancelled", "closed"])
+async def test_what_was_started_while_no_body_runs_ends_before_its_flow(time: Stepped, how: str) -> None:
+    @task
+    async def late() -> None: ...
+
+    start = asyncio.Event()
+    submitted = asyncio.Event()
+    leaked: list[asyncio.Task[None]] = []
+
+    async def submit_late() -> None:
+        await start.wait()
+        late.submit()
+        submitted.set()
+
+    flaky = Flaky(1)
+
+    @flow(retries=1, retry_delay_seconds=30)
+    async def waits() -> Any:
+        leaked.append(asyncio.create_task(submit_late()))
+        return flaky.body()
+
+    ends: list[str] = []
+    async with Engine(clock=time.now, timers=time) as engine:
+        engine.subscribe(lambda event: ends.append(str(event.state)) if event.state.is_final() else None)
+        call = waits()
+        if how == "closed":
+            call.send(None)  # as far as the wait
+            start.set()
+            await submitted.wait()
+            call.close()
+        else:
+            running = asyncio.create_task(call)
+            await until(lambda: time.waiting == 1)
+            start.set()
+            await submitted.wait()
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+        await leaked[0]
+    assert [each.split("(")[0] for each in ends] == ["Cancelled", "Crashed"]
+
+
 def test_an_interrupt_of_a_thread_that_waits_for_a_retry_crashes_the_run(engine: Engine, time: Stepped) -> None:
     told: list[str] = []
     heard = threading.Event()

@@ -38,7 +38,7 @@ class Ledger:
         self._engine = engine
         self._note = note
         self._flows: dict[Any, set[Any]] = {}  # task runs by flow run
-        self.on_event: Any = None
+        self.on_run: Any = None
         engine.subscribe(self._heard)
 
     def _heard(self, event: Event) -> None:
@@ -46,6 +46,8 @@ class Ledger:
         chain = self.chains.setdefault(key, [])
         if key not in self.names:
             self.names[key] = f"r{len(self.names)}"
+            if self.on_run is not None:
+                self.on_run()
         state = event.state
         self._note(f"{self.names[key]} {event}")
         problem = self._problem_with(event, chain)
@@ -59,8 +61,6 @@ class Ledger:
             if left:
                 names = [f"{self.names[each]} {self.chains[each][-1]}" for each in left]
                 self.broken.append(f"13, flow run {event} has ended before {names}")
-        if self.on_event is not None:
-            self.on_event(event)
 
     def _problem_with(self, event: Event, chain: list[Event]) -> str:
         state, kind = event.state, event.state.type

@@ -74,7 +74,7 @@ class Scheduler:
         max_steps: After so many it goes in circles.
     """
 
-    def __init__(self, rng: random.Random, switching: float, dawdling: float = 0.0, max_steps: int = 30_000) -> None:
+    def __init__(self, rng: random.Random, switching: float, dawdling: float = 0.0, max_steps: int = 10_000) -> None:
         self.rng = rng
         self.switching = switching
         self.dawdling = dawdling

@@ -29,6 +29,9 @@ GRACE_SECONDS = 5.0
 SAFETY_SECONDS = 20.0
 """How long what befalls a plan may go on."""
 
+STEPS_PER_RUN = 100
+"""So many more steps may be taken for each run that there is."""
+
 LIVENESS_SECONDS = 400.0
 """After so long in peace all must have ended."""
 
@@ -172,6 +175,7 @@ class Simulation:
         """Run it."""
         engine = self.world.engine(threads=self.plan.threads, grace_seconds=GRACE_SECONDS)
         self.ledger = Ledger(engine, self.world.note)
+        self.ledger.on_run = self._allow_more
         self.stage = Stage(self.world, engine)
         async with engine:
             self._thread(self._keep_the_peace)
@@ -201,6 +205,10 @@ class Simulation:
                 if run.paused:
                     self._resume(run)
             sched.block(lambda: self.over, sched.now + 500_000_000)
+
+    def _allow_more(self) -> None:
+        """There is one more run: that takes steps."""
+        self.world.sched.max_steps += STEPS_PER_RUN
 
     async def _settled(self) -> None:
         """Wait for the end of all, without a hand in it."""

@@ -17,7 +17,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -104,7 +104,7 @@ class Conditions:
 class World:
     """One simulation."""
 
-    def __init__(self, seed: int, conditions: Conditions, *, traced: bool = False, max_steps: int = 30_000) -> None:
+    def __init__(self, seed: int, conditions: Conditions, *, traced: bool = False, max_steps: int = 10_000) -> None:
         self.rng = random.Random(seed)
         self.conditions = conditions
         self.sched = Scheduler(random.Random(seed + 1), conditions.switching, conditions.dawdling, max_steps)
@@ -206,6 +206,16 @@ class World:
                 setattr(module, name, value)
             _scheduler.pop()
             engine_module._default.clear()
+
+    def run(self, main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Run a coroutine to its end in this world; what it gives."""
+        with self.entered():
+            loop = self.new_loop()
+            try:
+                return loop.run_until_complete(main())
+            finally:
+                self.sched.finish()
+                loop.close()
 
     def engine(self, **options: Any) -> millrace.Engine:
         """An engine of this world."""

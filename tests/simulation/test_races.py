@@ -1,0 +1,63 @@
+"""Races of threads that the simulation has found, each as the smallest thing in which it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from millrace import flow, task
+from tests.simulation.ledger import Ledger
+from tests.simulation.world import Conditions, World
+
+SWITCHING = Conditions(switching=0.3)
+
+
+def play(seed: int, body: Callable[[World], Any]) -> Ledger:
+    """Start a flow in a world in which threads are interrupted at locks, and keep its events until it has ended."""
+    world = World(seed, SWITCHING)
+    ledgers: list[Ledger] = []
+
+    async def main() -> None:
+        async with world.engine(threads=2) as engine:
+            ledgers.append(Ledger(engine, world.note))
+            await engine.start(body(world)).wait_async()
+
+    world.run(main)
+    return ledgers[0]
+
+
+def test_nobody_comes_upon_a_run_of_a_map_before_it_is_told_that_there_is_one() -> None:
+    # 1. The flow looks at a future, and so makes its run. 2. A thread takes that run, and admits it. 3. The flow tells
+    # that there is the run, after the first transition of it was told.
+    def looks_at_all(_world: World) -> Any:
+        @task
+        def quick(x: int) -> int:
+            return x
+
+        @flow
+        def body() -> list[int]:
+            futures = quick.map(range(6))
+            return [future.result() for future in futures]
+
+        return body
+
+    for seed in range(40):
+        play(seed, looks_at_all).check()
+
+
+def test_the_order_of_threads_follows_from_the_seed() -> None:
+    def numbers(world: World) -> Any:
+        @task
+        def draws(_x: int) -> None:
+            world.sched.sleep(0.5)
+
+        @flow
+        def body() -> Any:
+            return draws.map(range(8)).result()
+
+        return body
+
+    traces = [[str(chain[-1]) for chain in play(seed, numbers).chains.values()] for seed in (1, 1, 2)]
+    assert traces[0] == traces[1] != traces[2]
+
+
