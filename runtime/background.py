@@ -29,7 +29,7 @@ def start(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for:
 
 
 def _turns_elsewhere(run: FlowRun) -> bool:
-    """Whether the loop for it is another than that of this thread: there is none here, or this very code holds it up."""
+    """Whether it needs another loop than that of this thread: there is none here, or this very code holds it up."""
     loop = running_loop()
     return loop is None or (run.parent is not None and loop in run.parent.held_loops())
 

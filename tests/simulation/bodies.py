@@ -6,7 +6,6 @@ Each body is written once, as a coroutine; in sync code it never suspends.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from millrace import (
     FutureList,
     MillraceError,
     Pause,
+    as_completed,
     atransaction,
     flow,
     pause_flow_run,
@@ -32,7 +32,7 @@ from tests.simulation.scheduler import scheduler
 from tests.simulation.world import World
 
 
-class Interrupted(BaseException):  # noqa: N818  # it is what is so
+class Interrupted(BaseException):  # it is what is so
     """A crash of a body's own."""
 
 
@@ -73,6 +73,10 @@ class Stage:
         self._tasks: dict[int, Any] = {}
         self._flows: dict[int, Any] = {}
 
+    def get(self, future: Any) -> None:
+        """Somebody has got a future."""
+        self.futures.append(future)
+
     # Hanging.
 
     async def hang(self, *, blocks: bool) -> None:
@@ -108,34 +112,28 @@ class Stage:
             made = self._tasks[id(plan)] = task(**options)(self._function_of(plan))
         return made
 
-    def _function_of(self, plan: TaskPlan) -> Any:
-        if plan.kind == "sync":
-
-            def body(*args: Any) -> Any:
-                return finish(self._body(plan, args, blocks=True))
-
-            return body
-        if plan.kind == "sync-generator":
-
-            def generator(*args: Any) -> Any:
-                for index in range(3):
-                    yield index
-                finish(self._body(plan, args, blocks=True))
-
-            return generator
-        if plan.kind == "async-generator":
-
-            async def async_generator(*args: Any) -> Any:
-                for index in range(3):
-                    yield index
-                await self._body(plan, args, blocks=False)
-
-            return async_generator
+    def _function_of(self, plan: TaskPlan | FlowPlan) -> Any:
+        def body(*args: Any) -> Any:
+            return finish(self._body(plan, args, blocks=True))
 
         async def async_body(*args: Any) -> Any:
             return await self._body(plan, args, blocks=False)
 
-        return async_body
+        def generator(*args: Any) -> Any:
+            yield from range(3)
+            finish(self._body(plan, args, blocks=True))
+
+        async def async_generator(*args: Any) -> Any:
+            for index in range(3):
+                yield index
+            await self._body(plan, args, blocks=False)
+
+        return {
+            "sync": body,
+            "async": async_body,
+            "sync-generator": generator,
+            "async-generator": async_generator,
+        }[plan.kind]
 
     def flow_of(self, plan: FlowPlan) -> Any:
         """A flow."""
@@ -146,17 +144,7 @@ class Stage:
             if "crash_policy" in options:
                 restart, most, then = options["crash_policy"]
                 options["crash_policy"] = CrashPolicy(restart=restart, max_restarts=most, then=then)
-
-            if plan.kind == "sync":
-
-                def body(*args: Any) -> Any:
-                    return finish(self._body(plan, args, blocks=True))
-            else:
-
-                async def body(*args: Any) -> Any:
-                    return await self._body(plan, args, blocks=False)
-
-            made = self._flows[id(plan)] = flow(**options)(body)
+            made = self._flows[id(plan)] = flow(**options)(self._function_of(plan))
         return made
 
     def _hook(self, how: str) -> Callable[..., Any]:
@@ -314,6 +302,19 @@ class Acting:
             else:
                 await self._outcome(op, lambda each=handle: self._result(each))  # type: ignore[misc]
 
+    async def _as_completed(self, op: Op) -> None:
+        futures = [each for each in self._args(op) if not isinstance(each, FutureList)]
+
+        async def walk() -> None:
+            async for _ in as_completed(futures, timeout=op.seconds + 1):
+                pass
+
+        def walk_blocking() -> None:
+            for _ in as_completed(futures, timeout=op.seconds + 1):
+                pass
+
+        await self._outcome(op, walk_blocking if self._blocks else walk)
+
     async def _gather(self, op: Op) -> None:
         made = self._stage.task_of(op.task)  # type: ignore[arg-type]
         if self._blocks:
@@ -328,7 +329,9 @@ class Acting:
             await self._outcome(op, group)
         else:
             swallows = op.how == "swallow"
-            await self._outcome(op, lambda: asyncio.gather(*(made() for _ in range(op.count)), return_exceptions=swallows))
+            await self._outcome(
+                op, lambda: asyncio.gather(*(made() for _ in range(op.count)), return_exceptions=swallows)
+            )
 
     async def _within(self, op: Op) -> None:
         if self._blocks:
@@ -413,6 +416,3 @@ def _is_wanted() -> bool:
     except RuntimeError:
         return False
     return task_here is not None and bool(task_here.cancelling())
-
-
-__all__ = ("Stage", "threading")

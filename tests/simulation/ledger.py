@@ -14,13 +14,58 @@ _TERMINAL = frozenset({_S.COMPLETED, _S.FAILED, _S.CANCELLED, _S.CRASHED})
 _BEFORE_RUNNING = frozenset({_S.PENDING, _S.SCHEDULED, _S.RUNNING, _S.PAUSED})
 
 
-class Broken(AssertionError):  # noqa: N818  # it is what is so
+class Broken(AssertionError):  # it is what is so
     """An invariant does not hold."""
 
 
 def is_final(state: State[Any]) -> bool:
     """Whether a state ends its run."""
     return state.type in _TERMINAL or (state.type is _S.PENDING and state.name == "NotReady")
+
+
+# What must be true of an event and the one before it, in order.
+
+
+def _begins(event: Event, last: Event | None) -> str:
+    if last is not None:
+        return ""
+    if event.sequence or event.previous is not None:
+        return "2, the first event has another number than 0"
+    return "" if event.state.type in {_S.PENDING, _S.SCHEDULED} else "3, it begins neither PENDING nor SCHEDULED"
+
+
+def _follows(event: Event, last: Event | None) -> str:
+    if last is None:
+        return ""
+    if event.sequence != last.sequence + 1:
+        return "2, a gap between two events"
+    if event.previous is None or event.previous.id != last.state.id:
+        return "1, an event does not follow the one before it"
+    return ""
+
+
+def _goes_forward(event: Event, last: Event | None) -> str:
+    back = last is not None and event.state.nanoseconds < last.state.nanoseconds
+    return "2, time goes back within a run" if back else ""
+
+
+def _ends_once(event: Event, last: Event | None) -> str:
+    again = last is not None and is_final(last.state) and event.cause != "forced"
+    return "4, something follows the end of a run" if again else ""
+
+
+def _runs_after_what_it_may(event: Event, last: Event | None) -> str:
+    wrong = last is not None and event.state.type is _S.RUNNING and last.state.type not in _BEFORE_RUNNING
+    return "3, RUNNING follows a state that it may not follow" if wrong else ""
+
+
+def _is_cancelled_in_the_end(event: Event, last: Event | None) -> str:
+    cancelling = last is not None and last.state.type is _S.CANCELLING
+    wrong = cancelling and event.state.type not in {_S.CANCELLED, _S.CRASHED}
+    return "7, CANCELLING is left for something else than CANCELLED or CRASHED" if wrong else ""
+
+
+RULES = (_begins, _follows, _goes_forward, _ends_once, _runs_after_what_it_may, _is_cancelled_in_the_end)
 
 
 class Ledger:
@@ -50,39 +95,20 @@ class Ledger:
                 self.on_run()
         state = event.state
         self._note(f"{self.names[key]} {event}")
-        problem = self._problem_with(event, chain)
+        last = chain[-1] if chain else None
+        problem = next(filter(None, (rule(event, last) for rule in RULES)), "")
         if problem:
             self.broken.append(f"{problem}: {self.names[key]} {event}; before: {[str(each) for each in chain[-6:]]}")
         chain.append(event)
         if event.task_run_id is not None and event.flow_run_id is not None:
             self._flows.setdefault(event.flow_run_id, set()).add(event.task_run_id)
         elif event.task_run_id is None and state.type in _TERMINAL and event.cause != "forced":
-            left = [each for each in sorted(self._flows.get(key, ()), key=str) if not is_final(self.chains[each][-1].state)]
+            left = [
+                each for each in sorted(self._flows.get(key, ()), key=str) if not is_final(self.chains[each][-1].state)
+            ]
             if left:
                 names = [f"{self.names[each]} {self.chains[each][-1]}" for each in left]
                 self.broken.append(f"13, flow run {event} has ended before {names}")
-
-    def _problem_with(self, event: Event, chain: list[Event]) -> str:
-        state, kind = event.state, event.state.type
-        if not chain:
-            if event.sequence or event.previous is not None:
-                return "2, the first event has another number than 0"
-            return "" if kind in {_S.PENDING, _S.SCHEDULED} else "3, the first state is neither PENDING nor SCHEDULED"
-        last = chain[-1]
-        before = last.state
-        if event.sequence != last.sequence + 1:
-            return "2, a gap between two events"
-        if state.nanoseconds < before.nanoseconds:
-            return "2, time goes back within a run"
-        if event.previous is None or event.previous.id != before.id:
-            return "1, an event does not follow the one before it"
-        if is_final(before) and event.cause != "forced":
-            return "4, something follows the end of a run"
-        if kind is _S.RUNNING and before.type not in _BEFORE_RUNNING:
-            return "3, RUNNING follows a state that it may not follow"
-        if before.type is _S.CANCELLING and kind not in {_S.CANCELLED, _S.CRASHED}:
-            return "7, CANCELLING is left for something else than CANCELLED or CRASHED"
-        return ""
 
     def check(self) -> None:
         """Whether all has been as it must be.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import math
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -44,12 +45,16 @@ class SimLoop(asyncio.BaseEventLoop):
         """Seconds, as the simulation counts them."""
         return (self._sched.now - _ZERO) / 1e9
 
-    def create_task(self, coro: Any, *, name: str | None = None, context: Any = None) -> Any:
+    _ready: deque[Any]  # of BaseEventLoop, like the next two
+    _scheduled: list[Any]
+    _stopping: bool
+
+    def create_task(self, coro: Any, *, name: object = None, context: Any = None) -> Any:
         """Make a task with a name that is the same in every process."""
         self._tasks_made += 1
         return super().create_task(coro, name=name or f"L{self._number}T{self._tasks_made}", context=context)
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
         """Nothing may leave the simulation."""
         raise AssertionError("An executor's threads are no part of the simulation.")
 

@@ -14,7 +14,8 @@ import attrs
 
 ERRORS: Final = (
     "ValueError", "ValueError", "ValueError", "KeyError", "TimeoutError", "ExceptionGroup", "RecursionError",
-    "MemoryError", "StopIteration", "CancelledError", "GeneratorExit", "SystemExit", "KeyboardInterrupt", "BaseException",
+    "MemoryError", "StopIteration", "CancelledError", "GeneratorExit", "SystemExit", "KeyboardInterrupt",
+    "BaseException",
 )  # fmt: skip
 """What bodies raise, by name."""
 
@@ -144,9 +145,63 @@ class Plan:
 DELAYS: Final = (0.0, 0.0, 0.001, 0.5, 2.0)
 
 ACTS: Final = (
-    "cancel_flow", "cancel_flow", "cancel_future", "cancel_future", "cancel_awaiter", "cancel_scope", "resume",
-    "resume", "suspend", "wall_clock", "cancel_all", "crash_task", "pause_proposed",
+    "cancel_flow", "cancel_flow", "cancel_future", "cancel_future", "cancel_awaiter", "cancel_scope", "resume_flow",
+    "resume_flow", "suspend_flow", "set_wall_clock", "cancel_all", "pause_flow", "force_task",
 )  # fmt: skip
+"""What happens from outside."""
+
+
+@attrs.frozen
+class Kind:
+    """What an op may be, and where.
+
+    Args:
+        name: Its kind.
+        weight: How often it is drawn.
+        fault: Only in seeds that have that.
+        made: What it has inside: `task`, `async`, `generator`, `nothing`, `flow` or `ops`.
+        only_async: Not in sync bodies.
+        rare_in_flows: Seldom in the bodies of flows.
+    """
+
+    name: str
+    weight: int = 1
+    fault: str = ""
+    made: str = ""
+    only_async: bool = False
+    rare_in_flows: bool = False
+
+    @property
+    def starts(self) -> bool:
+        """Whether it starts something."""
+        return bool(self.made) and self.made != "nothing"
+
+
+KINDS: Final = (
+    Kind("sleep", 2),
+    Kind("call", 2, made="task"),
+    Kind("submit", 4, made="task"),
+    Kind("map", 4, made="task"),
+    Kind("take", 4),
+    Kind("as_completed", 1),
+    Kind("subflow", 2, "subflows", made="flow"),
+    Kind("background", 1, "subflows", made="flow"),
+    Kind("gather", 2, "gathers", made="async", only_async=True),
+    Kind("within", 2, "gathers", made="ops", only_async=True),
+    Kind("transaction", 2, "transactions", made="ops"),
+    Kind("iterate", 2, "generators", made="generator"),
+    Kind("cancel", 1, "cancels"),
+    Kind("cancel_self", 1, "cancels"),
+    Kind("pause", 1, "pauses"),
+    Kind("suspend", 1, "suspends", rare_in_flows=True),
+    Kind("hang", 1, "hangs", rare_in_flows=True),
+    Kind("swallow", 1, "swallows", rare_in_flows=True),
+    Kind("leak", 1, "leaks", made="nothing", only_async=True),
+)
+"""What the bodies of a plan do."""
+
+DEEPEST: Final = 3
+"""Nothing is started deeper down than this."""
 
 
 class Drawer:
@@ -249,56 +304,46 @@ class Drawer:
         return TaskPlan(name, kind, ops, tuple(options.items()), fails, self._error(), hooks)
 
     def _op(self, depth: int, kind: str, *, flow: bool) -> Op:
-        rng, has = self._rng, self._has
         self._budget -= 1
-        leaf = self._budget <= 0 or depth > 3
-        kinds = ["sleep", "sleep"]
-        if not leaf and (flow or has["nesting"]):
-            kinds += ["call", "submit", "submit", "map", "map", "take", "take"]
-            if has["subflows"]:
-                kinds += ["subflow", "background"]
-            if has["gathers"] and kind == "async":
-                kinds += ["gather", "within"]
-            if has["transactions"]:
-                kinds += ["transaction"]
-            if has["generators"]:
-                kinds += ["iterate"]
-        if has["cancels"]:
-            kinds += ["cancel", "cancel_self"]
-        if has["pauses"] and rng.random() < 0.5:
-            kinds += ["pause"]
-        if has["suspends"] and rng.random() < 0.3:
-            kinds += ["suspend"]
-        if not flow or rng.random() < 0.3:
-            if has["hangs"]:
-                kinds += ["hang"]
-            if has["swallows"]:
-                kinds += ["swallow"]
-        if has["leaks"] and kind == "async":
-            kinds += ["leak"]
-        return self._op_of(rng.choice(kinds), depth, kind)
+        leaf = self._budget <= 0 or depth > DEEPEST or not (flow or self._has["nesting"])
+        able = [each for each in KINDS if self._fits(each, kind, leaf=leaf, flow=flow)]
+        chosen = self._rng.choices(able, [each.weight for each in able])[0]
+        return self._op_of(chosen, depth, kind)
 
-    def _op_of(self, what: str, depth: int, kind: str) -> Op:
-        rng = self._rng
-        seconds = rng.choice(DELAYS)
-        on = tuple(rng.randrange(4) for _ in range(rng.choice((0, 0, 1, 2)))) if self._has["upstreams"] else ()
-        how = rng.choice(("raise", "swallow", "state"))
-        if what in {"call", "submit", "map"}:
-            many = rng.choice((2, 5, 20) if depth < 1 else (1, 2)) if what == "map" else 1
-            return Op(what, on=on, count=many, how=how, task=self._task(depth))
-        if what == "iterate":
-            task = attrs.evolve(self._task(depth), kind=f"{'sync' if kind == 'sync' else 'async'}-generator")
-            return Op(what, how=how, count=rng.choice((1, 2, 9)), task=task)
-        if what == "gather":
-            return Op(what, how=how, count=rng.choice((2, 4)), task=attrs.evolve(self._task(depth), kind="async"))
-        if what in {"subflow", "background"}:
-            return Op(what, on=on, how=how, flow=self._flow(depth + 1))
-        if what in {"within", "transaction"}:
-            ops = tuple(self._op(depth + 1, kind, flow=True) for _ in range(rng.randrange(1, 3)))
-            return Op(what, seconds=seconds, how=rng.choice(("asyncio", "anyio")), ops=ops)
-        if what == "leak":
-            return Op(what, seconds=seconds, task=TaskPlan(self._name("t")))
-        return Op(what, seconds=seconds, on=on or (rng.randrange(4),), how=how, count=rng.choice((1, 2, 3)))
+    def _fits(self, each: Kind, kind: str, *, leaf: bool, flow: bool) -> bool:
+        if each.starts and leaf:
+            return False
+        if each.only_async and kind == "sync":
+            return False
+        if each.rare_in_flows and flow and self._rng.random() < 0.7:
+            return False
+        return not each.fault or self._has[each.fault]
+
+    def _op_of(self, chosen: Kind, depth: int, kind: str) -> Op:
+        rng, what = self._rng, chosen.name
+        op = Op(what, seconds=rng.choice(DELAYS), how=rng.choice(("raise", "swallow", "state")))
+        if self._has["upstreams"] or not chosen.starts:
+            op = attrs.evolve(op, on=tuple(rng.randrange(4) for _ in range(rng.choice((0, 1, 1, 2)))))
+        if what == "map":
+            op = attrs.evolve(op, count=rng.choice((2, 5, 20) if depth < 1 else (1, 2)))
+        else:
+            op = attrs.evolve(op, count=rng.choice((1, 2, 4)))
+        if chosen.made == "flow":
+            return attrs.evolve(op, flow=self._flow(depth + 1))
+        if chosen.made == "ops":
+            inside = tuple(self._op(depth + 1, kind, flow=True) for _ in range(rng.randrange(1, 3)))
+            return attrs.evolve(op, how=rng.choice(("asyncio", "anyio")), ops=inside)
+        if chosen.made:
+            return attrs.evolve(op, task=self._task_for(chosen.made, depth, kind))
+        return op
+
+    def _task_for(self, made: str, depth: int, kind: str) -> TaskPlan:
+        if made == "nothing":
+            return TaskPlan(self._name("t"))
+        task = self._task(depth)
+        if made == "generator":
+            return attrs.evolve(task, kind=f"{kind}-generator")
+        return attrs.evolve(task, kind="async") if made == "async" else task
 
 
 def draw(rng: random.Random) -> Plan:

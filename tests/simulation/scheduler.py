@@ -23,6 +23,9 @@ LONGEST_SECONDS: Final = 1_000
 BUSY_STEPS: Final = 300
 """After so many steps in which nobody waits for a time, they take longer: something spins."""
 
+LONGEST_TURN: Final = 400
+"""After so many steps somebody else has a turn: nobody is starved for ever."""
+
 MOST_RAISED: Final = 300
 """So often a failure may be swallowed."""
 
@@ -33,7 +36,7 @@ _RealLock = threading.Lock
 _RealThread = threading.Thread
 
 
-class Failed(BaseException):  # noqa: N818  # it is what is so
+class Failed(BaseException):  # it is what is so
     """The simulation cannot go on. No body can swallow it: whoever waits next has it again."""
 
 
@@ -41,7 +44,7 @@ class Stuck(Failed):
     """Nobody can go on, and no time is waited for."""
 
 
-class Doomed(BaseException):  # noqa: N818  # likewise
+class Doomed(BaseException):  # likewise
     """The simulation is over: raised in threads that are left."""
 
 
@@ -129,11 +132,9 @@ class Scheduler:
     def maybe(self) -> None:
         """Interrupt the thread at hand, if the seed says so."""
         self.since_switch += 1
-        if len(self.participants) > 1 and not self.over:
-            if self.switching and self.rng.random() < self.switching:
-                self.switch()
-            elif self.since_switch > 400:  # nobody is starved for ever
-                self.switch()
+        wanted = self.since_switch > LONGEST_TURN or (self.switching and self.rng.random() < self.switching)
+        if wanted and len(self.participants) > 1 and not self.over:
+            self.switch()
 
     def switch(self) -> None:
         """Give somebody else a turn, or nobody."""
@@ -193,7 +194,9 @@ class Scheduler:
                 self.main.ready = self.main.deadline = None
                 return self.main
             if self.now > self.last and not self.over:
-                self.failed = TooLong(f"it has not ended after {(self.now - START_NS) / 1e9:,.0f} seconds\n{self.dump()}")
+                self.failed = TooLong(
+                    f"it has not ended after {(self.now - START_NS) / 1e9:,.0f} seconds\n{self.dump()}"
+                )
                 continue
             able = [each for each in self.participants if each.ready is None or _is_due(each, self.now) or each.ready()]
             if able:
@@ -274,7 +277,7 @@ class SimLock:
         self._held = False
         self._scheduler = _scheduler[-1]
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002  # as there
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT002  # as there
         """Take it."""
         sched = self._scheduler
         sched.maybe()
@@ -320,7 +323,7 @@ class SimRLock:
         self._owner: Participant | None = None
         self._depth = 0
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002  # as there
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT002  # as there
         """Take it."""
         me = scheduler().current
         if self._owner is me:

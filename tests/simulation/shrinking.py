@@ -55,8 +55,8 @@ def shrink(seed: int, *, tries: int = 2_000) -> tuple[Plan, Conditions, str]:
 
 
 def kind_of(problem: str) -> str:
-    """What makes two problems the same, without names and numbers."""
-    return problem.split("\n", maxsplit=1)[0].split(":")[0] + problem[:60].split(":")[1 if ":" in problem[:60] else 0][:24]
+    """What makes two problems the same: the first words of each, without names."""
+    return ":".join(problem.split("\n", maxsplit=1)[0].split(":")[:2])[:50]
 
 
 def shown(part: object, indent: int = 0) -> str:

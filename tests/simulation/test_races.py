@@ -59,5 +59,3 @@ def test_the_order_of_threads_follows_from_the_seed() -> None:
 
     traces = [[str(chain[-1]) for chain in play(seed, numbers).chains.values()] for seed in (1, 1, 2)]
     assert traces[0] == traces[1] != traces[2]
-
-

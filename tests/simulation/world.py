@@ -22,7 +22,6 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-import anyio
 import anyio._backends._asyncio as anyio_asyncio
 import attrs
 
@@ -33,7 +32,6 @@ from millrace.runtime import loops as loops_module
 from millrace.runtime.ports import ForwardClock, IdSource, system_clock, system_ids
 from tests.simulation.loop import SimLoop
 from tests.simulation.scheduler import (
-    START_NS,
     Scheduler,
     SimEvent,
     SimLock,
@@ -148,7 +146,9 @@ class World:
         for loop in self.loops:
             for task in sorted(asyncio.all_tasks(loop), key=lambda each: each.get_name()):
                 stack = _stack_of(task)
-                lines.append(f"  {task.get_name()} {getattr(task.get_coro(), '__qualname__', '?')}: {' < '.join(stack)}")
+                lines.append(
+                    f"  {task.get_name()} {getattr(task.get_coro(), '__qualname__', '?')}: {' < '.join(stack)}"
+                )
         lines.append("threads:")
         frames = sys._current_frames()
         for thread in threading.enumerate():
@@ -233,6 +233,3 @@ def _stack_of(task: asyncio.Task[Any]) -> list[str]:
         names.append(f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.f_lineno}")
         coro = getattr(coro, "cr_await", None) or getattr(coro, "gi_yieldfrom", None)
     return list(reversed(names))
-
-
-__all__ = ("START_NS", "Conditions", "World", "anyio")
