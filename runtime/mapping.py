@@ -348,7 +348,8 @@ class Cursor:
                 self._early.pop(index, None)
                 return placed
             runs[index] = run
-            _tell_of([run])
+            if self._site.journal.sink is not None:
+                _tell_of([run])
             if dropped:
                 self._early.pop(index, None)
         if dropped:
@@ -415,6 +416,6 @@ class Cursor:
 
 
 def _tell_of(born: list[TaskRun]) -> None:
-    """Tell of runs that have been made, if anybody listens."""
+    """Tell those who listen of runs that have been made."""
     for run in born:
         run.record("created")
