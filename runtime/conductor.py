@@ -11,7 +11,6 @@ what is wanted done then is seen to by somebody else, and what the attempt comes
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
@@ -78,7 +77,7 @@ class Conductor:
         self._guard = Lock()  # of the next three
         self._asking = False  # it listens to the supervisor; else nobody here is there to follow an order
         self._given_up = False  # the run has ended while nobody listened
-        self._orders: deque[Order] = deque()  # from the supervisor, where another thread had its turn
+        self._orders: list[Order] = []  # from the supervisor, where another thread had its turn
         self._stopped_by_hooks = False  # the hooks for a cancellation have been called
         self._told_to_stop = False  # the supervisor has heard that the wait for another attempt is over
         self.call: tuple[tuple[Any, ...], dict[str, Any]] | None = None  # the arguments, once they are ready
@@ -210,7 +209,7 @@ class Conductor:
         """The next order; where there is none, ask for the next attempt, unless the run is to end instead."""
         run = self.run
         if self._orders:
-            return self._orders.popleft()
+            return self._orders.pop(0)
         if run.type is StateType.CANCELLING or run.type in TERMINAL:
             if self._told_to_stop:
                 return None
@@ -240,7 +239,7 @@ class Conductor:
         run = self.run
         with self._guard:
             if self._orders:
-                return self._orders.popleft()
+                return self._orders.pop(0)
             self._asking = False
             run.leave_loops()
             run.conductor = None

@@ -12,6 +12,7 @@ import types
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context, copy_context
+from functools import partial
 from time import sleep
 from types import GeneratorType
 from typing import Any, Final
@@ -48,9 +49,7 @@ def see_through(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wai
     run.enter_on(running_loop())
     conductor = run.conductor = Conductor(run, BLOCKING)
 
-    async def attempt() -> Outcome:
-        return await _attempt(Pass(run, conductor, (args, kwargs), wait_for))
-
+    attempt = partial(_attempt, run, conductor, (args, kwargs), wait_for)
     outermost = (run.parent is None or run.parent.flow is None) and run.outer_loop is None
     with InBodies() if outermost and handles_here() else nullcontext():
         run_blocking(conductor.see_through(attempt))
@@ -65,10 +64,7 @@ async def see_through_async(run: FlowRun, args: tuple[Any, ...], kwargs: dict[st
     run.loop_lane = run.engine.lane_here()
     conductor = run.conductor = Conductor(run, ON_LOOP)
 
-    async def attempt() -> Outcome:
-        return await _attempt_async(Pass(run, conductor, (args, kwargs), wait_for))
-
-    await conductor.see_through(attempt)
+    await conductor.see_through(partial(_attempt_async, run, conductor, (args, kwargs), wait_for))
 
 
 class Pass:
@@ -221,9 +217,9 @@ class Pass:
         return args, kwargs
 
 
-async def _attempt(attempt: Pass) -> Outcome:
+async def _attempt(run: FlowRun, conductor: Conductor, given: Arguments, wait_for: Any) -> Outcome:
     """One attempt of a sync flow. Never suspends."""
-    run = attempt.run
+    attempt = Pass(run, conductor, given, wait_for)
     if run.found is not None:
         return Outcome(run.found.data)
     value: Any = None
@@ -236,9 +232,9 @@ async def _attempt(attempt: Pass) -> Outcome:
     return attempt.left(value, error)
 
 
-async def _attempt_async(attempt: Pass) -> Outcome:
+async def _attempt_async(run: FlowRun, conductor: Conductor, given: Arguments, wait_for: Any) -> Outcome:
     """One attempt of an async flow."""
-    run, conductor = attempt.run, attempt.conductor
+    attempt = Pass(run, conductor, given, wait_for)
     if run.found is not None:
         return Outcome(run.found.data)
     value: Any = None

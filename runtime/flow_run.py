@@ -77,8 +77,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     is_flow: ClassVar = True
 
     __slots__ = (
-        "_held", "_lock", "_next_id", "_sites", "_subflows", "blocks", "caller", "conductor", "engine", "flow",
-        "found", "joiner", "log_prints", "loop_lane", "ongoing", "outer_loop", "parameters", "parent", "pauses",
+        "_held", "_lock", "_next_id", "_pauses", "_sites", "_subflows", "blocks", "caller", "conductor", "engine",
+        "flow", "found", "joiner", "log_prints", "loop_lane", "ongoing", "outer_loop", "parameters", "parent",
         "persist_result", "replay", "result_serializer", "result_storage", "runner", "sources", "stands_for", "tags",
         "tracker", "transactional",
     )  # fmt: skip
@@ -117,7 +117,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         # What earlier attempts came to, where there may be another one; else None.
         records = self.retry.retries > 0 or (flow is not None and flow.persist_result is True)
         self.replay = Replay() if records else None
-        self.pauses = Pauses(self)
+        self._pauses: Pauses | None = None  # made when somebody asks for it; guarded by the lock
         self.found: Found | None = None  # what it came to in an earlier attempt of the flow around it
         self.tracker = Tracker()
         self._lock = Lock()  # guards the numbering
@@ -382,7 +382,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     def stop_children(self) -> list[FlowRun]:
         """Cancel the children; the subflows among them whose own children are to be stopped yet."""
-        self.pauses.stop()
+        if self._pauses is not None:
+            self._pauses.stop()
         self.cancel_maps()
         subflows: list[FlowRun] = []
         cancel = Cancel(self.stopping, self.engine.now())
@@ -439,7 +440,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     def settle_up(self) -> None:
         """The run has ended: let go of what it needed, tell the watchers and the scope around."""
         self.engine.discharge(self)
-        self.pauses.stop()
+        if self._pauses is not None:
+            self._pauses.stop()
         watchers, self.watchers = self.watchers, None
         self.ongoing.close_streams("Its flow run has ended.")
         self._sites, self.ongoing = {}, Ongoing()
@@ -493,6 +495,15 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         self.tell(Interrupt(reason, self.engine.now()))
 
     # Pauses.
+
+    @property
+    def pauses(self) -> Pauses:
+        """What is known of its pauses. Most runs have none, and nothing is kept for them."""
+        if self._pauses is None:
+            with self._lock:
+                if self._pauses is None:
+                    self._pauses = Pauses(self)
+        return self._pauses
 
     def leave_loops(self) -> None:
         """The body has ended for now: it may run again on another thread, beside other loops."""
