@@ -28,6 +28,7 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
     |   +-- ReservedArgumentError      (TypeError)
     |   +-- RunNameError               (ValueError)
     |   +-- RunNotFound                (LookupError)
+    |   +-- RunNotResumable            (RuntimeError)
     |   +-- SignatureMismatchError     (TypeError)
     |   +-- StreamInUse                (RuntimeError)
     |   +-- TaskDefinitionError        (TypeError)
@@ -54,6 +55,10 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
         +-- MissingExtra               (ImportError)
         +-- SerializationError         (ValueError)
         +-- StorageError               (OSError)
+        +-- StoreError                 (OSError)
+        +-- StoreFenced                (OSError)
+        +-- StoreInUse                 (OSError)
+        +-- StoreRefused               (OSError)
 
     Signal                             a BaseException, so that `except Exception` lets it pass
     +-- Abort
@@ -464,6 +469,21 @@ class RunNotFound(UsageError, LookupError):
         )
 
 
+class RunNotResumable(UsageError, RuntimeError):
+    """A recorded run cannot be run again now, or not like that.
+
+    Args:
+        run: Its name, or its id.
+        reason: Why; a clause without a full stop.
+        advice: What to do; a sentence.
+    """
+
+    def __init__(self, run: object, reason: str, advice: str = "") -> None:
+        super().__init__(f"Flow run '{run}' cannot be resumed: {reason}.{advice and f' {advice}'}")
+        self.run = run
+        self.reason = reason
+
+
 class SignatureMismatchError(UsageError, TypeError):
     """Parameters were given that a flow or task does not have, or some that it needs were not.
 
@@ -773,6 +793,72 @@ class StorageError(EngineError, OSError):
         super().__init__(f"Could not {attempted}: {reason}.")
         self.attempted = attempted
         self.reason = reason
+
+
+class StoreError(EngineError, OSError):
+    """A store of flow runs could not be read or written; what was not acknowledged does not count.
+
+    Args:
+        store: Says where it is.
+        attempted: What was attempted, as in "write a group of records to".
+        reason: Why it failed; a clause without a full stop.
+        advice: What to do; a sentence.
+    """
+
+    def __init__(self, store: str, attempted: str, reason: str, advice: str = "") -> None:
+        super().__init__(f"Could not {attempted} {store}: {reason}.{advice and f' {advice}'}")
+        self.store = store
+        self.attempted = attempted
+        self.reason = reason
+
+
+class StoreInUse(StoreError):
+    """A store is to be opened to write that somebody else writes to.
+
+    Args:
+        store: Says where it is.
+        owner: Says who that is.
+    """
+
+    def __init__(self, store: str, owner: str) -> None:
+        super().__init__(
+            store,
+            "open the store",
+            f"{owner} has it open",
+            "End that process first, or open the store with ?mode=ro, which only reads.",
+        )
+        self.owner = owner
+
+
+class StoreRefused(StoreError):
+    """A store is not used, because what was acknowledged might be lost or changed there, or cannot be understood.
+
+    Args:
+        store: Says where it is.
+        reason: Why; a clause without a full stop.
+        advice: What to do; a sentence.
+    """
+
+    def __init__(self, store: str, reason: str, advice: str) -> None:
+        super().__init__(store, "use the store", reason, advice)
+
+
+class StoreFenced(StoreError):
+    """Something was to be written for an owner that is over, because another one has taken its place.
+
+    Args:
+        store: Says where it is.
+        token: That of the owner.
+    """
+
+    def __init__(self, store: str, token: int) -> None:
+        super().__init__(
+            store,
+            "write a group of records to",
+            f"its owner, number {token}, is over, and another one has taken its place",
+            "Nothing of the group was written.",
+        )
+        self.token = token
 
 
 # Signals.

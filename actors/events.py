@@ -1,6 +1,7 @@
 """Events: every accepted transition is one, and the events of a run form a chain.
 
-Decides what an event holds and when one is made: only when somebody listens. Does not know who listens.
+Decides what an event holds and when one is made: only when somebody listens. Does not know who listens, nor what keeps
+a record of transitions; that needs no events, and is told of the run itself.
 """
 
 from __future__ import annotations
@@ -58,12 +59,30 @@ class Event:
 
 
 class Journal:
-    """Where events go. With no sink an accepted transition makes no event at all.
+    """Where accepted transitions are told. With nobody to tell, none makes an event.
 
-    The sink is called in the turn of the run's actor, so the events of a run arrive in their order.
+    Who is told is called in the turn of the run's actor, so the transitions of a run arrive in their order.
+
+    Args:
+        sink: Takes events.
+        keeper: Takes the run and the cause, and keeps a record that is committed later. With one, the end of a run is
+            withheld from everybody who waits for it until its record is committed.
     """
 
-    __slots__ = ("sink",)
+    __slots__ = ("_sink", "keeper", "listening")
 
-    def __init__(self, sink: Callable[[Event], None] | None = None) -> None:
+    def __init__(
+        self, sink: Callable[[Event], None] | None = None, keeper: Callable[[Any, str], None] | None = None
+    ) -> None:
+        self.keeper = keeper
         self.sink = sink
+
+    @property
+    def sink(self) -> Callable[[Event], None] | None:
+        """Takes events; None: none are made."""
+        return self._sink
+
+    @sink.setter
+    def sink(self, sink: Callable[[Event], None] | None) -> None:
+        self._sink = sink
+        self.listening = sink is not None or self.keeper is not None  # asked for every transition

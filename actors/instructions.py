@@ -93,6 +93,19 @@ class Notify:
         self.watcher = watcher
 
 
+class Tell:
+    """The end of the run is on record: tell its watchers and its supervisor.
+
+    Args:
+        watchers: Whom `Watch` messages have named.
+    """
+
+    __slots__ = ("watchers",)
+
+    def __init__(self, watchers: Sequence[Any]) -> None:
+        self.watchers = watchers
+
+
 class Escalate:
     """The run has crashed: ask the supervisor what follows.
 
@@ -144,5 +157,5 @@ class Serve:
         self.due = due
 
 
-Order = Instruction | WakeAt | GoOn | Notify | Escalate | Judge | Serve
+Order = Instruction | WakeAt | GoOn | Notify | Tell | Escalate | Judge | Serve
 """What `receive` may return, beside None."""

@@ -35,6 +35,21 @@ class Admit(Message):
         self.state = state
 
 
+class Committed(Message):
+    """The end of the run has been recorded for good, so that it may be told.
+
+    Args:
+        at: Nanoseconds since the epoch.
+        error: Why it was not, and never will be.
+    """
+
+    __slots__ = ("at", "error")
+
+    def __init__(self, at: int, error: Exception | None = None) -> None:
+        self.at = at
+        self.error = error
+
+
 class Returned(Message):
     """The body returned.
 

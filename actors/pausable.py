@@ -74,6 +74,12 @@ class Pausable(RunActor):
         self.begin()  # it was resumed before the body had ended
         return EXECUTE
 
+    def recover(self, at: int) -> None:
+        """Another process has left the run, as it was restored; it is to be run again. Before anybody else knows it."""
+        self.resuming = True
+        self.resumptions += 1
+        self.become(StateType.SCHEDULED, None, None, at, "resumed", RESUMING)
+
     def conclude(self, state: State[Any], at: int, cause: str) -> Order | None:
         """The run ends in a state, if nothing speaks against it."""
         raise NotImplementedError

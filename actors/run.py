@@ -15,11 +15,11 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 from millrace.actors.events import Event, Journal
-from millrace.actors.instructions import Notify, Order
+from millrace.actors.instructions import Notify, Order, Tell
 from millrace.actors.mailbox import Mailbox
-from millrace.actors.messages import Cancel, Unwatch, Watch
+from millrace.actors.messages import Cancel, Committed, Unwatch, Watch
 from millrace.actors.rules import TRANSITION_CAP, Picked, answer_a_repeated_proposal_as_before
-from millrace.actors.states import DEFAULT_NAMES, TERMINAL, State, StateType, make_state
+from millrace.actors.states import DEFAULT_NAMES, TERMINAL, State, StateDetails, StateType, make_state
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.actors.verdicts import Answer, Verdict, abort, accept
 
@@ -92,9 +92,18 @@ class RunActor(Mailbox):
                 return state
 
     @property
+    def told_state(self) -> State[Any]:
+        """The state that may be told: while its end is withheld, the one before."""
+        while True:
+            sequence = self.sequence
+            state = self.state if self.done or not self.ended else (self._previous() or self.state)
+            if sequence == self.sequence:
+                return state
+
+    @property
     def done(self) -> bool:
-        """Whether the run has ended; for its future, nothing changes any more."""
-        return self.ended != 0
+        """Whether the run has ended, and that may be told; for its future, nothing changes any more."""
+        return self.ended != 0 and self.watchers.__class__ is not Withheld
 
     def history(self) -> list[State[Any]]:
         """Every state the run has had, first to last."""
@@ -143,6 +152,40 @@ class RunActor(Mailbox):
         flow, task = self.ids()
         at = self._plain_time(kind)
         return make_state(kind, DEFAULT_NAMES[kind], message, data, at, flow, task, sequence)
+
+    def present(self) -> tuple[str | None, str | None, Any, int, StateDetails | None]:
+        """What its present state says, for a record of it, which makes no `State` of a plain one.
+
+        Returns:
+            Its name, None for the usual one; its message; its data; its time; and its details, if it has any.
+        """
+        state, kind = self._state, self.type
+        if state is not None:
+            name = None if state.name == DEFAULT_NAMES[kind] else state.name
+            details = state.state_details if state.has_details else None
+            return name, state.message, state.data, state.nanoseconds, details
+        message = data = None
+        if (kind is _CANCELLING or kind is _CANCELLED) and self.cancellation is not None:
+            message = self.cancellation.reason
+        elif kind is not _PENDING and kind is not _RUNNING:
+            data = self._data
+        return None, message, data, self._plain_time(kind), None
+
+    def restore(self, states: list[State[Any]], attempts: int) -> None:
+        """Go on where another process has left the run. Before anybody else knows it.
+
+        Args:
+            states: All states that it has had.
+            attempts: How many attempts it has had.
+        """
+        *past, present = states
+        self.created = states[0].nanoseconds
+        self.started = next((state.nanoseconds for state in states if state.type is _RUNNING), 0)
+        self.run_count = attempts
+        self.sequence = len(past)
+        self.type = present.type
+        self._state = present
+        self._past = past or None
 
     def _plain_time(self, kind: StateType) -> int:
         if kind is _PENDING:
@@ -195,7 +238,7 @@ class RunActor(Mailbox):
         self.sequence = sequence
         if entered.type is _RUNNING:
             self._count_attempt(at)
-        if self.journal.sink is not None:
+        if self.journal.listening:
             self.record(cause)
         return entered
 
@@ -208,7 +251,7 @@ class RunActor(Mailbox):
                 self.started = self.created
             self.run_count = 1
             self.sequence = 1
-            if self.journal.sink is not None:
+            if self.journal.listening:
                 self.record(cause)
         else:
             again = self.run_count > 0 and self.type is StateType.SCHEDULED
@@ -221,12 +264,15 @@ class RunActor(Mailbox):
             at = self._in_order(at)
         if self._state is not None:
             self._leave_state()
+        listening = self.journal.listening
+        if listening:
+            self.withhold()
         self.type = kind
         self._state = None
         self._data = data
         self.ended = at
         self.sequence += 1
-        if self.journal.sink is not None:
+        if listening:
             self.record(cause)
 
     def cancel_plainly(self, cancellation: Cancel) -> None:
@@ -237,7 +283,7 @@ class RunActor(Mailbox):
             self._leave_state()
             self.type = _CANCELLING
             self.sequence = 2
-            if self.journal.sink is not None:
+            if self.journal.listening:
                 self.record("cancel")
         else:
             self.cancellation = self.cancellation or cancellation  # the history of the first one is made of it
@@ -255,7 +301,7 @@ class RunActor(Mailbox):
         self.type = kind
         self._state = state
         self.sequence = sequence
-        if self.journal.sink is not None:
+        if self.journal.listening:
             self.record(cause)
 
     def _in_order(self, at: int) -> int:
@@ -280,7 +326,11 @@ class RunActor(Mailbox):
 
     def record(self, cause: str) -> None:
         """Append the present state to the journal. Only called when somebody listens."""
-        self.publish(Event(self.state, self._previous(), self.sequence, cause, self.name))
+        journal = self.journal
+        if journal.keeper is not None:
+            journal.keeper(self, cause)
+        if journal.sink is not None:
+            self.publish(Event(self.state, self._previous(), self.sequence, cause, self.name))
 
     def publish(self, event: Event) -> None:
         """Tell whoever listens of an event."""
@@ -298,7 +348,7 @@ class RunActor(Mailbox):
     # Who waits for the end. From the end on, the watchers belong to whoever carries out SETTLE.
 
     def _watch(self, message: Watch) -> Order | None:
-        if self.ended:
+        if self.done:
             return Notify(message.watcher)
         if self.watchers is None:
             self.watchers = []
@@ -310,7 +360,26 @@ class RunActor(Mailbox):
             self.watchers = [each for each in self.watchers if each is not message.watcher] or None
         return None
 
-    handlers: ClassVar = {Watch: _watch, Unwatch: _unwatch}
+    def withhold(self) -> None:
+        """The run is about to end: tell nobody before its end is committed, where a record is kept of it."""
+        if self.journal.keeper is not None:
+            self.watchers = Withheld(self.watchers or ())
+
+    def _committed(self, message: Committed) -> Order | None:
+        """The end of the run is on record, or never will be."""
+        if message.error is not None:
+            text = f"It had come to {self.state}, which could not be recorded: {message.error}"
+            self.become(StateType.CRASHED, text, message.error, message.at, "lost")
+        watchers, self.watchers = self.watchers, None
+        return Tell(watchers or ())
+
+    handlers: ClassVar = {Watch: _watch, Unwatch: _unwatch, Committed: _committed}
+
+
+class Withheld(list[Any]):
+    """Who is to be told of the end of a run that has ended, once that is committed."""
+
+    __slots__ = ()
 
 
 def is_final(state: State[Any]) -> bool:

@@ -323,6 +323,7 @@ class Supervisor(Pausable, Generic[C]):
         if verdict.answer is Answer.ABORT or self.type not in TERMINAL:
             # Only from outside could the state have moved: a body that has ended ends its run whatever was proposed.
             self.enter(state, at, "forced")
+        self.withhold()
         self.ended = at
         self._left()
         return SETTLE

@@ -343,6 +343,7 @@ class TaskRunActor(RunActor, Generic[N]):
     def _settle(self, at: int) -> Order | None:
         if self.ended:
             return None  # forced out of its end and into another: who waited has the first outcome
+        self.withhold()
         self.ended = at
         return SETTLE
 

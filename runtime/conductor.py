@@ -31,7 +31,7 @@ from millrace.runtime.hooks import Hook, call_hooks
 from millrace.runtime.interrupting import Interruption
 from millrace.runtime.offload import Call
 from millrace.runtime.signals import STOPPED_BY
-from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
+from millrace.runtime.waiting import LoopWaiter, ThreadWaiter, block_until_told, wait_until_done
 
 if TYPE_CHECKING:
     from millrace.runtime.flow_iterating import FlowIteration
@@ -153,6 +153,7 @@ class Conductor:
                 run.begin_again()
                 return None
             if order is LET_GO and (order := self._withdraw()) is None:
+                await self._recorded()
                 break
             if order is SETTLE:
                 await self._settle(outcome)
@@ -258,6 +259,28 @@ class Conductor:
         finally:
             run.conductor = None
             run.settle_up()
+        if not run.done:
+            with self._shield(outcome.error):
+                await self._told()
+
+    async def _told(self) -> None:
+        """The end is withheld until it is on record: nobody is to learn of it by a return before that."""
+        if self._fx is BLOCKING:
+            block_until_told(self.run)
+        else:
+            await wait_until_done(self.run, self.run.engine.lane_here())
+
+    async def _recorded(self) -> None:
+        """Wait until all that has come about so far is on record, or never will be."""
+        chronicle = self.run.engine.chronicle
+        if chronicle is None:
+            return
+        waiter = self._waiter()
+        chronicle.writer.when_committed(waiter.notify)
+        if isinstance(waiter, LoopWaiter):
+            await waiter.wait()
+        else:
+            waiter.wait()
 
     def _abandon(self, error: GeneratorExit) -> None:
         """The coroutine was closed: nothing can be waited for here any more."""

@@ -30,20 +30,24 @@ from millrace.runtime.futures import FlowFuture
 from millrace.runtime.grace import Grace
 from millrace.runtime.loop_lane import LoopLane
 from millrace.runtime.loops import LoopThread, at_shutdown
-from millrace.runtime.offload import Offload, thread_limit
+from millrace.runtime.offload import Call, Offload, thread_limit
 from millrace.runtime.ports import Clock, IdSource, system_clock
 from millrace.runtime.rationing import Rationing
 from millrace.runtime.running import running_loop
+from millrace.runtime.settings import STORE
 from millrace.runtime.timers import LoopTimers, Timers
 from millrace.runtime.waiting import LoopWaiter, block_until_done
 
 if TYPE_CHECKING:
     from millrace.actors.tickets import Amount
     from millrace.runtime.asgi import Lifespan
-    from millrace.runtime.flow import AsyncFlow, Flow
+    from millrace.runtime.flow import AsyncFlow, BaseFlow, Flow
     from millrace.runtime.limits import Limits
     from millrace.runtime.results import MemoryLockManager
     from millrace.runtime.runs import TaskRun, TaskSite
+    from millrace.runtime.stores.chronicle import Chronicle
+    from millrace.runtime.stores.port import Store
+    from millrace.runtime.stores.writer import StoreWriter
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,6 +68,9 @@ class Engine:
             else four more than there are cores, 32 at most.
         grace_seconds: How long a cancelled body may take to stop before its run is given up.
         limits: By name: how many at once, a `RateLimit`, or an `AdaptiveLimit`; beside those of `MILLRACE_LIMITS`.
+        store: Where runs are recorded, so that they outlive the process: a URL, as `"sqlite:///runs.db"`, or a store.
+            It is opened now, and the runs are ended that a dead process has left there. By default nothing is
+            recorded.
         clock: Nanoseconds since the epoch, which never go back; by default the time of the machine, kept from going
             back where that is set back. Another one is for simulations.
         timers: What wakes waiting runs; for simulations.
@@ -71,6 +78,7 @@ class Engine:
 
     Raises:
         ConfigurationError: an option is out of range.
+        StoreError: the store cannot be opened, or is refused, or another process has it.
     """
 
     def __init__(
@@ -79,6 +87,7 @@ class Engine:
         threads: int | None = None,
         grace_seconds: float = 5.0,
         limits: Mapping[str, Amount] | None = None,
+        store: Store | str | None = None,
         clock: Clock = system_clock,
         timers: Timers | None = None,
         random: Callable[[int], bytes] = os.urandom,
@@ -87,7 +96,12 @@ class Engine:
         self.timers: Timers = timers or LoopTimers(clock)
         self.ids = IdSource(clock, random)
         self._random = random
-        self.journal = Journal()
+        self.chronicle: Chronicle | None = None  # puts runs on record; None: nobody does
+        if store is not None:
+            from millrace.runtime.stores.opening import open_chronicle  # noqa: PLC0415  # most engines have no store
+
+            self.chronicle = open_chronicle(store, clock)
+        self.journal = Journal(keeper=None if self.chronicle is None else self.chronicle.note)
         self.closed = False
         self.grace_seconds = grace_seconds
         self.offload = Offload(thread_limit(threads))
@@ -144,7 +158,7 @@ class Engine:
         return lane
 
     def _new_lane(self, loop: asyncio.AbstractEventLoop) -> LoopLane:
-        lane = LoopLane(loop)
+        lane = LoopLane(loop, self._writer)
         with self._lock:
             self._lanes = {key: each for key, each in self._lanes.items() if not each.loop.is_closed()}
             self._lanes[id(loop)] = lane
@@ -167,9 +181,28 @@ class Engine:
             for own in self._own:
                 if own.lane.loop not in held:
                     return own.lane
-            own = LoopThread(f"millrace-loop-{len(self._own) + 1}", self.grace_seconds)
+            own = LoopThread(f"millrace-loop-{len(self._own) + 1}", self.grace_seconds, self._writer)
             self._own.append(own)
             return own.lane
+
+    # The store.
+
+    @property
+    def _writer(self) -> StoreWriter | None:
+        return None if self.chronicle is None else self.chronicle.writer
+
+    def when_committed(self, run: TaskRun | FlowRun) -> None:
+        """Have the end of a run told, which is withheld, as soon as its record is committed."""
+        if self.chronicle is not None:
+            self.chronicle.when_committed(run)
+
+    def must_not_block(self) -> bool:
+        """Whether this is the thread that others wait for, which writes to the store."""
+        return self.chronicle is not None and self.chronicle.writer.here
+
+    def call_elsewhere(self, fn: Callable[..., Any], *args: Any) -> None:
+        """Call something that may block, on one of the engine's threads."""
+        self.offload.call(Call(fn, args, lambda: None))
 
     # Flow runs.
 
@@ -192,6 +225,27 @@ class Engine:
         if not hasattr(type(flow), "begin"):
             raise not_a_flow(flow, "Engine.start()")
         return flow.start(self, args, kwargs)
+
+    def resume(
+        self, run_id: UUID | str, flow: BaseFlow[Any, Any] | None = None, *, force: bool = False
+    ) -> FlowFuture[Any]:
+        """Run a recorded flow run again, in the background. Reads the store, and so blocks for a moment.
+
+        Args:
+            run_id: See `resume_run`, as for the others.
+            flow: The flow.
+            force: Run it although it has ended its process again and again.
+
+        Returns:
+            The future of the flow run.
+
+        Raises:
+            RunNotFound: there is no such run in the store.
+            RunNotResumable: it has completed, was cancelled, or is running; or its flow or parameters cannot be had.
+        """
+        from millrace.runtime.stores.resuming import start_resumed  # noqa: PLC0415  # most engines have no store
+
+        return start_resumed(self, run_id, flow, force=force)
 
     async def cancel(self, run_id: UUID) -> State[Any]:
         """Cancel a flow run and wait for its end.
@@ -218,6 +272,10 @@ class Engine:
         if run is None:
             raise RunNotFound(run_id)
         return run
+
+    def runs_flow(self, run_id: int) -> bool:
+        """Whether a flow run with that id is here, and has not ended."""
+        return run_id in self._flow_runs
 
     def flow_runs(self) -> list[FlowRun]:
         """The flow runs that have not ended."""
@@ -253,6 +311,8 @@ class Engine:
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Have every accepted transition told, in order for each run, on the thread that made it.
 
+        With a store a transition is told when it is committed, on a thread of the store's.
+
         Args:
             listener: Quick; what it raises is the engine's problem and yours, so it should not.
 
@@ -261,7 +321,7 @@ class Engine:
         """
         with self._lock:
             self._subscribers = [*self._subscribers, listener]
-            self.journal.sink = self._publish
+            self.journal.sink = self._publish if self._writer is None else self._publish_later
 
         def unsubscribe() -> None:
             with self._lock:
@@ -270,6 +330,11 @@ class Engine:
                     self.journal.sink = None
 
         return unsubscribe
+
+    def _publish_later(self, event: Event) -> None:
+        """Nobody is to hear of what might not have been: the record comes first."""
+        if self._writer is not None:
+            self._writer.publish(self._publish, event)
 
     def _publish(self, event: Event) -> None:
         for listener in self._subscribers:
@@ -332,6 +397,7 @@ class Engine:
                 except asyncio.CancelledError as again:
                     interrupt = again
             await self._end_threads()
+            await self._end_writing()
         if interrupt is not None:
             raise interrupt
 
@@ -359,6 +425,9 @@ class Engine:
                 thread.stop()
             for thread in own:
                 thread.join(self.grace_seconds + 1)
+            if self._writer is not None:
+                self._writer.stop()
+                self._writer.join(self.grace_seconds + 1)
 
     def cancel_all(self, reason: str = "The engine is closing.") -> None:
         """Cancel all that runs, in flows and outside of any; returns at once."""
@@ -409,6 +478,15 @@ class Engine:
         for thread in own:
             thread.join(1)  # it has nothing to do any more
 
+    async def _end_writing(self) -> None:
+        writer = self._writer
+        if writer is None:
+            return
+        ended = LoopWaiter(self.lane_here())
+        writer.stop(ended.notify)
+        await ended.wait()
+        writer.join(1)
+
 
 _default: list[Engine] = []
 _default_lock = Lock()
@@ -418,7 +496,7 @@ def default_engine() -> Engine:
     """The engine of calls that are made in no other; made on first use, and again after it was closed or forked."""
     with _default_lock:
         if not _default or _default[0].closed:
-            _default[:] = [Engine()]
+            _default[:] = [Engine(store=STORE.read())]
         return _default[0]
 
 

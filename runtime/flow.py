@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from millrace.actors.messages import Watch
 from millrace.actors.states import State, StateType
@@ -38,6 +38,9 @@ from millrace.runtime.task import call_blocks
 from millrace.runtime.task_options import flag_of, hooks_of, seconds_of, text_of
 from millrace.runtime.validation.plan import ParameterPlan
 from millrace.runtime.waiting import ThreadWaiter
+
+if TYPE_CHECKING:
+    from millrace.runtime.stores.recovery import Recovery
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -188,22 +191,46 @@ class BaseFlow(Bindable, Generic[P, R]):
         called, replay = f"flow {self.name}", parent.replay if outer is parent else None
         if replay is not None:
             replay.expect(called)  # nothing is to be raised any more once the run is counted
+        unfinished: Recovery | None = None if replay is None else replay.take_unfinished(called)
         runner = None if self.task_runner is None else self.task_runner.duplicate().__enter__()
-        run = FlowRun(engine, self, parameters, blocks=not self.is_async)
+        number = None if unfinished is None else unfinished.run_id
+        run = FlowRun(engine, self, parameters, blocks=not self.is_async, number=number)
         run.runner = runner
         run.transactional = parent.transactional
         engine.enlist(run)
         if outer is not None:
             run.belong_to(parent, None if outer.is_flow else outer.id)
         run.log_prints = log_prints
+        self._say_how_results_are_kept(run)
+        if replay is not None:
+            again = self.is_generator
+            run.found = replay.call(called, run.id, again=again, serializer=self.result_serializer).get(0)
+        if unfinished is not None:
+            unfinished.restore(run)
+        run.count()
+        return run
+
+    def _say_how_results_are_kept(self, run: FlowRun) -> None:
         if self.persist_result is not None:
             run.persist_result = self.persist_result
         if self.result_storage is not None:
             run.result_storage = self.result_storage
         if self.result_serializer is not None:
             run.result_serializer = self.result_serializer
-        if replay is not None:
-            run.found = replay.call(called, run.id, again=self.is_generator).get(0)
+
+    def begin_recorded(self, engine: Engine, recovery: Recovery, parameters: dict[str, Any]) -> FlowRun:
+        """Make a run of the flow that goes on where another process has left it. It belongs to no other.
+
+        Raises:
+            EngineClosed: the engine is closing.
+        """
+        engine.root.check_open(f"resume flow '{self.name}'")
+        run = FlowRun(engine, self, parameters, blocks=not self.is_async, number=recovery.run_id)
+        run.log_prints = logs_prints(self.log_prints, None)
+        run.tags = recovery.row.tags
+        self._say_how_results_are_kept(run)
+        recovery.restore(run)
+        engine.enlist(run)
         run.count()
         return run
 

@@ -27,6 +27,7 @@ from millrace.actors.instructions import (
     Judge,
     Notify,
     Order,
+    Tell,
 )
 from millrace.actors.messages import Cancel, ChildEnded, ChildSeen, Interrupt, Judged, Spawned, Stopped
 from millrace.actors.outcomes import exception_to_crashed_state
@@ -84,9 +85,15 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     )  # fmt: skip
 
     def __init__(
-        self, engine: Engine, flow: BaseFlow[Any, Any] | None, parameters: dict[str, Any], *, blocks: bool = False
+        self,
+        engine: Engine,
+        flow: BaseFlow[Any, Any] | None,
+        parameters: dict[str, Any],
+        *,
+        blocks: bool = False,
+        number: int | None = None,
     ) -> None:
-        number = engine.ids.fresh()
+        number = engine.ids.fresh() if number is None else number  # else another process has made it
         self.flow = flow  # None: the engine's own scope, for tasks outside of any flow
         if flow is None:
             super().__init__(number, engine.now(), engine.journal, "engine")
@@ -117,6 +124,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         # What earlier attempts came to, where there may be another one; else None.
         records = self.retry.retries > 0 or (flow is not None and flow.persist_result is True)
         self.replay = Replay() if records else None
+        if engine.chronicle is not None and flow is not None:
+            self.replay = engine.chronicle.replay_of(self, keeps=records)
         self._pauses: Pauses | None = None  # made when somebody asks for it; guarded by the lock
         self.found: Found | None = None  # what it came to in an earlier attempt of the flow around it
         self.tracker = Tracker()
@@ -256,7 +265,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             ConfigurationError: the id that is given is that of a run that is going on.
         """
         interrupting.check()
-        if self.ended or self.flow is None:
+        if self.ended or self.flow is None or self.engine.chronicle is not None:
             self.check_open(f"start task '{task.name}'")
         if not self.admits:
             self.pauses.refuse_if_suspended()
@@ -270,7 +279,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         found = None
         if self.replay is not None and current is self:
             again = task.is_generator and not in_line  # what it yields is not kept
-            found = self.replay.call(task.name, run_id, again=again).get(0)
+            found = self.replay.call(task.name, run_id, again=again, serializer=task.result_serializer).get(0)
         if found is not None:
             inputs = None  # what it depends on does not matter any more
         run = TaskRun(
@@ -285,7 +294,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             lane,
             inputs,
         )
-        if site.journal.sink is not None:
+        if site.journal.listening:
             run.record("created")
         self.tell(Spawned(1, (run,)))
         if found is not None:
@@ -310,7 +319,9 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         first_id, first_key = self.number(site, plan.size)
         current = CURRENT.get()
         replays = self.replay is not None and current is self
-        replayed = self.replay.call(task.name, first_id, plan.size) if replays and self.replay is not None else None
+        replayed = None
+        if replays and self.replay is not None:
+            replayed = self.replay.call(task.name, first_id, plan.size, serializer=task.result_serializer)
         cursor = Cursor(
             site,
             plan,
@@ -340,6 +351,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             raise EngineClosed(f"{attempted} in flow run '{self.name}', which has ended")
         if self.flow is None and self.engine.closed:
             raise EngineClosed(attempted)
+        if self.engine.chronicle is not None:
+            self.engine.chronicle.check_recording()
 
     # Acting for the supervisor.
 
@@ -353,6 +366,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             self._stop_scopes()
         elif isinstance(instruction, Notify):
             instruction.watcher.notify(self)
+        elif isinstance(instruction, Tell):
+            self._tell_end(instruction.watchers)
         elif isinstance(instruction, Judge):
             instruction.child.tell(Judged(instruction.state, instruction.at, restart=instruction.restart))
             if instruction.stop_siblings:
@@ -439,14 +454,20 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     def settle_up(self) -> None:
         """The run has ended: let go of what it needed, tell the watchers and the scope around."""
-        self.engine.discharge(self)
         if self._pauses is not None:
             self._pauses.stop()
-        watchers, self.watchers = self.watchers, None
         self.ongoing.close_streams("Its flow run has ended.")
         self._sites, self.ongoing = {}, Ongoing()
         self.tracker = Tracker()
-        for watcher in watchers or ():
+        if self.done:
+            watchers, self.watchers = self.watchers, None
+            self._tell_end(watchers or ())
+        else:
+            self.engine.when_committed(self)
+
+    def _tell_end(self, watchers: Sequence[Watcher]) -> None:
+        self.engine.discharge(self)
+        for watcher in watchers:
             watcher.notify(self)
         if self.parent is not None:
             if self.parent.replay is not None and self.type is StateType.COMPLETED and self.caller is None:
@@ -642,9 +663,16 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         self.ongoing.begin_again()
         self.pauses.begin_again()
 
+    def go_on_after(self, last_id: int) -> None:
+        """Number what is started here from an id on: those up to that were given by another process."""
+        with self._lock:
+            self._next_id = max(self._next_id, last_id + 1)
+
     def rename(self, name: str) -> None:
         """Give the run another name than the one it was made with."""
         self._name = name
+        if self.engine.chronicle is not None and self.sequence:  # else that is said when it is made
+            self.engine.chronicle.renamed(self)
 
     def belong_to(self, parent: FlowRun, caller: int | None) -> None:
         """Become a child of another scope.
@@ -666,7 +694,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     def count(self) -> None:
         """It is there: tell whoever listens, and the scope around it. Before it begins."""
-        if self.journal.sink is not None:
+        if self.journal.listening and self.sequence == 0:  # else another process has made it
             self.record("created")
         if self.parent is not None:
             self.parent.tell(Spawned(1, (self,)))

@@ -138,7 +138,8 @@ class Future(Generic[R_co]):
         source = self._source
         if source.done:
             source.see()
-        return source.state
+            return source.state
+        return source.told_state
 
     def done(self) -> bool:
         """Whether the run has ended."""
@@ -218,7 +219,7 @@ class Future(Generic[R_co]):
                 async with asyncio.timeout(timeout):
                     await wait_until_done(source, source.waiting_lane())
             except TimeoutError:
-                return source.state
+                return source.told_state
         return self.state
 
     def __await__(self) -> Generator[Any, Any, R_co]:
@@ -233,18 +234,26 @@ class Future(Generic[R_co]):
     def add_done_callback(self, fn: Callable[[Future[R_co]], object]) -> None:
         """Call a function with this future once the run has ended; at once if it has.
 
-        It is called by the thread that ended the run. What it raises is logged and stops nothing.
+        It is called by the thread that ended the run; where the engine has a store, by one of the engine's threads.
+        What it raises is logged and stops nothing.
         """
         self._source.tell(Watch(CallbackWatcher(lambda: self._call_back(fn))))
 
     def _call_back(self, fn: Callable[[Future[R_co]], object]) -> None:
+        engine = self._source.engine
+        if engine is None or not engine.must_not_block():
+            self._call(fn)
+        else:
+            engine.call_elsewhere(self._call, fn)
+
+    def _call(self, fn: Callable[[Future[R_co]], object]) -> None:
         try:
             fn(self)
         except Exception:
             _logger.exception("Done callback %r of task run '%s' raised.", fn, self._source.name)
 
     def __repr__(self) -> str:
-        return f"<Future of {self._source.name!r}: {self._source.state.name}>"
+        return f"<Future of {self._source.name!r}: {self._source.told_state.name}>"
 
 
 class FlowFuture(Future[R_co]):

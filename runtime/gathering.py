@@ -69,14 +69,14 @@ def block_for_all(count: int, source_at: Callable[[int], Any], timeout: float | 
     until = None if timeout is None else monotonic() + timeout
     for index in reversed(range(count)):
         source = source_at(index)
-        if source.ended:
+        if source.done:
             continue
         refuse_to_block(source, call, instead)
         left = None if until is None else max(0.0, until - monotonic())
         with source.lend():
             ended = block_until_done(source, left)
         if not ended:
-            unfinished = sum(not source_at(each).ended for each in range(index + 1))
+            unfinished = sum(not source_at(each).done for each in range(index + 1))
             raise WaitTimeout(unfinished, count, timeout or 0.0)
 
 

@@ -30,6 +30,7 @@ from millrace.runtime.cooperation import check_cancelled
 from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects
 from millrace.runtime.futures import take
 from millrace.runtime.stepping import TAKEN, End, step_here, step_on_loop
+from millrace.runtime.waiting import block_until_told, wait_until_done
 
 if TYPE_CHECKING:
     from millrace.runtime.deadlines import Deadline
@@ -94,6 +95,7 @@ class Iteration:
                 self._ready = False
                 if not run.ended and await self._attempt_anew():
                     return True
+            await self._told()
         except BaseException as error:
             run.crash(error)  # a dead letter where the attempt has come to it
             raise
@@ -109,6 +111,7 @@ class Iteration:
         """
         try:
             await self._close()
+            await self._told()
         except BaseException:
             self.run.see()
             raise
@@ -148,6 +151,10 @@ class Iteration:
         raise NotImplementedError
 
     async def _wait_turn(self) -> None:
+        raise NotImplementedError
+
+    async def _told(self) -> None:
+        """Wait until the end of the run may be told, where it is withheld."""
         raise NotImplementedError
 
     async def _inside(self, coroutine: Coroutine[Any, Any, R]) -> R:
@@ -339,6 +346,10 @@ class ThreadIteration(Iteration):
     async def _wait_turn(self) -> None:
         self._lane.wait_turn()
 
+    async def _told(self) -> None:
+        if self.run.ended and self.run.watchers is not None:
+            block_until_told(self.run)
+
     async def _inside(self, coroutine: Coroutine[Any, Any, R]) -> R:
         result: R = self._context.run(run_blocking, coroutine)
         return result
@@ -413,6 +424,10 @@ class LoopIteration(Iteration):
 
     async def _wait_turn(self) -> None:
         await self._lane.wait_turn()
+
+    async def _told(self) -> None:
+        if self.run.ended and self.run.watchers is not None:
+            await wait_until_done(self.run, self._turns)
 
     async def _inside(self, coroutine: Coroutine[Any, Any, R]) -> R:
         run = self.run

@@ -30,6 +30,7 @@ from millrace.runtime.running import running_loop
 if TYPE_CHECKING:
     from millrace.runtime.lanes import RunSource
     from millrace.runtime.runs import TaskRun
+    from millrace.runtime.stores.writer import StoreWriter
     from millrace.runtime.timers import TimerQueue
 
 BUDGET_SECONDS: Final = 0.0005
@@ -40,12 +41,18 @@ CHUNK: Final = 16
 
 
 class LoopLane:
-    """Runs async bodies on one event loop. See the module's docstring."""
+    """Runs async bodies on one event loop. See the module's docstring.
+
+    Args:
+        loop: The loop.
+        writer: Writes what is recorded of the runs; they are taken no faster than that. None: nothing is recorded.
+    """
 
     has_priorities = True
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, writer: StoreWriter | None = None) -> None:
         self.loop = loop
+        self._writer = writer
         self._ready: deque[TaskRun] = deque()  # started singly, or waited for something
         self._row = 0  # so many of these were taken in a row, while maps were in line
         self._chunk: deque[TaskRun] = deque()  # taken from a map
@@ -228,6 +235,8 @@ class LoopLane:
         run = None
         awake = True  # this is the worker that takes runs
         try:
+            if self._writer is not None:
+                await self._room()
             while (run := self._next()) is not None:
                 order = run.ask(Admit(run.node.now())) if run.node.conduct is None else EXECUTE
                 if order is None and run.granted:
@@ -252,6 +261,8 @@ class LoopLane:
                 if taken % CHUNK == 0 and (self._hurry or perf_counter() > until):
                     self._hurry = False
                     await _yield_to_loop()
+                    if self._writer is not None:
+                        await self._room()
                     until = perf_counter() + BUDGET_SECONDS
         except BaseException as error:
             # An interrupt that hit a body, or a fault of the engine's own: it ends this run and this task, not the
@@ -264,6 +275,14 @@ class LoopLane:
                 else:
                     self._start_successor()
             raise
+
+    async def _room(self) -> None:
+        """Wait until what has come about so far is written, if that is much."""
+        writer = self._writer
+        if writer is not None and writer.is_full:
+            room = self.loop.create_future()
+            writer.when_room(lambda: self.post(lambda: None if room.done() else room.set_result(None)))
+            await room
 
 
 async def execute_async(run: TaskRun, order: Order | Suspended | None = None) -> None:

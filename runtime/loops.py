@@ -11,10 +11,13 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from contextvars import copy_context
 from threading import Event, Thread
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from millrace.runtime.loop_lane import LoopLane
 from millrace.runtime.signals import STOPPED_BY, OnLoop
+
+if TYPE_CHECKING:
+    from millrace.runtime.stores.writer import StoreWriter
 
 R = TypeVar("R")
 
@@ -37,12 +40,13 @@ class LoopThread:
     Args:
         name: The thread's name.
         grace_seconds: How long what runs on the loop may take to stop when it is closed.
+        writer: See `LoopLane`.
     """
 
-    def __init__(self, name: str, grace_seconds: float) -> None:
+    def __init__(self, name: str, grace_seconds: float, writer: StoreWriter | None = None) -> None:
         self._loop = new_loop()
         self._grace_seconds = grace_seconds
-        self.lane = LoopLane(self._loop)
+        self.lane = LoopLane(self._loop, writer)
         self._running = Event()
         self._stopping = False
         self._on_end: Callable[[], None] | None = None

@@ -276,7 +276,7 @@ class Cursor:
         Runs that wait for others are made and not given: they go to their lane when what they wait for has ended.
         """
         ready: list[TaskRun] = []
-        told = self._site.journal.sink is not None
+        told = self._site.journal.listening
         while not ready and self._next < self.size:
             born: list[TaskRun] = []
             if told:  # nobody may come upon a run before it is told that there is one
@@ -348,7 +348,7 @@ class Cursor:
                 self._early.pop(index, None)
                 return placed
             runs[index] = run
-            if self._site.journal.sink is not None:
+            if self._site.journal.listening:
                 _tell_of([run])
             if dropped:
                 self._early.pop(index, None)

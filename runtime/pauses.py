@@ -7,7 +7,7 @@ is `pausing`'s; what they mean for the run's state, the supervisor's.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -59,6 +59,19 @@ class Pausing:
             self._alarm.call_off()
 
 
+class Unconverted:
+    """What a run was resumed with by somebody who did not know the type that it waits for.
+
+    Args:
+        value: As it was given.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
 class Pauses:
     """The pauses of one flow run."""
 
@@ -89,7 +102,11 @@ class Pauses:
             return (number,), str(number)
         run: TaskRun = body  # type: ignore[assignment]
         place = run.key - self._calls_before.get(run.task.identity, 0)
-        return (run.task.identity, place, number), f"{run.name}-{number}"
+        return (run.task.name, place, number), f"{run.name}-{number}"
+
+    def restore(self, answers: Mapping[Hashable, Any]) -> None:
+        """Take over what the run was resumed with in other processes: values that are not converted yet, by key."""
+        self.given.update({key: Unconverted(value) for key, value in answers.items()})
 
     def begin_again(self) -> None:
         """The body is about to run once more: count from the start."""

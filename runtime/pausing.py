@@ -32,7 +32,7 @@ from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects
 from millrace.runtime.engine import Engine
 from millrace.runtime.futures import FlowFuture
 from millrace.runtime.logs import get_run_logger
-from millrace.runtime.pauses import Pausing
+from millrace.runtime.pauses import Pausing, Unconverted
 from millrace.runtime.running import running_loop
 from millrace.runtime.task_options import seconds_of
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
@@ -79,7 +79,7 @@ def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, key
 
 async def _pause(run: FlowRun, wanted: Pausing, seconds: float | None, fx: Effects) -> Any:
     if wanted.key in run.pauses.given:
-        return run.pauses.given[wanted.key]
+        return _given(run, wanted)
     pausing = run.pauses.begin(wanted)
     if pausing is wanted:
         _propose(run, pausing)
@@ -149,7 +149,7 @@ def suspend_flow_run(
         raise PauseRefused(run.name, "it is a subflow, which cannot be suspended by itself; suspend the outermost flow")
     pausing, seconds = _pausing(run, wait_for_input, timeout, key, current if inside else None, suspends=True)
     if pausing.key in run.pauses.given:
-        return _at_hand(run.pauses.given[pausing.key], blocks=blocks)
+        return _at_hand(_given(run, pausing), blocks=blocks)
     if run.pauses.begin(pausing) is pausing:
         _propose(run, pausing)
         _set_alarm(run, pausing, seconds, run.engine.own_lane)  # the loop of the flow may end before
@@ -169,11 +169,18 @@ def resume_flow_run(flow_run_id: UUID | str, run_input: Any = None) -> FlowFutur
         The future of the flow run.
 
     Raises:
-        RunNotFound: no flow run with that id is running here.
+        RunNotFound: no flow run with that id is running here, nor suspended in the store of the engine.
         NotPausedError: it is not paused, or somebody else has resumed it.
+        RunNotResumable: it was suspended by another process, and its flow cannot be had.
         ParameterTypeError: the input cannot be converted to the type that the run waits for; it stays paused.
     """
-    run = _found(flow_run_id)
+    number = _number(flow_run_id)
+    engine = Engine.current()
+    if engine.chronicle is not None and not engine.runs_flow(number):
+        from millrace.runtime.stores.resuming import start_suspended  # noqa: PLC0415  # most engines have no store
+
+        return start_suspended(engine, number, run_input)
+    run = engine.find_flow_run(UUID(int=number))
     paused, pausing = run.state, run.pauses.present
     if pausing is not None and pausing.state.id != paused.id:
         pausing = None  # it is about to begin; the present one was proposed from outside
@@ -184,6 +191,8 @@ def resume_flow_run(flow_run_id: UUID | str, run_input: Any = None) -> FlowFutur
         raise NotPausedError(run.name, run.state if run.state.id != paused.id else "being resumed already")
     if pausing is not None:
         run.pauses.given[pausing.key] = given
+        if run.engine.chronicle is not None:
+            run.engine.chronicle.answered(run, pausing.key, given)
     run.tell(Resume(paused.id, run.engine.now()))
     return FlowFuture[Any].of(run)  # type: ignore[return-value]
 
@@ -242,6 +251,14 @@ def _set_alarm(run: FlowRun, pausing: Pausing, seconds: float | None, lane: Call
     pausing.ends_by(run.engine.timers.call_at(run.engine.now() + round(seconds * 1e9), lapse, lane))
 
 
+def _given(run: FlowRun, wanted: Pausing) -> Any:
+    """What the run was resumed with from a pause."""
+    given = run.pauses.given[wanted.key]
+    if isinstance(given, Unconverted):
+        given = run.pauses.given[wanted.key] = _converted(run, wanted.wait_for_input, given.value)
+    return given
+
+
 def _converted(run: FlowRun, wanted: Any, given: Any) -> Any:
     """The input of a run as its body wants it.
 
@@ -291,11 +308,14 @@ def _found(flow_run_id: UUID | str) -> FlowRun:
     Raises:
         RunNotFound: there is none with that id.
     """
+    return Engine.current().find_flow_run(UUID(int=_number(flow_run_id)))
+
+
+def _number(flow_run_id: UUID | str) -> int:
     try:
-        number = UUID(str(flow_run_id))
+        return UUID(str(flow_run_id)).int
     except ValueError:
         raise RunNotFound(flow_run_id) from None
-    return Engine.current().find_flow_run(number)
 
 
 def _flow_run(call: str) -> tuple[FlowRun, TaskRun | FlowRun]:

@@ -192,7 +192,7 @@ class Pipe:
         return ready
 
     def _announce(self, born: list[TaskRun], misfits: list[tuple[TaskRun, Exception]]) -> None:
-        if self.site.journal.sink is not None:
+        if self.site.journal.listening:
             for run in born:
                 run.record("created")
         self.scope.tell(Born(tuple(born)))

@@ -13,16 +13,63 @@ keeps no order with that, so calls are counted in each strand by itself; and a b
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
+from itertools import groupby
 from threading import Lock, current_thread
-from typing import Any
+from typing import Any, Protocol
 from weakref import ref
 
 import attrs
 
 from millrace.actors.errors import CancelledRun, FlowOrderChanged
-from millrace.actors.stored_result import Found
+from millrace.actors.stored_result import MISSING, Found
 from millrace.runtime.running import running_loop
+
+
+class RecordedCall(Protocol):
+    """A call as it is on record. See `Call`; `first` and `count` make its ids."""
+
+    attempt: int
+    order: int
+    path: str
+    name: str
+    place: int
+    first: int
+    count: int
+
+
+@attrs.frozen
+class OnRecord:
+    """In place of a result: what is on record of it.
+
+    Args:
+        value: As the record has it.
+    """
+
+    value: Any
+
+
+class Record(Protocol):
+    """What is put on record of a flow run, to outlive the process. See `stores.flow_record`."""
+
+    def called(  # noqa: PLR0917  # what a call is made of
+        self, attempt: int, order: int, path: tuple[int, ...], name: str, place: int, ids: range, /
+    ) -> None:
+        """The body has called something."""
+        ...
+
+    def undone(self, run_id: int, /) -> None:
+        """A run was rolled back."""
+        ...
+
+    def results(self) -> Mapping[int, OnRecord]:
+        """By id: what is on record of the results of runs that have completed."""
+        ...
+
+    def read(self, run_id: int, recorded: OnRecord, serializer: Any, /) -> Any:
+        """A result; MISSING where it cannot be had, so that its run runs anew."""
+        ...
 
 
 @attrs.frozen
@@ -67,10 +114,11 @@ class Strand:
 class Attempt:
     """What one attempt of a body has called."""
 
-    __slots__ = ("calls", "replay", "strands")
+    __slots__ = ("calls", "number", "replay", "strands")
 
-    def __init__(self, replay: Replay) -> None:
+    def __init__(self, replay: Replay, number: int = 0) -> None:
         self.replay = replay
+        self.number = number  # from 0, over all processes that have run the flow run
         self.strands: dict[tuple[int, ...], Strand] = {}  # by path
         self.calls = 0
 
@@ -81,9 +129,12 @@ _STRAND: ContextVar[Strand | None] = ContextVar("millrace_strand", default=None)
 class Replay:
     """What one flow run has called, in this attempt and in those before."""
 
-    __slots__ = ("_attempt", "_before", "_in_order", "_lock", "_results", "_rolled_back", "_runs")
+    __slots__ = (
+        "_attempt", "_before", "_in_order", "_keeps", "_lock", "_record", "_results", "_rolled_back", "_runs",
+        "unfinished",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, record: Record | None = None, *, keeps: bool = True) -> None:
         self._lock = Lock()  # several strands may call at a time
         self._attempt = Attempt(self)
         self._before: dict[tuple[int, ...], list[Call]] = {}  # by path: calls of the attempts before, in their order
@@ -92,10 +143,14 @@ class Replay:
         self._runs: dict[tuple[tuple[int, ...], str, int], int] = {}
         self._results: dict[int, Any] = {}  # by id: of runs that completed, in any attempt
         self._rolled_back: set[int] = set()  # ids of runs that completed, and were rolled back
+        self._record = record
+        self._keeps = keeps  # results are kept here; else they are on record, and read when the body runs again
+        # By path, name and place: subflows that a process has not brought to their end, which go on.
+        self.unfinished: dict[tuple[tuple[int, ...], str, int], Any] = {}
 
     def completed(self, run_id: int, data: Any) -> None:
         """A run that the body has started has completed."""
-        if run_id not in self._rolled_back:
+        if self._keeps and run_id not in self._rolled_back:
             self._results[run_id] = data
 
     def forget(self, run_id: int) -> None:
@@ -106,11 +161,19 @@ class Replay:
         """A run was rolled back: what it did is undone, so that it is to be done again."""
         self._rolled_back.add(run_id)
         self._results.pop(run_id, None)
+        if self._record is not None:
+            self._record.undone(run_id)
 
     def begin_again(self) -> None:
         """Another attempt begins."""
+        if self._record is not None and not self._keeps:
+            self._results = dict(self._record.results())
+        self._turn_over()
+
+    def _turn_over(self) -> None:
+        """From one attempt to the next: work out what the last one has come to."""
         with self._lock:
-            last, self._attempt = self._attempt, Attempt(self)
+            last, self._attempt = self._attempt, Attempt(self, self._attempt.number + 1)
             undone = last.calls
             for strand in last.strands.values():
                 for call in strand.calls:
@@ -163,7 +226,9 @@ class Replay:
         elif position < self._in_order:
             raise FlowOrderChanged(position + 1, str(before[position]), _shown(name, count))
 
-    def call(self, name: str, first_id: int, count: int = 1, *, again: bool = False) -> dict[int, Found]:
+    def call(
+        self, name: str, first_id: int, count: int = 1, *, again: bool = False, serializer: Any = None
+    ) -> dict[int, Found]:
         """The body calls something.
 
         Args:
@@ -171,6 +236,7 @@ class Replay:
             first_id: The id of the run, of a map's first run, that it is to be.
             count: How many runs.
             again: What it comes to is not kept, and it is run in each attempt.
+            serializer: Reads what is on record of it, where it says so itself.
 
         Returns:
             By index: the results that are there already.
@@ -187,16 +253,54 @@ class Replay:
             place = strand.counts.get(name, 0)
             strand.counts[name] = place + count
             attempt = strand.attempt
-            strand.calls.append(Call(name, place, range(first_id, first_id + count), attempt.calls))
+            ids = range(first_id, first_id + count)
+            if self._record is not None:
+                self._record.called(attempt.number, attempt.calls, strand.path, name, place, ids)
+            strand.calls.append(Call(name, place, ids, attempt.calls))
             attempt.calls += 1
         if not self._runs or strand.lost or again:
             return {}
-        runs = (self._runs.get((strand.path, name, place + index)) for index in range(count))
-        return {
-            index: Found(self._results[run_id], name="Completed")
-            for index, run_id in enumerate(runs)
-            if run_id is not None and run_id in self._results
-        }
+        found: dict[int, Found] = {}
+        for index in range(count):
+            run_id = self._runs.get((strand.path, name, place + index))
+            if run_id is not None and run_id in self._results:
+                data = self._results[run_id]
+                if isinstance(data, OnRecord) and self._record is not None:
+                    data = self._record.read(run_id, data, serializer)
+                    if data is MISSING:
+                        continue
+                found[index] = Found(data, name="Completed")
+        return found
+
+    def take_unfinished(self, name: str) -> Any:
+        """The subflow run that goes on with the call that the body is about to make; None for none."""
+        strand = self._strand_here() if self.unfinished else None
+        if strand is None or strand.lost:
+            return None
+        return self.unfinished.pop((strand.path, name, strand.counts.get(name, 0)), None)
+
+    def restore(
+        self, calls: Iterable[RecordedCall], results: Mapping[int, OnRecord], unfinished: Mapping[int, Any]
+    ) -> None:
+        """Take over what is on record of the attempts of other processes. Before the first one here begins.
+
+        Args:
+            calls: What each attempt has called: by attempt, and in each in its order.
+            results: By id: what is on record of the runs that have completed.
+            unfinished: By id: the subflow runs among those that have not, which go on.
+        """
+        self._results = dict(results)
+        for number, of_attempt in groupby(calls, key=lambda each: each.attempt):
+            attempt = self._attempt = Attempt(self, number)
+            for each in of_attempt:
+                path = tuple(int(part) for part in each.path.split(".") if part)
+                strand = attempt.strands.get(path) or self._strand(path)
+                ids = range(each.first, each.first + each.count)
+                strand.calls.append(Call(each.name, each.place, ids, each.order))
+                attempt.calls = each.order + 1
+                if each.first in unfinished:
+                    self.unfinished[path, each.name, each.place] = unfinished[each.first]
+            self._turn_over()
 
     def _strand_here(self) -> Strand | None:
         """The strand that the code at hand belongs to; None where it does not belong to the body, as a hook.

@@ -16,9 +16,31 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from millrace.actors.errors import BlockingCallOnLoop
-from millrace.actors.instructions import EXECUTE, PARK, READY, SETTLE, STOP_ATTEMPT, Escalate, Notify, Order, WakeAt
-from millrace.actors.messages import Admit, Cancel, ChildCrashed, ChildEnded, ChildSeen, Stopped, UpstreamEnded, Watch
+from millrace.actors.instructions import (
+    EXECUTE,
+    PARK,
+    READY,
+    SETTLE,
+    STOP_ATTEMPT,
+    Escalate,
+    Notify,
+    Order,
+    Tell,
+    WakeAt,
+)
+from millrace.actors.messages import (
+    Admit,
+    Cancel,
+    ChildCrashed,
+    ChildEnded,
+    ChildSeen,
+    Committed,
+    Stopped,
+    UpstreamEnded,
+    Watch,
+)
 from millrace.actors.outcomes import exception_to_crashed_state, exception_to_failed_state
+from millrace.actors.run import Withheld
 from millrace.actors.states import State, StateDetails, StateType
 from millrace.actors.stored_result import Found, kept
 from millrace.actors.task_run import TaskNode, TaskRunActor
@@ -38,6 +60,7 @@ if TYPE_CHECKING:
     from millrace.runtime.lanes import Lane
     from millrace.runtime.loop_lane import LoopLane
     from millrace.runtime.recording import Recording
+    from millrace.runtime.results import Serializer
     from millrace.runtime.timers import Alarm
 
 _PENDING = StateType.PENDING
@@ -51,8 +74,8 @@ class TaskSite(TaskNode):
     """A task as it stands in one flow run: what all of its runs there share."""
 
     __slots__ = (
-        "calls", "conduct", "fn", "journal", "keeping", "limited", "logs_prints", "now", "recorder", "scope", "source",
-        "task",
+        "calls", "conduct", "fn", "journal", "keeping", "limited", "logs_prints", "now", "recorder", "scope",
+        "serializer", "source", "task",
     )  # fmt: skip
 
     def __init__(self, task: BaseTask[Any, Any], scope: FlowRun, *, takes_slots: bool = False) -> None:
@@ -73,6 +96,7 @@ class TaskSite(TaskNode):
         )
         self.now = scope.engine.now
         self.journal = scope.journal
+        self.serializer: Serializer | None = None  # of the results that are put on record; None: none was yet
         self.calls = 0  # runs numbered so far; the next key. Guarded by the scope's lock
         if scope.engine.equip is not None:
             scope.engine.equip(self)
@@ -205,8 +229,8 @@ class TaskRun(TaskRunActor[TaskSite]):
             self.lane.stop(self)
             if self.type is _CANCELLING:  # a body that is over its time has its grace from its deadline
                 self.node.scope.engine.expect_end(self, self.node.scope)
-        elif isinstance(instruction, Notify):
-            instruction.watcher.notify(self)
+        elif isinstance(instruction, (Notify, Tell)):
+            self._tell(instruction)
         elif instruction is PARK:
             self.node.scope.park(self)
         elif isinstance(instruction, Escalate):
@@ -231,14 +255,27 @@ class TaskRun(TaskRunActor[TaskSite]):
             self.inputs = self.inputs.let_go()
         if self.node.scope.replay is not None and self.type is _COMPLETED and self.parent is None:
             self.node.scope.replay.completed(self.id, self._data if self._state is None else self._state.data)
-        if self.watchers is not None:
-            watchers, self.watchers = self.watchers, None
+        watchers = self.watchers
+        if watchers is not None:
+            if watchers.__class__ is Withheld:
+                self.node.scope.engine.when_committed(self)
+                return
+            self.watchers = None
             for watcher in watchers:
                 watcher.notify(self)
         supervisor = self.node.supervisor
         order = supervisor.ask(ChildEnded(self))
         if order is not None:
             supervisor.perform(order)
+
+    def _tell(self, instruction: Notify | Tell) -> None:
+        """Tell one watcher that came late of the end; or, when that is on record, all of them and the supervisor."""
+        if isinstance(instruction, Notify):
+            instruction.watcher.notify(self)
+            return
+        for watcher in instruction.watchers:
+            watcher.notify(self)
+        self.node.supervisor.tell(ChildEnded(self))
 
     def watch_upstreams(self) -> None:
         """Be told of the end of each run that this one waits for. Once, when it is made."""
@@ -264,8 +301,15 @@ class TaskRun(TaskRunActor[TaskSite]):
     def take_over(self, found: Found) -> None:
         """End the run, before its body, with the result that it had in an earlier attempt of its flow."""
         order = self.ask(Admit(self.node.now(), State(type=StateType.RUNNING, data=found, state_details=NO_DETAILS)))
-        if order is not None:
+        if order is None:
+            return
+        if self.watchers.__class__ is not Withheld:
             self.settle_up()
+            return
+        self.args, self.kwargs, self.context = (), _NO_KWARGS, _EMPTY
+        if self.node.scope.replay is not None:
+            self.node.scope.replay.completed(self.id, self.state.data)
+        self.tell(Committed(self.node.now()))  # what it came to was, when it first did
 
     def end_unstarted(self) -> None:
         """End a run that nobody counts: its map was cancelled before it was made."""

@@ -180,6 +180,12 @@ LIMITS: Final[Setting[Mapping[str, Any]]] = Setting(
 )
 """The limits of every engine, by name."""
 
+STORE: Final[Setting[str | None]] = Setting("MILLRACE_STORE", str, "the URL of a store", None)
+"""Where the runs of an engine that is told nothing else are recorded; None: nowhere."""
+
+STORE_RESULT_LIMIT: Final[Setting[int]] = _number_setting("MILLRACE_STORE_RESULT_LIMIT", 0, 2 * 1024 * 1024)
+"""How many bytes a result may have to be recorded in a store; a larger one leaves a note."""
+
 THREADS: Final[Setting[int | None]] = _number_setting("MILLRACE_THREADS", 1, None)
 """How many threads an engine may run bodies in at once; None for as many as suit the machine."""
 
@@ -196,6 +202,8 @@ SETTINGS: Final[tuple[Setting[Any], ...]] = (
     TASKS_DISABLE_CACHING,
     LOGGING_LOG_PRINTS,
     LIMITS,
+    STORE,
+    STORE_RESULT_LIMIT,
     THREADS,
 )
 """Every setting."""

@@ -47,6 +47,11 @@ class Source(Protocol):
         ...
 
     @property
+    def told_state(self) -> State[Any]:
+        """The state that may be told: while its end is withheld, the one before."""
+        ...
+
+    @property
     def reference(self) -> TaskRunInput | None:
         """What a dependency on it is recorded as."""
         ...
@@ -148,6 +153,7 @@ class PromiseSource:
     __slots__ = ("_lock", "_promise", "_state", "_watchers", "uuid")
 
     engine = None
+    watchers = None  # its end is never withheld
 
     def __init__(self, promise: concurrent.futures.Future[Any] | asyncio.Future[Any], run_id: UUID) -> None:
         self.uuid = run_id
@@ -177,6 +183,11 @@ class PromiseSource:
             made = _state_of(self._promise)
             self._state = made.adopt(system_clock(), None, self.uuid.int, 1) if made.hand_made else made
         return self._state
+
+    @property
+    def told_state(self) -> State[Any]:
+        """The same."""
+        return self.state
 
     @property
     def reference(self) -> TaskRunInput:

@@ -23,6 +23,7 @@ from millrace.runtime.lanes import Lane
 from millrace.runtime.loop_lane import execute_async
 from millrace.runtime.running import running_loop
 from millrace.runtime.runs import TaskRun, blocks_here
+from millrace.runtime.waiting import block_until_told, wait_until_done
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -100,6 +101,8 @@ class Task(BaseTask[P, R]):
             raise error
         if not run.ended:
             lane.see_through(run)
+        if run.watchers is not None:
+            block_until_told(run)
         return outcome(run, return_state=return_state)
 
     def _run_elsewhere(  # what a call is made of
@@ -217,6 +220,8 @@ class AsyncTask(BaseTask[P, R]):
             await execute_async(run)
         if not run.ended:
             await lane.see_through(run)
+        if run.watchers is not None:
+            await wait_until_done(run, run.waiting_lane())
         if run.stores and not return_state:
             return await take_async(run)
         return outcome(run, return_state=return_state)

@@ -16,7 +16,9 @@ from millrace.runtime import interrupting
 from millrace.runtime.lending import lend
 
 if TYPE_CHECKING:
+    from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.loop_lane import LoopLane
+    from millrace.runtime.runs import TaskRun
 
 
 class Watchable(Protocol):
@@ -126,6 +128,16 @@ def block_until_done(run: Watchable, timeout: float | None) -> bool:
         run.tell(Unwatch(waiter))
     interrupting.check()
     return ended or run.done
+
+
+def block_until_told(run: TaskRun | FlowRun) -> None:
+    """Block this thread until the end of a run, which has come, is on record and may be told."""
+    chronicle = run.engine.chronicle
+    if chronicle is not None and chronicle.writer.here:
+        chronicle.writer.work_off()  # nobody else will
+    else:
+        with lend():
+            block_until_done(run, None)
 
 
 async def wait_until_done(run: Watchable, lane: LoopLane) -> None:

@@ -50,10 +50,15 @@ from millrace.actors.errors import (
     RunError,
     RunNameError,
     RunNotFound,
+    RunNotResumable,
     SerializationError,
     Signal,
     SignatureMismatchError,
     StorageError,
+    StoreError,
+    StoreFenced,
+    StoreInUse,
+    StoreRefused,
     StreamInUse,
     TaskDefinitionError,
     TaskRunTimeoutError,
@@ -335,6 +340,37 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
         Abort("the flow run is over"),
         Signal,
         "The proposed state was refused: the flow run is over.",
+    ),
+    (
+        RunNotResumable("misty-otter", "it is COMPLETED", "Run its flow anew."),
+        RuntimeError,
+        "Flow run 'misty-otter' cannot be resumed: it is COMPLETED. Run its flow anew.",
+    ),
+    (
+        StoreError("runs.db", "write a group of records to", "the disk is full"),
+        OSError,
+        "Could not write a group of records to runs.db: the disk is full.",
+    ),
+    (
+        StoreInUse("runs.db", "process 12 on mill"),
+        OSError,
+        (
+            "Could not open the store runs.db: process 12 on mill has it open. "
+            "End that process first, or open the store with ?mode=ro, which only reads."
+        ),
+    ),
+    (
+        StoreRefused("runs.db", "others may write to it", "Take that right away."),
+        OSError,
+        "Could not use the store runs.db: others may write to it. Take that right away.",
+    ),
+    (
+        StoreFenced("runs.db", 3),
+        OSError,
+        (
+            "Could not write a group of records to runs.db: its owner, number 3, is over, and another one has taken "
+            "its place. Nothing of the group was written."
+        ),
     ),
     (Pause(), Signal, "The run is paused."),
     (Pause("Suspended()"), Signal, "The run is paused: Suspended()."),

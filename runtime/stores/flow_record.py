@@ -1,0 +1,63 @@
+"""Flow records: what one flow run puts on record of its calls, and takes from there when its body runs again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from millrace.actors.errors import SerializationError
+from millrace.actors.stored_result import MISSING
+from millrace.runtime.replaying import OnRecord
+from millrace.runtime.stores.encoding import decode, serializer_for
+from millrace.runtime.stores.records import Value
+
+if TYPE_CHECKING:
+    from millrace.runtime.flow_run import FlowRun
+    from millrace.runtime.stores.chronicle import Chronicle
+
+_logger = logging.getLogger("millrace.store")
+
+
+class FlowRecord:
+    """The record of one flow run. See `replaying.Record`.
+
+    Args:
+        chronicle: Puts on record.
+        run: The flow run.
+    """
+
+    __slots__ = ("_chronicle", "_run")
+
+    def __init__(self, chronicle: Chronicle, run: FlowRun) -> None:
+        self._chronicle = chronicle
+        self._run = run
+
+    def called(  # noqa: PLR0917  # what a call is made of
+        self, attempt: int, order: int, path: tuple[int, ...], name: str, place: int, ids: range
+    ) -> None:
+        """The body has called something."""
+        self._chronicle.called(self._run, attempt, order, path, name, place, ids)
+
+    def undone(self, run_id: int) -> None:
+        """A task run was rolled back."""
+        self._chronicle.undone(run_id)
+
+    def results(self) -> Mapping[int, OnRecord]:
+        """By id: what is on record of the results of runs that have completed."""
+        return on_record(self._chronicle.writer.store.read_results(self._run.id))
+
+    def read(self, run_id: int, recorded: OnRecord, serializer: Any) -> Any:
+        """A result; MISSING where it cannot be read, so that its run runs anew."""
+        try:
+            return decode(recorded.value, serializer_for(serializer, self._run.result_serializer))
+        except SerializationError as error:
+            _logger.warning(
+                "The result of run %032x cannot be taken from the record, so it runs again. %s", run_id, error
+            )
+            return MISSING
+
+
+def on_record(results: Mapping[int, Value | None]) -> dict[int, OnRecord]:
+    """Results as a replay takes them. Those that were not kept are left out: their runs run anew."""
+    return {run: OnRecord(value) for run, value in results.items() if value is None or value.blob is not None}

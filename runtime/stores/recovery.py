@@ -1,0 +1,136 @@
+"""Recovery: a flow run as another process has left it, brought back.
+
+Decides what is taken from the record: the states that the run has had, what its body has called and what that came to,
+what it was resumed with, and the subflows that were not brought to their end, which go on in the same way. Says which
+calls will run again although they had completed, because what they came to could not be kept.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from millrace.actors.errors import SerializationError
+from millrace.actors.states import StateType
+from millrace.runtime.stores.encoding import decode, key_of_text, serializer_for, state_of
+from millrace.runtime.stores.flow_record import on_record
+from millrace.runtime.stores.port import OWNER_DIED, Store
+from millrace.runtime.stores.records import Answered, Called, Value
+from millrace.runtime.stores.rows import FlowRunRow, StateRow
+
+if TYPE_CHECKING:
+    from millrace.runtime.flow_run import FlowRun
+
+_logger = logging.getLogger("millrace.store")
+
+
+@attrs.frozen
+class Recovery:
+    """A flow run as it is on record.
+
+    Args:
+        row: The run.
+        states: All states that it has had.
+        calls: What its body has called.
+        results: By id: what the runs that it called, and that have completed, came to.
+        answers: What it was resumed with.
+        last_id: The largest id of a run in it.
+        unfinished: By id: its subflows that nobody has brought to their end.
+        task_key: The key of the task run that stands for it in the run around it.
+    """
+
+    row: FlowRunRow
+    states: Sequence[StateRow]
+    calls: Sequence[Called]
+    results: Mapping[int, Value | None]
+    answers: Sequence[Answered]
+    last_id: int
+    unfinished: Mapping[int, Recovery]
+    task_key: int = 0
+
+    @classmethod
+    def read(cls, store: Store, row: FlowRunRow) -> Recovery:
+        """Read what is on record of a flow run, and of all that goes on inside of it.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        calls = store.read_calls(row.id)
+        results = store.read_results(row.id)
+        unfinished: dict[int, Recovery] = {}
+        for call in calls:
+            if call.count != 1 or call.first in results:
+                continue
+            inner = store.read_flow_run(call.first)
+            if inner is not None and is_left_over(inner):
+                unfinished[inner.id] = cls.read(store, inner)
+        task_run = None if row.parent_task_run is None else store.read_task_run(row.parent_task_run)
+        return cls(
+            row,
+            store.read_states(row.id),
+            calls,
+            results,
+            store.read_answers(row.id),
+            store.last_id(row.id),
+            unfinished,
+            0 if task_run is None else task_run.key,
+        )
+
+    @property
+    def run_id(self) -> int:
+        """The id of the run."""
+        return self.row.id
+
+    @property
+    def lost(self) -> dict[str, str]:
+        """By name of what was called: why calls of it that had completed run again."""
+        names = {run: call.name for call in self.calls for run in range(call.first, call.first + call.count)}
+        found = {
+            names[run]: value.missing
+            for run, value in self.results.items()
+            if run in names and value is not None and value.blob is None
+        }
+        for inner in self.unfinished.values():
+            found |= inner.lost
+        return found
+
+    def warn_of_losses(self) -> None:
+        """Say, before anything is run again, which calls cannot be replayed."""
+        for name, missing in sorted(self.lost.items()):
+            _logger.warning(
+                "Flow run '%s' is resumed, and calls of '%s' that had completed run again: what they came to was not "
+                "recorded. It was %s.",
+                self.row.name,
+                name,
+                missing,
+            )
+
+    def restore(self, run: FlowRun) -> None:
+        """Bring a run to where the record leaves it. Before anybody else knows it."""
+        row = self.row
+        run.rename(row.name)  # before it is restored: the record has that name
+        run.restore([state_of(state, run.id, None) for state in self.states], row.attempts)
+        run.go_on_after(self.last_id)
+        if row.parent_task_run is not None:
+            run.stands_for = row.parent_task_run, self.task_key
+        if run.replay is not None:
+            run.replay.restore(self.calls, on_record(self.results), self.unfinished)
+        run.pauses.restore(self._answers_for(run))
+        run.recover(run.engine.now())
+
+    def _answers_for(self, run: FlowRun) -> dict[Any, Any]:
+        answers: dict[Any, Any] = {}
+        for answer in self.answers:
+            try:
+                answers[key_of_text(answer.key)] = decode(answer.value, serializer_for(run.result_serializer))
+            except SerializationError as error:
+                _logger.warning("What flow run '%s' was resumed with is asked for again. %s", self.row.name, error)
+        return answers
+
+
+def is_left_over(row: FlowRunRow) -> bool:
+    """Whether nobody has brought a flow run to its end: the process that ran it is over."""
+    return row.ended is None or (row.state.type is StateType.CRASHED and row.state.cause == OWNER_DIED)

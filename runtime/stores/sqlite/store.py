@@ -1,0 +1,311 @@
+"""The store in a file of SQLite's. See `port.Store` for what it does.
+
+Decides what a group is to SQLite: one transaction, which begins by checking that its owner is the present one. One
+connection writes and checkpoints; another, made when somebody reads, can only read. An error of the first is the end
+of it: what SQLite or the disk have made of the transaction is not known, and a second try might be told that all is
+well although it is not. So nothing is tried again here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final, TypeVar
+
+from millrace.actors.errors import RunNotFound, RunNotResumable, StoreError, StoreFenced, StoreRefused
+from millrace.runtime.stores.faults import reach
+from millrace.runtime.stores.port import OWNER_DIED, Group, Opened, Owner
+from millrace.runtime.stores.records import Answered, Called, Value
+from millrace.runtime.stores.rows import FlowRunRow, RunFilter, StateRow, TaskRunRow
+from millrace.runtime.stores.sqlite import connecting, reading, safety
+from millrace.runtime.stores.sqlite.connecting import Connection
+from millrace.runtime.stores.sqlite.migrating import check_schema, migrate
+from millrace.runtime.stores.sqlite.ownership import Ownership
+from millrace.runtime.stores.sqlite.writing import Rows, id_of
+from millrace.runtime.stores.verdicts import death_message
+
+T = TypeVar("T")
+
+_left_to_parents: list[Connection] = []
+"""Connections that a fork has inherited. They are its parent's, and are neither used here nor closed."""
+
+_DEAD_FLOW_RUNS: Final = "SELECT id, owner FROM flow_runs WHERE ended IS NULL AND NOT suspended ORDER BY id"
+
+# The runs of owners that are over, whatever table they are in: a state more, and what follows from it.
+_MARK: Final = """
+INSERT INTO states (run, sequence, type, name, message, at, cause, details)
+SELECT r.id, r.sequence + 1, 'CRASHED', NULL, :message, max(:at, s.at), :cause, NULL
+FROM {table} r JOIN states s ON (s.run, s.sequence) = (r.id, r.sequence) WHERE r.ended IS NULL {more}
+"""
+_EMPTY: Final = "DELETE FROM results WHERE run IN (SELECT id FROM {table} WHERE ended IS NULL {more})"
+_END_TASK_RUNS: Final = (
+    "UPDATE task_runs SET type = 'CRASHED', sequence = sequence + 1, ended = :at WHERE ended IS NULL"
+)
+_END_FLOW_RUNS: Final = (
+    "UPDATE flow_runs SET type = 'CRASHED', sequence = sequence + 1, ended = :at, deaths = deaths + 1 "
+    "WHERE ended IS NULL AND NOT suspended"
+)
+
+
+class SqliteStore:
+    """Runs in a file.
+
+    Args:
+        path: The file; it is made where it is missing, for its owner alone. Beside it lie the files of SQLite's
+            write-ahead log (`-wal`, `-shm`) and the lock that says who writes (`.lock`).
+        synchronous: What a commit waits for: `"FULL"`, that the disk has it, so that what was acknowledged survives a
+            power failure too; `"NORMAL"`, that the system has it, so that it survives the end of the process, and of
+            what was acknowledged last some may be lost with the power.
+        read_only: Only read; then an engine cannot use it.
+        connect: Makes connections; for tests.
+
+    Raises:
+        ConfigurationError: an option is none of these.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        synchronous: str = "FULL",
+        read_only: bool = False,
+        connect: connecting.Connect = sqlite3.connect,
+    ) -> None:
+        self.path = Path(path).expanduser().absolute()
+        self.synchronous = synchronous
+        self.read_only = read_only
+        self._connect = connect
+        self._ownership = Ownership(self.path, self.name)
+        self._writer: Connection | None = None
+        self._reader: Connection | None = None
+        self._reading = Lock()
+        self._failed: Connection | None = None  # what was the writer, before it failed
+
+    @property
+    def name(self) -> str:
+        """Says where it is."""
+        return str(self.path)
+
+    # Writing.
+
+    def open(self, owner: Owner) -> Opened:
+        """Become the owner. See `port.Store`."""
+        if self.read_only:
+            raise StoreRefused(self.name, "it was opened to read only", "Open it without mode=ro.")
+        safety.check_version(connecting.version(), self.name)
+        safety.check_place(self.path, self.name)
+        self._ownership.take(owner.name)
+        try:
+            safety.make_private(self.path, self.name)
+            writer = self._writer = connecting.connect_to_write(self.path, self.synchronous, self._connect)
+            migrate(writer, self.name)
+            return self._become_owner(writer, owner)
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            if isinstance(error, StoreError):
+                raise
+            raise connecting.reported(error, self.name, "open the store") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _become_owner(self, writer: Connection, owner: Owner) -> Opened:
+        writer.execute("BEGIN IMMEDIATE")
+        try:
+            names = dict(writer.execute("SELECT token, name FROM owners"))
+            dead = writer.execute(_DEAD_FLOW_RUNS).fetchall()
+            self._mark(writer, owner.at, names, dead)
+            writer.execute("UPDATE owners SET ended = ? WHERE ended IS NULL", (owner.at,))
+            made = writer.execute("INSERT INTO owners (name, opened) VALUES (?, ?)", (owner.name, owner.at))
+            token = int(made.lastrowid)
+            reach("deaths marked")
+            writer.execute("COMMIT")
+        except BaseException:
+            writer.execute("ROLLBACK")
+            raise
+        return Opened(token, [int.from_bytes(run, "big") for run, _ in dead])
+
+    @staticmethod
+    def _mark(writer: Connection, at: int, names: Mapping[int, str], dead: list[tuple[bytes, int]]) -> None:
+        """End the runs of owners that are over."""
+        last = names[max(names)] if names else ""
+        values = {"at": at, "cause": OWNER_DIED, "message": death_message(last)}
+        execute: Callable[..., Any] = writer.execute
+        execute(_EMPTY.format(table="task_runs", more=""))
+        execute(_MARK.format(table="task_runs", more=""), values)
+        execute(_END_TASK_RUNS, {"at": at})
+        execute(_EMPTY.format(table="flow_runs", more="AND NOT suspended"))
+        for token in {owner for _, owner in dead}:
+            of_owner = f"AND NOT r.suspended AND r.owner = {int(token)}"
+            message = death_message(names.get(token, ""))
+            execute(_MARK.format(table="flow_runs", more=of_owner), {**values, "message": message})
+        execute(_END_FLOW_RUNS, {"at": at})
+
+    def append(self, group: Group) -> None:
+        """Write a group in one transaction. See `port.Store`."""
+        try:
+            self._write(group)
+        except BaseException as error:  # noqa: BLE001  # whatever it was, the group is not acknowledged
+            self._give_up()
+            if isinstance(error, (sqlite3.Error, OSError)) and not isinstance(error, StoreError):
+                error = connecting.reported(error, self.name, "write a group of records to")
+            group.done(error)
+        else:
+            reach("group committed")
+            group.done(None)
+            reach("group acknowledged")
+
+    def _write(self, group: Group) -> None:
+        rows = Rows(group.token, group.records)
+        writer = self._open_writer()
+        reach("group encoded")
+        writer.execute("BEGIN IMMEDIATE")
+        reach("group begun")
+        counted = writer.execute(
+            "UPDATE owners SET groups = ?1 WHERE token = ?2 AND ended IS NULL AND groups = ?1 - 1",
+            (group.number, group.token),
+        ).rowcount
+        if counted == 1:
+            rows.write(writer)
+        elif not self._has_written(writer, group):
+            writer.execute("ROLLBACK")
+            raise StoreFenced(self.name, group.token)
+        reach("group written")
+        writer.execute("COMMIT")
+
+    @staticmethod
+    def _has_written(writer: Connection, group: Group) -> bool:
+        """Whether a group is there already: its acknowledgement was lost."""
+        found = writer.execute("SELECT groups FROM owners WHERE token = ? AND ended IS NULL", (group.token,)).fetchone()
+        return found is not None and bool(group.number <= found[0])
+
+    def claim(self, run_id: int, token: int, at: int) -> FlowRunRow:  # noqa: ARG002  # others keep it
+        """Become the owner of a flow run. See `port.Store`."""
+        writer = self._open_writer()
+        try:
+            writer.execute("BEGIN IMMEDIATE")
+            try:
+                run = self._claim(writer, run_id, token)
+                reach("run claimed")
+                writer.execute("COMMIT")
+            except BaseException:
+                writer.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            self._give_up()
+            raise connecting.reported(error, self.name, f"claim run {run_id:032x} in") from error
+        return run
+
+    def _claim(self, writer: Connection, run_id: int, token: int) -> FlowRunRow:
+        present = writer.execute("SELECT 1 FROM owners WHERE token = ? AND ended IS NULL", (token,)).fetchone()
+        if present is None:
+            raise StoreFenced(self.name, token)
+        run = reading.read_flow_run(writer, run_id)
+        if run is None:
+            raise RunNotFound(run_id)
+        if not run.is_free:
+            (owner,) = writer.execute("SELECT name FROM owners WHERE token = ?", (run.owner,)).fetchone()
+            raise RunNotResumable(run.name, f"it is {run.state.type}, and {owner} runs it")
+        writer.execute(
+            "UPDATE flow_runs SET owner = ?, ended = NULL, suspended = 0 WHERE id = ?", (token, id_of(run_id))
+        )
+        return run
+
+    def _open_writer(self) -> Connection:
+        if self._writer is None:
+            raise StoreError(self.name, "write to", "it is not open" if self._failed is None else "it has failed")
+        return self._writer
+
+    def _give_up(self) -> None:
+        """Use the connection that writes no more, after an error; it is closed with the store."""
+        self._failed, self._writer = self._writer, None
+        if self._failed is not None:
+            with suppress(sqlite3.Error):
+                self._failed.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Let go of the store. See `port.Store`."""
+        writers, self._writer, self._failed = (self._writer, self._failed), None, None
+        try:
+            for writer in writers:
+                if writer is not None:
+                    writer.close()
+        finally:
+            with self._reading:
+                reader, self._reader = self._reader, None
+            if reader is not None:
+                reader.close()
+            self._ownership.give_back()
+
+    def abandon(self) -> None:
+        """In the child of a fork: leave everything to the parent."""
+        inherited = (self._writer, self._failed, self._reader)
+        _left_to_parents.extend(each for each in inherited if each is not None)
+        self._writer = self._failed = self._reader = None
+        self._reading = Lock()
+        self._ownership.give_back()
+
+    # Reading.
+
+    def _read(self, query: Callable[..., T], *arguments: Any) -> T:
+        with self._reading:
+            try:
+                if self._reader is None:
+                    self._reader = self._connect_reader()
+                return query(self._reader, *arguments)
+            except sqlite3.Error as error:
+                raise connecting.reported(error, self.name, "read from") from error
+
+    def _connect_reader(self) -> Connection:
+        if not self.path.exists():
+            raise StoreError(self.name, "read from", "there is no such file")
+        safety.check_file(self.path.lstat(), self.name)
+        reader = connecting.connect_to_read(self.path, self._connect)
+        try:
+            version = check_schema(reader, self.name)
+        except BaseException:
+            reader.close()
+            raise
+        if not version:
+            reader.close()
+            raise StoreError(self.name, "read from", "nothing was ever written to it")
+        return reader
+
+    def read_flow_run(self, run_id: int) -> FlowRunRow | None:
+        """A flow run. See `port.Store`."""
+        return self._read(reading.read_flow_run, run_id)
+
+    def read_flow_runs(self, wanted: RunFilter) -> list[FlowRunRow]:
+        """Flow runs, newest first."""
+        return self._read(reading.read_flow_runs, wanted)
+
+    def read_task_run(self, run_id: int) -> TaskRunRow | None:
+        """A task run. See `port.Store`."""
+        return self._read(reading.read_task_run, run_id)
+
+    def read_task_runs(self, wanted: RunFilter) -> list[TaskRunRow]:
+        """Task runs, newest first."""
+        return self._read(reading.read_task_runs, wanted)
+
+    def read_states(self, run_id: int) -> list[StateRow]:
+        """All states of a run, first to last."""
+        return self._read(reading.read_states, run_id)
+
+    def read_calls(self, flow_run_id: int) -> list[Called]:
+        """What the body of a flow run has called."""
+        return self._read(reading.read_calls, flow_run_id)
+
+    def read_results(self, flow_run_id: int) -> Mapping[int, Value | None]:
+        """The results of what a flow run has called."""
+        return self._read(reading.read_results, flow_run_id)
+
+    def read_answers(self, flow_run_id: int) -> list[Answered]:
+        """What a flow run has been resumed with so far."""
+        return self._read(reading.read_answers, flow_run_id)
+
+    def last_id(self, flow_run_id: int) -> int:
+        """The largest id that a run of a flow run has."""
+        return self._read(reading.last_id, flow_run_id)

@@ -1,0 +1,375 @@
+"""The writer: one thread that tells a store all that an engine's runs do.
+
+Decides when records are written. They stand in one line, in the order in which they came about, with *receipts* among
+them: whoever waits for a run's end is told when all that stands before its receipt is committed. The thread takes what
+has come together since it last looked, as one group; so the slower the disk, the larger the groups. A record that
+nobody waits for is written a moment later, so that it can go along with one that somebody does wait for.
+
+When the store fails the writer is over: what was not acknowledged never will be, and who waits for it is told so. The
+store is not tried again; what it was told before, and has not acknowledged, may be in it or not.
+
+Does not know what a store is made of, nor what runs do.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from socket import gethostname
+from threading import Condition, Lock, Thread, get_ident
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from millrace.actors.errors import StoreError
+from millrace.actors.events import Event
+from millrace.runtime.lending import lend
+from millrace.runtime.results.serializers import Serializer
+from millrace.runtime.running import running_loop
+from millrace.runtime.stores.encoding import encode
+from millrace.runtime.stores.faults import reach
+from millrace.runtime.stores.port import Group, Opened, Owner, Store
+from millrace.runtime.stores.records import Entered, Record
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("millrace.store")
+
+LINGER_SECONDS: Final = 0.005
+"""How long a record that nobody waits for may stand in line."""
+
+MOST_RECORDS: Final = 2_000
+"""How many records a group has, at most."""
+
+BOUND: Final = 20_000
+"""How many may stand in line before those who bring more are held up; a group or two fit in on top."""
+
+
+@attrs.define(eq=False)
+class Unencoded:
+    """A record of a state that holds something, as it stands in line.
+
+    Args:
+        record: The record, without that.
+        data: What the state holds.
+        serializer: What makes bytes of it.
+        task: What to call the task or flow, in a warning.
+    """
+
+    record: Entered
+    data: Any
+    serializer: Serializer
+    task: str
+
+
+@attrs.define(eq=False)
+class Receipt:
+    """What is to be done when all that stands before it in the line is committed.
+
+    Args:
+        done: Called with None, or with why that never will be.
+    """
+
+    done: Callable[[StoreError | None], None]
+
+
+@attrs.define(eq=False)
+class Errand:
+    """What is to be done on the writer's thread when all that stands before it in the line is committed.
+
+    Args:
+        call: Does it; what it raises is its caller's affair.
+        failed: Called in its place after the store has failed.
+    """
+
+    call: Callable[[], None]
+    failed: Callable[[StoreError], None]
+
+
+class StoreWriter:
+    """Writes to a store. See the module's docstring.
+
+    Args:
+        store: The store, which is opened now.
+        now: The time, in nanoseconds since the epoch.
+
+    Raises:
+        StoreError: the store cannot be opened, or is refused.
+    """
+
+    def __init__(self, store: Store, now: Callable[[], int]) -> None:
+        self.store = store
+        self.failed: StoreError | None = None
+        self.opened = Opened(0)
+        self._now = now
+        self._line: deque[Record | Unencoded | Receipt | Errand | tuple[Callable[[Event], None], Event]] = deque()
+        self._asleep = False  # the thread waits for something to stand in line
+        self._lingering = False  # it waits a moment for something that somebody waits for
+        self._urgent = False  # something like that stands in line
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._number = 0  # of the last group
+        self._committed: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._room = Condition(Lock())  # there is room in the line again
+        self._waiting_for_room: list[Callable[[], None]] = []  # guarded by that
+        self._warned: set[str] = set()  # tasks of which a result could not be kept
+        self._stopped = False  # the thread is to end
+        self._over = False  # it has ended: what is put in line now is answered by whoever puts it there
+        self._ident = 0
+        self._on_end: Callable[[], None] | None = None
+        started: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, args=(started,), name="millrace-store", daemon=True)
+        self._thread.start()
+        error = started.get()
+        if error is not None:
+            self._thread.join()
+            raise error
+
+    # From any thread.
+
+    def put(self, record: Record | Unencoded) -> None:
+        """Put a record in line. In the turn of its run's actor, so it never waits."""
+        self._line.append(record)
+        if self._asleep:
+            self._asleep = False
+            self._bell.put(None)
+
+    def publish(self, listener: Callable[[Event], None], event: Event) -> None:
+        """Have an event told to a listener when all that stands before it is committed."""
+        self._line.append((listener, event))
+        if self._asleep:
+            self._asleep = False
+            self._bell.put(None)
+
+    def when_committed(self, done: Callable[[StoreError | None], None]) -> None:
+        """Have something called when all that was put in line so far is committed. On the writer's thread."""
+        self._put_urgent(Receipt(done))
+
+    def _put_urgent(self, item: Receipt | Errand) -> None:
+        self._line.append(item)
+        self._urgent = True
+        if self._asleep or self._lingering:
+            self._asleep = self._lingering = False
+            self._bell.put(None)
+        if self._over:
+            self.work_off()
+
+    def do(self, call: Callable[[], T]) -> T:
+        """Have something done on the writer's thread when all that was put in line so far is committed, and wait.
+
+        Raises:
+            StoreError: the store has failed.
+            Exception: what it raises.
+        """
+        if self.here:
+            self.work_off()
+            if self.failed is not None:
+                raise self.failed
+            return call()
+        outcomes: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+
+        def run() -> None:
+            try:
+                outcomes.put((call(), None))
+            except BaseException as error:  # noqa: BLE001  # raised to whoever asked
+                outcomes.put((None, error))
+
+        self._put_urgent(Errand(run, lambda error: outcomes.put((None, error))))
+        with lend():
+            value, error = outcomes.get()
+        if error is not None:
+            raise error
+        return value  # type: ignore[return-value]
+
+    def flush(self) -> None:
+        """Wait until all that was put in line so far is committed.
+
+        Raises:
+            StoreError: it never will be.
+        """
+        self.do(lambda: None)
+
+    @property
+    def here(self) -> bool:
+        """Whether this is the writer's own thread, which must not wait for itself."""
+        return get_ident() == self._ident
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much stands in line that those who bring more are to wait."""
+        return len(self._line) > BOUND
+
+    def wait_for_room(self) -> None:
+        """Block this thread while the line is full; not on the thread of a loop, which has others to serve."""
+        if not self.is_full or self.here or running_loop() is not None:
+            return
+        with lend(), self._room:
+            self._room.wait_for(lambda: not self.is_full)
+
+    def when_room(self, call: Callable[[], None]) -> None:
+        """Have something called when the line is not full: now, or on the writer's thread."""
+        with self._room:
+            full = self.is_full
+            if full:
+                self._waiting_for_room.append(call)
+        if not full:
+            call()
+
+    def stop(self, on_end: Callable[[], None] | None = None) -> None:
+        """Write what stands in line, let go of the store, and end the thread; returns at once.
+
+        Args:
+            on_end: Called by the thread as the last thing it does.
+        """
+
+        def end() -> None:
+            self._stopped = True
+
+        def end_after(_error: StoreError) -> None:
+            end()
+
+        self._on_end = on_end
+        self._put_urgent(Errand(end, end_after))
+
+    def join(self, seconds: float) -> None:
+        """Wait for the end of the thread, so long at most."""
+        if not self.here:
+            self._thread.join(seconds)
+
+    def abandon(self) -> None:
+        """In the child of a fork, which has no such thread: nothing is written any more."""
+        forked = StoreError(
+            self.store.name, "write to", "this process is a fork of the one that has it open", "Make another engine."
+        )
+        self.failed = forked
+        self._over = True
+        getattr(self.store, "abandon", self.store.close)()
+
+    # On the writer's thread.
+
+    def _run(self, started: SimpleQueue[BaseException | None]) -> None:
+        self._ident = get_ident()
+        try:
+            self.opened = self.store.open(Owner(f"process {os.getpid()} on {gethostname()}", self._now()))
+        except BaseException as error:  # noqa: BLE001  # raised where the engine is made
+            started.put(error)
+            return
+        started.put(None)
+        try:
+            while not self._stopped:
+                self._wait()
+                self.work_off()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        self.failed = self.failed or StoreError(self.store.name, "write to", "its engine is closed")
+        self._over = True
+        try:
+            self.work_off()  # what came too late is told so
+            self.store.close()
+        except Exception:
+            _logger.exception("The store %s could not be closed.", self.store.name)
+        finally:
+            if self._on_end is not None:
+                self._on_end()
+
+    def _wait(self) -> None:
+        """Wait until something stands in line, and then a moment, unless somebody waits for it."""
+        while not self._line:
+            self._asleep = True
+            if self._line:  # put there before that was said
+                self._asleep = False
+                break
+            self._bell.get()
+        self._lingering = True
+        if not self._urgent:
+            with suppress(Empty):
+                self._bell.get(timeout=LINGER_SECONDS)
+        self._lingering = False
+
+    def work_off(self) -> None:
+        """Write all that stands in line."""
+        while self._line:
+            self._write_some()
+            if not self.is_full:
+                self._tell_room()
+
+    def _tell_room(self) -> None:
+        with self._room:
+            waiting, self._waiting_for_room = self._waiting_for_room, []
+            self._room.notify_all()
+        for call in waiting:
+            call()
+
+    def _write_some(self) -> None:
+        """Write one group, and do what its commit allows."""
+        self._urgent = False
+        line = self._line
+        records: list[Record] = []
+        after: list[Receipt | Errand | tuple[Callable[[Event], None], Event]] = []
+        while line and len(records) < MOST_RECORDS:
+            item = line.popleft()
+            if isinstance(item, Unencoded):
+                records.append(self._encoded(item))
+            elif isinstance(item, (Receipt, tuple)):
+                after.append(item)
+            elif isinstance(item, Errand):
+                after.append(item)
+                break
+            else:
+                records.append(item)
+        if line:
+            self._urgent = True
+        if records and self.failed is None:
+            reach("group taken")
+            self._append(records)
+        for item in after:
+            self._do(item)
+
+    def _encoded(self, item: Unencoded) -> Entered:
+        record = item.record
+        if self.failed is None:
+            record.data = encode(item.data, item.serializer)
+            if record.data.missing and item.task not in self._warned:
+                self._warned.add(item.task)
+                _logger.warning(
+                    "What '%s' came to in run %032x is not recorded: it is %s. If its flow is resumed, it runs again.",
+                    item.task,
+                    record.run,
+                    record.data.missing,
+                )
+        return record
+
+    def _append(self, records: Sequence[Record]) -> None:
+        self._number += 1
+        self.store.append(Group(self.opened.token, self._number, records, self._committed.put))
+        error = self._committed.get()
+        if error is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, StoreError):
+            self.failed = error
+        else:
+            self.failed = StoreError(self.store.name, "write a group of records to", f"{type(error).__name__}: {error}")
+            self.failed.__cause__ = error
+        _logger.error("%s Runs that go on are not recorded any more, and end as crashed.", self.failed)
+
+    def _do(self, item: Receipt | Errand | tuple[Callable[[Event], None], Event]) -> None:
+        """Do what a commit allows, or say that there was none. Faults of what is called end nothing here."""
+        try:
+            if isinstance(item, tuple):
+                listener, event = item
+                listener(event)
+            elif isinstance(item, Receipt):
+                item.done(self.failed)
+            elif self.failed is None:
+                item.call()
+            else:
+                item.failed(self.failed)
+        except BaseException:
+            _logger.exception("What was to follow a commit to %s failed.", self.store.name)

@@ -1,0 +1,117 @@
+"""What a kill leaves behind, without one: a copy of the store as it is at a moment, while the process goes on."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+from millrace import Engine
+from millrace.runtime.entering import ENTERED
+from millrace.runtime.stores.memory import MemoryStore
+from millrace.runtime.stores.port import Store
+from millrace.runtime.stores.sqlite import SqliteStore
+from tests.runtime.worlds import World
+
+PATIENCE = 20.0
+
+
+class Kill:
+    """Stops a body at a place, until the store has been copied there.
+
+    Args:
+        store: The store of the engine that the body runs in.
+        folder: Where copies go.
+    """
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.store = store
+        self._folder = folder
+        self._there = Event()
+        self._on = Event()
+        self.armed = True
+        self.copies = 0
+
+    def here(self) -> None:
+        """The process is killed here, the first time that a body comes here."""
+        if self.armed:
+            self.armed = False
+            self._there.set()
+            assert self._on.wait(PATIENCE)
+
+    def left(self, engine: Engine) -> Store:
+        """What is left of the store after the kill."""
+        assert self._there.wait(PATIENCE), "Nobody came to the place."
+        assert engine.chronicle is not None
+        engine.chronicle.writer.flush()
+        return self.copy()
+
+    def copy(self) -> Store:
+        """The store as it is now, as another one."""
+        if isinstance(self.store, MemoryStore):
+            made = MemoryStore()
+            lock = made._lock
+            made.__dict__.update(
+                {name: copy.copy(value) for name, value in vars(self.store).items() if name != "_lock"}
+            )
+            made._lock = lock
+            made._states = {run: list(states) for run, states in self.store._states.items()}
+            made._calls = {run: dict(calls) for run, calls in self.store._calls.items()}
+            made._answers = {run: list(answers) for run, answers in self.store._answers.items()}
+            return made
+        assert isinstance(self.store, SqliteStore)
+        self.copies += 1
+        folder = self._folder / f"copy-{self.copies}"
+        folder.mkdir(mode=0o700)
+        for path in self.store.path.parent.glob("runs.db*"):
+            if path.suffix != ".lock" and not path.name.endswith("-shm"):
+                shutil.copy(path, folder / path.name)
+        return SqliteStore(folder / "runs.db")
+
+    def go_on(self) -> None:
+        """Let the body that was stopped go on: in another life."""
+        self._on.set()
+
+
+@contextmanager
+def engine_of(store: Store | str) -> Iterator[Engine]:
+    """An engine with a store, for the calls in the block."""
+    engine = Engine(store=store)
+    token = ENTERED.set(engine)
+    try:
+        yield engine
+    finally:
+        ENTERED.reset(token)
+        engine.close()
+
+
+def killed(world: World, kill: Kill, called: Any, *args: Any) -> Store:
+    """Run a flow in an engine until it comes to where the process is killed; what is left of the store."""
+    with engine_of(kill.store) as engine:
+        came: list[Any] = []
+
+        def body() -> None:
+            try:
+                came.append(world.run(called, *args, engine=engine))
+            except BaseException as error:  # noqa: BLE001
+                came.append(error)
+
+        thread = Thread(target=body, daemon=True)
+        thread.start()
+        left = kill.left(engine)
+        kill.go_on()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    return left
+
+
+def quietly(call: Callable[[], Any]) -> Any:
+    """What a call gives, or raises."""
+    try:
+        return call()
+    except BaseException as error:  # noqa: BLE001
+        return error
