@@ -70,12 +70,12 @@ class Window:
         As long as outcomes are there it is better to give them: then a few items are asked for at a time, and not
         before that is worth it.
         """
+        room = self.most - self.pulled + self.given
+        if room < self._at_least:
+            return 0 if self._come or self.exhausted or self.ready else room
         if self.exhausted:
             return 0
-        room = self.room
-        if not self.ready:
-            return room
-        return min(room, BATCH) if room >= self._at_least else 0
+        return min(room, BATCH) if self.ready else room
 
     def enter(self, numbers: Sequence[int]) -> None:
         """Items have been asked for and got.

@@ -1,0 +1,223 @@
+"""Streams of tasks that do nothing, a source that never ends, and a heartbeat beside what is big."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from statistics import quantiles
+from time import perf_counter
+from typing import Any
+
+from benchmarks.works.maps import anoop, noop
+from benchmarks.works.probes import Grown, Timed, expect, on_new_loop, resident_bytes
+from millrace import flow, run
+
+WARM = 2_000
+WINDOW = 100
+LOOK_EVERY = 1_000  # items between two looks at the memory
+BEAT_SECONDS = 0.002
+
+
+async def _numbers(n: int) -> AsyncIterator[int]:
+    for number in range(n):
+        yield number
+
+
+async def _total(stream: AsyncIterator[int] | Any) -> int:
+    total = 0
+    async for number in stream:
+        total += number
+    return total
+
+
+@flow
+async def plain(n: int) -> int:
+    """A stream of the async task over a range."""
+    return await _total(anoop.stream(range(n), max_in_flight=WINDOW))
+
+
+@flow
+async def ordered(n: int) -> int:
+    """The same in order."""
+    return await _total(anoop.stream(range(n), max_in_flight=WINDOW, ordered=True))
+
+
+@flow
+async def async_source(n: int) -> int:
+    """The same over an async generator."""
+    return await _total(anoop.stream(_numbers(n), max_in_flight=WINDOW))
+
+
+@flow
+async def chained(n: int) -> int:
+    """Two of them in a row; each item has two runs."""
+    return await _total(anoop.stream(anoop.stream(range(n), max_in_flight=WINDOW), max_in_flight=WINDOW))
+
+
+@flow
+async def threaded(n: int) -> int:
+    """A stream of the sync task, on threads."""
+    return await _total(noop.stream(range(n), max_in_flight=WINDOW))
+
+
+@flow
+def blocking(n: int) -> int:
+    """The same from a sync flow."""
+    return sum(noop.stream(range(n), max_in_flight=WINDOW))
+
+
+FLOWS = {
+    "plain": plain,
+    "ordered": ordered,
+    "async_source": async_source,
+    "chained": chained,
+    "threaded": threaded,
+}
+
+
+def items(n: int, name: str) -> dict[str, float]:
+    """One async flow with a stream, from its call to its return."""
+    body = FLOWS[name]
+
+    async def main() -> dict[str, float]:
+        await body(WARM)
+        with Timed() as timed:
+            total = await body(n)
+        expect(total, sum(range(n)))
+        return timed.figures(n)
+
+    return on_new_loop(main())
+
+
+def items_blocking(n: int) -> dict[str, float]:
+    """One sync flow with a stream, likewise."""
+    blocking(WARM)
+    with Timed() as timed:
+        total = blocking(n)
+    expect(total, sum(range(n)))
+    return timed.figures(n)
+
+
+@flow
+async def _watched(n: int, name: str) -> float:
+    task = {"anoop": anoop, "noop": noop}[name]
+    most = before = resident_bytes()
+    given = 0
+    async for _ in task.stream(range(n), max_in_flight=WINDOW):
+        given += 1
+        if given % LOOK_EVERY == 0:
+            most = max(most, resident_bytes())
+    expect(given, n)
+    return (most - before) / 1e6
+
+
+def resident(n: int, name: str) -> dict[str, float]:
+    """The most memory that is occupied while a stream goes by, above what it was before, in megabytes."""
+    run(_watched, WARM, name)
+    return {"mb": run(_watched, n, name)}
+
+
+@flow
+async def _endless(n: int, meter: str) -> float:
+    stream = anoop.stream(itertools.count(1_000_000), max_in_flight=WINDOW)
+    numbers = aiter(stream)
+    for _ in range(n):
+        await anext(numbers)
+    with Grown(meter) as grown:
+        for _ in range(n):
+            await anext(numbers)
+    expect(stream.counts().given, 2 * n)
+    return grown.bytes / n
+
+
+def endless(n: int, meter: str) -> dict[str, float]:
+    """Bytes left of each item of a source that never ends, while its flow goes on.
+
+    Args:
+        n: How many items go by before the first look, and again before the second.
+        meter: See `Grown`.
+    """
+    return {"bytes": run(_endless, n, meter)}
+
+
+@flow
+async def _mapped(n: int) -> None:
+    futures = anoop.map(range(n))
+    await futures[n - 1]
+
+
+@flow
+async def _streamed(n: int) -> None:
+    await _total(anoop.stream(range(n), max_in_flight=WINDOW))
+
+
+def heartbeat(n: int, name: str) -> dict[str, float]:
+    """How late a coroutine of the host's wakes up that sleeps for two milliseconds again and again.
+
+    Args:
+        n: How many items the map or the stream has that goes on beside it.
+        name: Which of them: `map` or `stream`.
+
+    Returns:
+        In milliseconds: `p50`, `p99` and `most`.
+    """
+    body = {"map": _mapped, "stream": _streamed}[name]
+
+    async def main() -> dict[str, float]:
+        late: list[float] = []
+
+        async def beat() -> None:
+            while True:
+                due = perf_counter() + BEAT_SECONDS
+                await asyncio.sleep(BEAT_SECONDS)
+                late.append(max(0.0, perf_counter() - due))
+
+        await body(WARM)
+        heart = asyncio.create_task(beat())
+        with Timed():
+            await body(n)
+        heart.cancel()
+        cuts = quantiles(late, n=100)
+        return {"p50": cuts[49] * 1e3, "p99": cuts[98] * 1e3, "most": max(late) * 1e3}
+
+    return on_new_loop(main())
+
+
+async def _bare(number: int) -> int:
+    return number
+
+
+async def _workers(source: Iterable[int]) -> AsyncGenerator[int]:
+    inputs: asyncio.Queue[int] = asyncio.Queue(WINDOW)
+    outputs: asyncio.Queue[int | None] = asyncio.Queue(WINDOW)
+
+    async def work() -> None:
+        while True:
+            await outputs.put(await _bare(await inputs.get()))
+            inputs.task_done()
+
+    async def feed() -> None:
+        for number in source:
+            await inputs.put(number)
+        await inputs.join()
+        await outputs.put(None)
+
+    tasks = [asyncio.create_task(each) for each in (feed(), *(work() for _ in range(WINDOW)))]
+    while (found := await outputs.get()) is not None:
+        yield found
+    for each in tasks:
+        each.cancel()
+
+
+def queues(n: int) -> dict[str, float]:
+    """The floor: a hundred asyncio tasks between two queues that are bounded."""
+
+    async def main() -> dict[str, float]:
+        await _total(_workers(range(WARM)))
+        with Timed() as timed:
+            total = await _total(_workers(range(n)))
+        expect(total, sum(range(n)))
+        return timed.figures(n)
+
+    return on_new_loop(main())
