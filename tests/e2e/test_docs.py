@@ -79,7 +79,8 @@ def test_the_commands_print_what_the_page_says(block: Block) -> None:
 
 
 def test_there_is_code_to_run() -> None:
-    pages = {"differences", "flows", "results-and-caching", "retries-and-timeouts", "settings", "tasks", "transactions"}
+    pages = {"differences", "flows", "results-and-caching", "retries-and-timeouts", "settings", "streams", "tasks"}
+    pages |= {"transactions"}
 
     assert {block.page.stem for block in PROGRAMMES} >= {"README", *pages}
     assert CONSOLES

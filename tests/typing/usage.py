@@ -22,6 +22,8 @@ from millrace import (
     FutureList,
     GeneratorTask,
     State,
+    Stream,
+    StreamCounts,
     Task,
     TaskRun,
     Transaction,
@@ -107,6 +109,29 @@ started = assert_type(Engine().start(report, 1), FlowFuture[str])
 run(crawl, 1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 report("x")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
 assert_type(started.flow_run.counts(), dict[str, int])
+
+
+# Streams, and what has a bound or a priority.
+
+
+@flow
+async def index(paths: list[str]) -> None:
+    pages = assert_type(fetch.stream(paths, max_in_flight=8), Stream[bytes])
+    async for found in links.stream(pages, ordered=True):
+        assert_type(found, list[str])
+    states = assert_type(weigh.stream(range(3), on_error="state", unit="t"), Stream[State[float]])
+    async with states as closed_at_the_end:
+        async for state in closed_at_the_end:
+            assert_type(state, State[float])
+            assert_type(state.result(), float)
+    for line in lines.stream(paths, limit=3):
+        assert_type(line, list[str])
+    assert_type(pages.counts(), StreamCounts)
+    soon = assert_type(links.submit(b"", priority=3), Future[list[str]])
+    every = assert_type(links.map([b""], priority=3, max_in_flight=2, wait_for=[soon]), FutureList[list[str]])
+    assert_type(await every, list[list[str]])
+    fetch.stream(paths, on_error="ignore")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    fetch.stream(3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 # Generator tasks.
