@@ -1,8 +1,8 @@
 """Deadlocks: whether somebody who waits for a limit waits for what never comes.
 
-Decides that from what is held, what is waited for, and which tickets surround which: what surrounds a ticket that waits
-is not given back before that one was served. It is found out by playing on: whoever has nothing waiting inside gives
-back, whoever is next and finds enough is served and gives back, and so on. Who is left then waits in vain.
+Decides that from what is held, what is waited for, and which tickets are inside of which: what surrounds a ticket that
+waits is not given back before that one was served. It is found out by playing on: whoever has nothing waiting inside
+gives back, whoever is next and finds enough is served and gives back, and so on. Who is left then waits in vain.
 
 Source: the safety test of E. W. Dijkstra's banker's algorithm, on what is wanted now and not on what may be wanted.
 """
@@ -27,26 +27,47 @@ def may_be_stuck(limits: Iterable[Limit]) -> bool:
     return False
 
 
-def waits_in_vain(ticket: Ticket, limits: Iterable[Limit]) -> bool:
-    """Whether a ticket that waits never will be served, unless something is given back by who has no reason to.
+def surrounding(ticket: Ticket, blocked: Iterable[Ticket]) -> list[Ticket]:
+    """The tickets that a waiting one is inside of at this moment, the innermost first.
 
     Args:
         ticket: The ticket.
-        limits: All that there are.
+        blocked: The tickets whose holders wait for something that they have started.
     """
-    queues = {limit: deque(limit.queue) for limit in limits}
-    waiting = dict.fromkeys(each for queue in queues.values() for each in queue)
-    inside = Counter(around for each in waiting for around in each.around if around.held)
+    around = [each for each in ticket.around if each.held]
+    around += [each for each in ticket.outside if each.held and each.waits]
+    around += [each for each in blocked if each.target is not None and each.target is ticket.owner]
+    return list(dict.fromkeys(around))
+
+
+def in_vain(limits: Iterable[Limit]) -> dict[Ticket, list[Ticket]]:
+    """The tickets that never will be served unless something is given back by who has no reason to.
+
+    Args:
+        limits: All that there are.
+
+    Returns:
+        Each of them, with those that it is inside of.
+    """
+    queues = {limit: deque(each for each in limit.queue if not each.timed) for limit in limits}
+    blocked = [each for limit in queues if isinstance(limit, SlotLimit) for each in limit.holders if each.waits]
+    around = {each: surrounding(each, blocked) for queue in queues.values() for each in queue}
+    inside = Counter(outer for found in around.values() for outer in found)
     held = {limit: _held_by(limit, inside) for limit in queues}
     changed = deque(queues)
     while changed:
         queue = queues[changed.popleft()]
         if not queue or not _can_go(first := queue[0], queues, held):
             continue
-        if first is ticket:
-            return False
-        changed += _go(first, queues, held, inside)
-    return True
+        for limit, _ in first.needs:
+            if limit in queues:
+                queues[limit].popleft()
+                changed.append(limit)
+        for outer in around.pop(first):
+            inside[outer] -= 1
+            if not inside[outer]:
+                changed += _free(outer, held)
+    return around
 
 
 def _held_by(limit: Limit, tickets: Counter[Ticket]) -> int:
@@ -62,21 +83,9 @@ def _can_go(ticket: Ticket, queues: dict[Limit, deque[Ticket]], held: dict[Limit
     )
 
 
-def _go(
-    ticket: Ticket, queues: dict[Limit, deque[Ticket]], held: dict[Limit, int], inside: Counter[Ticket]
-) -> list[Limit]:
-    """A ticket is served and given back, and what has nothing else inside is, too; the limits where that matters."""
-    changed = [limit for limit, _ in ticket.needs if limit in queues]
-    for limit in changed:
-        queues[limit].popleft()
-    for around in ticket.around:
-        if around not in inside:
-            continue
-        inside[around] -= 1
-        if not inside[around]:
-            del inside[around]
-            for limit, _ in around.needs:
-                if isinstance(limit, SlotLimit) and limit in held:
-                    held[limit] -= limit.holders.get(around, 0)
-                    changed.append(limit)
-    return changed
+def _free(ticket: Ticket, held: dict[Limit, int]) -> list[Limit]:
+    """Give back what a ticket holds; the limits of that."""
+    freed = [limit for limit, _ in ticket.needs if isinstance(limit, SlotLimit) and limit in held]
+    for limit in freed:
+        held[limit] -= limit.holders.get(ticket, 0)
+    return list(freed)

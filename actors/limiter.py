@@ -13,14 +13,14 @@ who stands behind it at one limit waits for what it waits for at another.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar
 
-from millrace.actors.deadlocks import may_be_stuck, waits_in_vain
+from millrace.actors.deadlocks import in_vain, may_be_stuck
 from millrace.actors.errors import ConfigurationError, DeadlockError, LimitNotFound
 from millrace.actors.instructions import Order, Serve
-from millrace.actors.limiter_messages import Change, GiveBack, LookAgain, Refuse, Take
+from millrace.actors.limiter_messages import Blocks, Change, GiveBack, GoesOn, LookAgain, Refuse, Take
 from millrace.actors.mailbox import Mailbox
 from millrace.actors.tickets import NEVER, Limit, SlotLimit, Standing, Ticket, make_limit
 
@@ -69,14 +69,16 @@ class Limiter(Mailbox):
         for limit, occupy in wanted:
             limit.queue[ticket] = None
             limit.widest = max(limit.widest, occupy)
-        ticket.around = tuple(each for each in ticket.around if each.standing is _HELD)
+        if ticket.timed:
+            ticket.around = ()
         for each in ticket.around:
+            stuck = each.stuck
             each.inside += 1
-            if each.inside == 1:
-                _note_stuck(each, 1)
-        if ticket.around and (error := self._in_vain(ticket)) is not None:
+            _note_stuck(each, before=stuck)
+        limits = self.limits.values()
+        if may_be_stuck(limits) and (around := in_vain(limits).get(ticket)):
             self._unqueue(ticket)
-            return self._refuse_new(ticket, error)
+            return self._refuse_new(ticket, _deadlock(ticket, around))
         self._can_be_served(ticket, at)  # it cannot; but perhaps it waits for nothing but time
         return Serve((), (ticket,)) if ticket.due else None
 
@@ -226,36 +228,45 @@ class Limiter(Mailbox):
             else:
                 limit.widest = 0
         for each in ticket.around:
+            stuck = each.stuck
             each.inside -= 1
-            if not each.inside and each.standing is _HELD:
-                _note_stuck(each, -1)
+            _note_stuck(each, before=stuck)
         return behind
 
     # Those who wait in vain.
 
-    def _in_vain(self, ticket: Ticket) -> DeadlockError | None:
-        """Why a ticket that waits never will be served; None if it will."""
-        limits = self.limits.values()
-        if not may_be_stuck(limits) or not waits_in_vain(ticket, limits):
-            return None
-        wanted = [limit for limit, _ in ticket.needs if isinstance(limit, SlotLimit) and limit.stuck]
-        around = next((each for each in ticket.around if any(each in limit.holders for limit in wanted)), None)
-        around = around or ticket.around[0]
-        return DeadlockError(ticket.called, [limit.name for limit, _ in ticket.needs], around.called)
+    def _blocks(self, message: Blocks) -> Order | None:
+        for ticket in message.tickets:
+            stuck = ticket.stuck
+            ticket.waits += 1
+            ticket.target = message.target
+            _note_stuck(ticket, before=stuck)
+        refused = self._refuse_in_vain(message.tickets)
+        return self._serve((), message.at, refused) if refused else None
 
-    def _refuse_in_vain(self) -> list[Ticket]:
-        """What there is of a limit may have become less: who waits in vain now is not to wait."""
+    def _goes_on(self, message: GoesOn) -> None:
+        for ticket in message.tickets:
+            stuck = ticket.stuck
+            ticket.waits -= 1
+            ticket.target = None
+            _note_stuck(ticket, before=stuck)
+
+    def _refuse_in_vain(self, inside_of: Sequence[Ticket] = ()) -> list[Ticket]:
+        """Have nobody wait in vain, after something has changed for the worse.
+
+        Args:
+            inside_of: Only of those that are inside of one of these; by default of all.
+        """
         limits = self.limits.values()
-        refused: list[Ticket] = []
         if not may_be_stuck(limits):
-            return refused
-        for limit in limits:
-            for ticket in tuple(limit.queue):
-                if ticket.around and ticket.standing is _WAITS and (error := self._in_vain(ticket)) is not None:
-                    ticket.standing = _GONE
-                    ticket.error = error
-                    self._unqueue(ticket)
-                    refused.append(ticket)
+            return []
+        refused: list[Ticket] = []
+        for ticket, around in in_vain(limits).items():
+            if around and (not inside_of or not set(around).isdisjoint(inside_of)):
+                ticket.standing = _GONE
+                ticket.error = _deadlock(ticket, around)
+                self._unqueue(ticket)
+                refused.append(ticket)
         return refused
 
     handlers: ClassVar = {
@@ -263,14 +274,24 @@ class Limiter(Mailbox):
         GiveBack: _give_back,
         Refuse: _refuse,
         LookAgain: _look_again,
+        Blocks: _blocks,
+        GoesOn: _goes_on,
         Change: _change,
     }
 
 
-def _note_stuck(ticket: Ticket, sign: int) -> None:
-    for limit, occupy in ticket.needs:
-        if isinstance(limit, SlotLimit) and ticket in limit.holders:
-            limit.stuck += sign * occupy
+def _note_stuck(ticket: Ticket, *, before: bool) -> None:
+    """A ticket may be stuck now that was not before, or the other way round."""
+    if ticket.stuck is not before and ticket.standing is _HELD:
+        for limit, occupy in ticket.needs:
+            if isinstance(limit, SlotLimit) and ticket in limit.holders:
+                limit.stuck += occupy if ticket.stuck else -occupy
+
+
+def _deadlock(ticket: Ticket, around: list[Ticket]) -> DeadlockError:
+    wanted = {limit for limit, _ in ticket.needs}
+    holder = next((each for each in around if not wanted.isdisjoint(limit for limit, _ in each.needs)), around[0])
+    return DeadlockError(ticket.called, [limit.name for limit, _ in ticket.needs], holder.called)
 
 
 def _too_much(limit: Limit, occupy: int) -> ConfigurationError:

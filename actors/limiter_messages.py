@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from millrace.actors.mailbox import Message
 from millrace.actors.tickets import Amount, Ticket
@@ -72,6 +72,35 @@ class LookAgain(Message):
         self.at = at
 
     control = True
+
+
+class Blocks(Message):
+    """Whoever holds tickets waits for something that it has started.
+
+    Args:
+        tickets: What it holds.
+        target: The run that it waits for; None for any.
+    """
+
+    __slots__ = ("at", "target", "tickets")
+
+    def __init__(self, tickets: Sequence[Ticket], target: object, at: int) -> None:
+        self.tickets = tickets
+        self.target = target
+        self.at = at
+
+
+class GoesOn(Message):
+    """It waits no longer.
+
+    Args:
+        tickets: As in `Blocks`.
+    """
+
+    __slots__ = ("tickets",)
+
+    def __init__(self, tickets: Sequence[Ticket]) -> None:
+        self.tickets = tickets
 
 
 class Change(Message):

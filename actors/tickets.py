@@ -3,6 +3,10 @@
 A ticket is what somebody has, or waits for: so and so much of each of one or more limits, all at once or nothing. A
 limit says how much of it there is at a time, and knows who waits for it, in the order in which they came. What follows
 from any of it is decided by the `limiter`; everything here is touched in its turn only, unless said otherwise.
+
+A ticket is *inside* of another one if that is not given back before this one was served and used: because it is asked
+for by the very code that holds the other; or because it was asked for by something that this code has started, and now
+waits for.
 """
 
 from __future__ import annotations
@@ -56,29 +60,52 @@ class Ticket:
         needs: How much of which limits.
         owner: Whose it is; None for code outside of any run.
         bell: Of the upper floor: told when it is served, or refused; opaque here.
-        around: The tickets that whoever asks has already, and will not give back before this one was served and used.
+        around: Tickets that the very code holds that asks for this one.
+        outside: Tickets of code that has started what asks for this one; it may wait for that, or not.
+        place: Of the upper floor: tells apart pieces of code that go on beside each other; opaque here.
+        timed: It will be refused by somebody when its time is over, so that nobody waits for ever because of it.
     """
 
-    __slots__ = ("alarm", "around", "bell", "due", "error", "inside", "needs", "owner", "since", "standing")
+    __slots__ = (
+        "alarm", "around", "bell", "due", "error", "inside", "needs", "outside", "owner", "place", "since", "standing",
+        "target", "timed", "waits",
+    )  # fmt: skip
 
-    def __init__(
-        self, needs: Sequence[tuple[Limit, int]], owner: Owner | None, bell: Any, around: tuple[Ticket, ...] = ()
+    def __init__(  # noqa: PLR0917  # made for every attempt, and keywords cost
+        self,
+        needs: Sequence[tuple[Limit, int]],
+        owner: Owner | None,
+        bell: Any,
+        around: tuple[Ticket, ...] = (),
+        outside: tuple[Ticket, ...] = (),
+        place: int = 0,
+        timed: bool = False,  # noqa: FBT001, FBT002
     ) -> None:
         self.needs = needs
         self.owner = owner
         self.bell = bell
         self.around = around
+        self.outside = outside
+        self.place = place
+        self.timed = timed
         self.standing = Standing.NEW
         self.error: Exception | None = None  # why it never will be served
         self.since = 0  # when it was served, ns
         self.due = 0  # when it is to be looked at again, ns; 0: not before something happens
         self.inside = 0  # tickets that wait and have this one around them
+        self.waits = 0  # how often its holder waits at the moment for something that it has started
+        self.target: Any = None  # what the last of these waits is for: a run
         self.alarm: Any = None  # of the upper floor, for `due`
 
     @property
     def held(self) -> bool:
         """Whether its owner has what is on it. From any thread: it stays so until the owner gives it back."""
         return self.standing is Standing.HELD
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it is not given back, as far as is known, before something else has happened."""
+        return bool(self.inside or self.waits)
 
     @property
     def called(self) -> str:
@@ -150,7 +177,7 @@ class SlotLimit(Limit):
         self._set(amount)
         self.holders: dict[Ticket, int] = {}  # who has how many
         self.held = 0  # their sum; above the size only where that has become less, or by one alone that found it empty
-        self.stuck = 0  # of these, what is held by tickets that have waiting ones inside
+        self.stuck = 0  # of these, what is held by tickets that are stuck
 
     @property
     def most(self) -> int:
@@ -177,7 +204,7 @@ class SlotLimit(Limit):
         """See `Limit`."""
         del self.holders[ticket]
         self.held -= occupy
-        if ticket.inside:
+        if ticket.stuck:
             self.stuck -= occupy
         if self.estimator is None or failed is None:
             return False

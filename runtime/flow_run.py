@@ -39,6 +39,7 @@ from millrace.runtime.context import CURRENT, HELD, TAGS
 from millrace.runtime.future_list import FutureList
 from millrace.runtime.given import Given
 from millrace.runtime.here_lanes import HeldUp
+from millrace.runtime.holding import waits_for
 from millrace.runtime.inputs import dependencies, scan
 from millrace.runtime.lanes import innermost
 from millrace.runtime.lending import lend
@@ -567,7 +568,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             waiter = ThreadWaiter()
             self.joiner = waiter
             if self.unfinished() and not self._close_the_rest():
-                with lend():
+                with lend(), waits_for(None):
                     in_time = waiter.wait(patience.left())
                 if not in_time:
                     patience.end()
@@ -583,8 +584,9 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             self.joiner = waiter
             if self.unfinished() and not self._close_the_rest():
                 try:
-                    async with asyncio.timeout(patience.left()):
-                        await waiter.wait()
+                    with waits_for(None):
+                        async with asyncio.timeout(patience.left()):
+                            await waiter.wait()
                 except TimeoutError:
                     patience.end()
 

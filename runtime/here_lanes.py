@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from millrace.actors.messages import Watch
 from millrace.runtime import interrupting
 from millrace.runtime.attempt import execute
+from millrace.runtime.holding import waits_for
 from millrace.runtime.lending import lend
 from millrace.runtime.loop_lane import LoopLane, execute_async
 from millrace.runtime.running import running_loop
@@ -116,7 +117,7 @@ class End:
     def wait(self, run: TaskRun) -> None:
         """Block until it has come."""
         self.watch(run)
-        with lend():
+        with lend(), waits_for(run):
             self._waiter.wait()
         interrupting.check()
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from millrace.actors.messages import Unwatch, Watch
 from millrace.runtime import interrupting
+from millrace.runtime.holding import waits_for
 from millrace.runtime.lending import lend
 
 if TYPE_CHECKING:
@@ -123,7 +124,11 @@ def block_until_done(run: Watchable, timeout: float | None) -> bool:
         return True
     waiter = ThreadWaiter()
     run.tell(Watch(waiter))
-    ended = waiter.wait(timeout)
+    if timeout is None:
+        with waits_for(run):
+            ended = waiter.wait()
+    else:
+        ended = waiter.wait(timeout)
     if not ended:
         run.tell(Unwatch(waiter))
     interrupting.check()
@@ -147,7 +152,7 @@ async def wait_until_done(run: Watchable, lane: LoopLane) -> None:
     waiter = LoopWaiter(lane)
     run.tell(Watch(waiter))
     try:
-        with lend():  # a body in a worker's own loop waits here for the worker too
+        with lend(), waits_for(run):  # a body in a worker's own loop waits here for the worker too
             await waiter.wait()
     except BaseException:
         run.tell(Unwatch(waiter))

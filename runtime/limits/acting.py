@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from millrace.actors.instructions import Order, Serve
 from millrace.actors.limiter import Limiter
-from millrace.actors.limiter_messages import GiveBack, LookAgain, Take
+from millrace.actors.limiter_messages import Blocks, GiveBack, GoesOn, LookAgain, Take
 from millrace.actors.tickets import Ticket
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ class TicketBell(Protocol):
     """What a ticket is made with."""
 
     @property
-    def timed(self) -> bool:
-        """Whether its wait ends by a time."""
+    def limiter(self) -> ActingLimiter:
+        """Who serves it."""
         ...
 
     def served(self, ticket: Ticket, /) -> None:
@@ -71,6 +71,14 @@ class ActingLimiter(Limiter):
             _call_off(ticket)
         if order is not None:
             self.perform(order)
+
+    def holds_up(self, tickets: Sequence[Ticket], run: object) -> None:
+        """Whoever holds tickets waits for a run that it has started; for whichever, if that is None."""
+        self.tell(Blocks(tickets, run, self.now()))
+
+    def goes_on(self, tickets: Sequence[Ticket]) -> None:
+        """It waits no longer."""
+        self.tell(GoesOn(tickets))
 
     def perform(self, instruction: Order) -> None:
         """Tell those whose tickets were served or refused, and set timers for those that wait for a time."""

@@ -8,21 +8,18 @@ that begins then, and until one has begun, to whoever ends the run.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from millrace.actors.errors import BlockingCallOnLoop
 from millrace.actors.messages import Queued, Watch
 from millrace.actors.tickets import Limit, Ticket
 from millrace.runtime.here_lanes import HeldUp
+from millrace.runtime.holding import HOLDING, place_here, split
 
 if TYPE_CHECKING:
     from millrace.runtime.limits.acting import ActingLimiter
     from millrace.runtime.loop_lane import LoopLane
     from millrace.runtime.runs import TaskRun
-
-HOLDING: ContextVar[tuple[Ticket, ...]] = ContextVar("millrace_holding", default=())
-"""The tickets around the code at hand, the innermost first; some may have been given back."""
 
 
 class AttemptSlots:
@@ -36,7 +33,7 @@ class AttemptSlots:
     def __init__(
         self, limiter: ActingLimiter, needs: Callable[[frozenset[str]], tuple[tuple[Limit, int], ...]]
     ) -> None:
-        self._limiter = limiter
+        self.limiter = limiter
         self._needs = needs
         # By id of the run: asked for, and not taken over by an attempt yet. Whoever takes one out gives it back.
         self._lined_up: dict[int, Ticket] = {}
@@ -54,17 +51,18 @@ class AttemptSlots:
         """
         ticket = self._lined_up.pop(run.id, None)
         if ticket is None:
-            ticket = Ticket(self._needs(run.tags), run, self, HOLDING.get())
+            ticket = Ticket(self._needs(run.tags), run, self, *split(place_here()))
             if not self._request(run, ticket):
                 return None
         elif not (ticket.held or ticket.error):
             if not run.granted:  # it was woken by something else
                 self._lined_up[run.id] = ticket
                 return None
-            self._limiter.give_back(ticket)  # it was made to run although it has no slots
+            self.limiter.give_back(ticket)  # it was made to run although it has no slots
         if ticket.error is not None:
             raise ticket.error
         if ticket.needs:
+            ticket.place = place_here()
             HOLDING.set((ticket, *HOLDING.get()))
         return ticket
 
@@ -80,24 +78,24 @@ class AttemptSlots:
             ticket: What it has claimed.
             failed: As for the limiter.
         """
-        self._limiter.give_back(ticket, failed=failed)
+        self.limiter.give_back(ticket, failed=failed)
 
     def _request(self, run: TaskRun, ticket: Ticket) -> bool:
         """Ask for a ticket; whether that is settled. If not, the run is put in line when it is."""
         if not ticket.needs:
-            return self._limiter.request(ticket)
+            return self.limiter.request(ticket)
         attempts = run.run_count
         self._lined_up[run.id] = ticket  # first: it may be served, and the run begin elsewhere, before the next line
-        if self._limiter.request(ticket):
+        if self.limiter.request(ticket):
             self._lined_up.pop(run.id, None)
             return True
         if run.granted:
             self._lined_up.pop(run.id, None)
-            self._limiter.give_back(ticket)  # as above
+            self.limiter.give_back(ticket)  # as above
             return True
         names = ", ".join(f"'{limit.name}'" for limit, _ in ticket.needs)
         if isinstance(run.lane, HeldUp) and run.lane.loop is not None and self._lined_up.pop(run.id, None) is not None:
-            self._limiter.give_back(ticket)
+            self.limiter.give_back(ticket)
             name = run.task.name
             call = f"{name}(...), which has to wait for {names},"
             raise BlockingCallOnLoop(call, f"await {name}.submit(...)")
@@ -106,8 +104,6 @@ class AttemptSlots:
         return False
 
     # As the bell of those tickets.
-
-    timed: ClassVar = False
 
     def served(self, ticket: Ticket) -> None:
         """Put the run in line."""
@@ -126,4 +122,4 @@ class AttemptSlots:
         """The run has ended: no attempt of it takes over what it was served, or waits for."""
         ticket = self._lined_up.pop(run.id, None)
         if ticket is not None:
-            self._limiter.give_back(ticket)
+            self.limiter.give_back(ticket)

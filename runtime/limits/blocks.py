@@ -6,7 +6,7 @@ wait that is interrupted leaves nothing held, and what was served in that very m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +20,13 @@ from millrace.runtime.bells import Bell
 from millrace.runtime.context import CURRENT
 from millrace.runtime.cooperation import cancelled, check_cancelled
 from millrace.runtime.engine import Engine, current_scope
+from millrace.runtime.holding import HOLDING, place_here, split
 from millrace.runtime.limits.amounts import checked_names, checked_timeout
-from millrace.runtime.limits.attempts import HOLDING
 from millrace.runtime.running import running_loop
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
 if TYPE_CHECKING:
+    from millrace.runtime.limits.acting import ActingLimiter
     from millrace.runtime.loop_lane import LoopLane
     from millrace.runtime.timers import Alarm
 
@@ -34,7 +35,7 @@ class Request:
     """What one piece of code asks for, and how it waits for that.
 
     Args:
-        call: The call, for errors.
+        call: The call; its text, for errors.
         names: Of limits.
         occupy: How much of each.
         timeout_seconds: How long to wait.
@@ -46,7 +47,7 @@ class Request:
 
     def __init__(
         self,
-        call: str,
+        call: object,
         names: tuple[str, ...],
         occupy: int,
         timeout_seconds: float | None,
@@ -60,8 +61,9 @@ class Request:
         self._lane: LoopLane | None = None  # of the coroutine that waits; None: a thread waits
         self._bell = Bell()
         limits = self._engine.limits
-        needs = limits.needs(names, occupy, strict=strict, rates_only=call if rates_only else None)
-        self.ticket = Ticket(needs, CURRENT.get(), self, HOLDING.get())
+        needs = limits.needs(names, occupy, strict=strict, rates_only=rates_only)
+        place = place_here()
+        self.ticket = Ticket(needs, CURRENT.get(), self, *split(place), place, timeout_seconds is not None)
 
     def acquire(self) -> None:
         """Block until it is there."""
@@ -131,9 +133,9 @@ class Request:
     # As the bell of the ticket.
 
     @property
-    def timed(self) -> bool:
-        """Whether its wait ends by a time."""
-        return self._seconds is not None
+    def limiter(self) -> ActingLimiter:
+        """Who serves it."""
+        return self._engine.limits.limiter
 
     def served(self, _ticket: Ticket) -> None:
         """Wake whoever waits."""
@@ -166,7 +168,7 @@ class concurrency:  # noqa: N801  # it reads as a statement: with concurrency("h
         ConfigurationError: an argument cannot be used; or there never are so many slots.
         LimitNotFound: (when entered) there is no limit of a name, and `strict` is set.
         AcquireConcurrencySlotTimeoutError: (when entered) the slots were not there in time. A `TimeoutError`.
-        DeadlockError: (when entered) they would be given back only after this.
+        DeadlockError: (when entered) they would be given back only after this, and it has no `timeout_seconds`.
         BlockingCallOnLoop: (when entered by `with`) it would have to wait on the thread of a loop.
         CancelledRun: (when entered by `with`) the run that it belongs to was cancelled while it waited.
 
@@ -208,7 +210,7 @@ class concurrency:  # noqa: N801  # it reads as a statement: with concurrency("h
         request = self._request
         if request is not None and request.ticket.held:
             raise UsageError(f"{self!r} is entered already. Make another one for every block.")
-        self._request = request = Request(repr(self), *self._arguments[:3], strict=self._arguments[3], rates_only=False)
+        self._request = request = Request(self, *self._arguments[:3], strict=self._arguments[3], rates_only=False)
         return request
 
     def _hold(self) -> None:
@@ -233,7 +235,7 @@ def rate_limit(
     occupy: int = 1,
     timeout_seconds: float | None = None,
     strict: bool = False,  # noqa: FBT001, FBT002  # as in Prefect
-) -> Coroutine[Any, Any, None]:
+) -> Awaitable[None]:
     """Wait until something may be done of which there is a `RateLimit`.
 
     In async code: `await rate_limit("api")`. In sync code there is nothing to await with: there the call itself blocks.
@@ -245,7 +247,7 @@ def rate_limit(
         strict: It is an error if there is no limit of a name; else a warning is logged, and nothing is waited for.
 
     Returns:
-        In async code, a coroutine to be awaited.
+        In async code, a coroutine, to be awaited.
 
     Raises:
         ConfigurationError: an argument cannot be used; there never are so many tokens; or a limit is how many at once.

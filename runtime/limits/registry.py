@@ -222,14 +222,14 @@ class Limits(Mapping[str, NamedLimit]):
             needs = by_tags[tags] = tuple((limits[tag], 1) for tag in sorted(tags & limits.keys()))
         return needs
 
-    def needs(self, names: Iterable[str], occupy: int, *, strict: bool, rates_only: str | None = None) -> Needs:
+    def needs(self, names: Iterable[str], occupy: int, *, strict: bool, rates_only: bool) -> Needs:
         """What code needs that names limits itself.
 
         Args:
             names: Their names.
             occupy: How much of each.
             strict: It is an error if there is no such limit, and not only a warning.
-            rates_only: The call, where it takes rate limits only.
+            rates_only: A limit on how many at once is an error.
 
         Raises:
             LimitNotFound: one is not there, and `strict` is set.
@@ -243,7 +243,7 @@ class Limits(Mapping[str, NamedLimit]):
             self._warn(name)
         needs = tuple((limits[name], occupy) for name in names if name in limits)
         for limit, _ in needs:
-            if rates_only is not None and isinstance(limit, SlotLimit):
+            if rates_only and isinstance(limit, SlotLimit):
                 expected = f"the name of a RateLimit; '{limit.name}' is how many at once, for concurrency(...)"
                 raise ConfigurationError("names", limit.name, expected)
             if occupy > limit.most:
@@ -290,5 +290,5 @@ class Limits(Mapping[str, NamedLimit]):
         limits = self.limiter.limits.values()
         waiting = dict.fromkeys(ticket for limit in limits for ticket in tuple(limit.queue))
         due = any(ticket.due for ticket in waiting)  # the others wait for those that are
-        owned: list[tuple[Any, bool]] = [(each.owner, due or each.bell.timed) for each in waiting]
+        owned: list[tuple[Any, bool]] = [(each.owner, due or each.timed) for each in waiting]
         return {owner.id: timed for owner, timed in owned if owner is not None}

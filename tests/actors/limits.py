@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from millrace.actors.instructions import Order, Serve
 from millrace.actors.limiter import Limiter
-from millrace.actors.limiter_messages import Change, GiveBack, LookAgain, Refuse, Take
+from millrace.actors.limiter_messages import Blocks, Change, GiveBack, GoesOn, LookAgain, Refuse, Take
 from millrace.actors.tickets import Amount, SlotLimit, Ticket
 
 
@@ -36,13 +36,22 @@ class Noted(Limiter):
         self.told += instruction.tickets
         self.due += [(ticket, ticket.due) for ticket in instruction.due]
 
-    def ticket(self, *, of: str = "somebody", around: Sequence[Ticket] = (), **needs: int) -> Ticket:
+    def ticket(
+        self,
+        *,
+        of: str | Named = "somebody",
+        around: Sequence[Ticket] = (),
+        outside: Sequence[Ticket] = (),
+        timed: bool = False,
+        **needs: int,
+    ) -> Ticket:
         """A new ticket."""
-        return Ticket([(self.limits[name], occupy) for name, occupy in needs.items()], Named(of), None, tuple(around))
+        wanted = [(self.limits[name], occupy) for name, occupy in needs.items()]
+        return Ticket(wanted, Named(of) if isinstance(of, str) else of, None, tuple(around), tuple(outside), 0, timed)
 
-    def take(self, *, of: str = "somebody", around: Sequence[Ticket] = (), **needs: int) -> Ticket:
+    def take(self, **what: Any) -> Ticket:
         """Ask for so much of each limit."""
-        ticket = self.ticket(of=of, around=around, **needs)
+        ticket = self.ticket(**what)
         self.tell(Take(ticket, self.at))
         return ticket
 
@@ -57,6 +66,14 @@ class Noted(Limiter):
     def look_again(self, ticket: Ticket) -> list[Ticket]:
         """A ticket's time has come; who is told of that."""
         return self._told(LookAgain(ticket, self.at))
+
+    def blocks(self, *tickets: Ticket, target: object = None) -> list[Ticket]:
+        """Whoever holds tickets waits for something that it has started; who is told of that."""
+        return self._told(Blocks(tickets, target, self.at))
+
+    def goes_on(self, *tickets: Ticket) -> None:
+        """It waits no longer."""
+        self.tell(GoesOn(tickets))
 
     def change(self, name: str, amount: Amount | None, *, exists: bool = True) -> list[Ticket]:
         """Change a limit; who is told of that.
@@ -84,7 +101,7 @@ class Noted(Limiter):
         assert isinstance(limit, SlotLimit)
         return limit.size
 
-    def _told(self, message: Change | GiveBack | LookAgain | Refuse) -> list[Ticket]:
+    def _told(self, message: Blocks | Change | GiveBack | LookAgain | Refuse) -> list[Ticket]:
         before = len(self.told)
         self.tell(message)
         return self.told[before:]

@@ -9,7 +9,7 @@ from millrace.actors.errors import ConfigurationError, DeadlockError, LimitNotFo
 from millrace.actors.limiter_messages import Take
 from millrace.actors.tickets import Standing, Ticket
 from millrace.actors.token_bucket import RateLimit
-from tests.actors.limits import Noted
+from tests.actors.limits import Named, Noted
 
 SECOND = 1_000_000_000
 
@@ -382,6 +382,73 @@ def test_a_limit_that_becomes_too_small_tells_who_waits_in_vain_now() -> None:
     assert refused(child) == "task run 'child' < task run 'parent'"
     assert limiter.give_back(other) == []
     assert limiter.give_back(parent) == [behind]
+
+
+def test_one_that_was_started_by_a_holder_waits_as_long_as_the_holder_does_not_wait_for_it() -> None:
+    limiter = Noted(db=1)
+    parent = limiter.take(of="parent", db=1)
+    child = limiter.take(of="child", outside=[parent], db=1)
+    assert child.error is None
+
+    assert limiter.blocks(parent) == [child]
+    assert refused(child) == "task run 'child' < task run 'parent'"
+    limiter.goes_on(parent)
+    assert limiter.take(outside=[parent], db=1).error is None
+
+
+def test_one_that_a_holder_waits_for_already_is_told_at_once() -> None:
+    limiter = Noted(db=1)
+    parent = limiter.take(of="parent", db=1)
+    limiter.blocks(parent)
+
+    assert refused(limiter.take(of="child", outside=[parent], db=1)) == "task run 'child' < task run 'parent'"
+    assert limiter.take(of="other", db=1).error is None
+
+
+def test_one_that_a_holder_waits_for_is_told_though_it_was_started_before() -> None:
+    limiter = Noted(db=1)
+    child_run = Named("child")
+    parent = limiter.take(of="parent", db=1)
+    child, other = limiter.take(of=child_run, db=1), limiter.take(db=1)
+
+    assert limiter.blocks(parent, target=child_run) == [child]
+    assert refused(child) == "task run 'child' < task run 'parent'"
+    assert other.error is None
+
+
+def test_a_holder_that_waits_while_others_hold_enough_bothers_nobody() -> None:
+    limiter = Noted(db=2)
+    parent, other = limiter.take(db=1), limiter.take(db=1)
+    child = limiter.take(outside=[parent], db=1)
+
+    assert limiter.blocks(parent) == []
+    assert limiter.blocks(other) == []  # for something else
+    assert limiter.give_back(other) == [child]
+
+
+def test_one_that_will_not_wait_for_ever_is_not_told() -> None:
+    limiter = Noted(db=1, gpu=1)
+    parent = limiter.take(db=1)
+    timed = limiter.take(around=[parent], timed=True, db=1)
+    gpu = limiter.take(gpu=1)
+    behind = limiter.take(around=[gpu], db=1)
+
+    assert (timed.error, behind.error) == (None, None)
+    assert limiter.refuse(timed, TimeoutError()) == [timed]
+    assert limiter.give_back(parent) == [behind]
+
+
+def test_waits_that_are_over_leave_no_trace() -> None:
+    limiter = Noted(db=2)
+    parent = limiter.take(db=1)
+    limiter.blocks(parent)
+    limiter.blocks(parent)
+    limiter.goes_on(parent)
+    limiter.goes_on(parent)
+    wide = limiter.take(outside=[parent], db=2)
+
+    assert wide.error is None
+    assert limiter.give_back(parent) == [wide]
 
 
 # Adaptive limits.

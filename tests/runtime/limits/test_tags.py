@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from millrace import DeadlockError, Engine, RateLimit, State, concurrency, flow, tags, task
+from millrace import DeadlockError, Engine, RateLimit, State, flow, tags, task
 from millrace.runtime.entering import stand_in
 from tests.checkpoints import turns, until
+from tests.runtime.limits.held import held
 from tests.runtime.worlds import Gate, World, finish
 
 
@@ -326,16 +327,15 @@ def test_a_child_in_a_thread_is_told_too(world: World) -> None:
     def inner() -> None:
         """Never runs."""
 
-    @world.flow
-    async def work() -> Any:
-        if world.async_flows:
-            async with concurrency("db"):
-                return await world.error(inner.submit())
-        with concurrency("db"):
-            return await world.error(inner.submit())
+    async def body() -> Any:
+        async with held(world.async_flows, "db"):
+            future = inner.submit()
+            with pytest.raises(DeadlockError) as caught:
+                await future if world.async_flows else future.result()
+        return caught.value
 
     engine = Engine(limits={"db": 1})
-    error = world.run(work, engine=engine)
+    error = world.body(body, engine=engine)
     assert isinstance(error, DeadlockError)
     assert error.waiter.startswith("task run 'inner-")
     assert error.holder.startswith("flow run '")
