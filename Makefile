@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types bench bench-peers clean
+.PHONY: help setup demo test lint format types bench bench-peers differential clean
 
 help:  ## list the chores
 	@awk -F ':.*## ' '/^[a-z%.0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,9 @@ bench: $(VENV)/.core  ## measure millrace
 
 bench-peers: | $(VENV)/bin/python  ## measure other engines beside it
 	@$(BIN)/python benchmarks/peers/run.py
+
+differential: | $(VENV)/bin/python  ## play generated flows on millrace and on Prefect, and compare
+	@$(BIN)/python tests/differential/run.py
 
 clean:  ## remove environments, caches and built files
 	rm -rf .venv .venv-* build dist src/*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
