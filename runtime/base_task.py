@@ -28,6 +28,7 @@ from millrace.runtime.lanes import Lane
 from millrace.runtime.mapping import Plan, plan_map
 from millrace.runtime.prints import logs_prints
 from millrace.runtime.priorities import USUAL, checked_priority, ranked
+from millrace.runtime.rationing import checked_rate
 from millrace.runtime.run_names import RunName
 from millrace.runtime.runners import LaneTaskRunner
 from millrace.runtime.runs import TaskRun
@@ -56,6 +57,7 @@ parameter's type, or a future of it" for each of a function's parameters.
 """
 
 if TYPE_CHECKING:
+    from millrace.actors.token_bucket import RateLimit
     from millrace.runtime.caching import Explanation
     from millrace.runtime.keeping import Keeping
     from millrace.runtime.recording import Recording
@@ -314,15 +316,15 @@ class BaseTask(Bindable, Generic[P, R]):
             *args: Arguments of the task.
             **kwargs: Arguments of the task; and `wait_for`, what every run waits for; and `return_state`, to block
                 until the end and get the final states instead of futures; and, unless the task has parameters of these
-                names, `max_in_flight`, how many of the runs may be between start and end at a time, and `priority`, as
-                for `submit`.
+                names, `max_in_flight`, how many of the runs may be between start and end at a time; `rate_limit`, how
+                often attempts of them may begin: a `RateLimit`, or so many a second; and `priority`, as for `submit`.
 
         Returns:
             The futures, in the order of the items.
 
         Raises:
-            ConfigurationError: `max_in_flight` or `priority` cannot be used; the former not with a task runner of
-                one's own.
+            ConfigurationError: `max_in_flight`, `rate_limit` or `priority` cannot be used; the first two not with task
+                runners of one's own.
             MappingMissingIterable: there is nothing to spread.
             MappingLengthMismatch: the iterables are not of one length; it gives the lengths.
             ParameterBindError: the call does not fit.
@@ -332,22 +334,24 @@ class BaseTask(Bindable, Generic[P, R]):
         wait_for, return_state = reserved(kwargs)
         priority = self._priority(kwargs) if kwargs else USUAL
         most = self._most_in_flight(kwargs) if kwargs else None
+        rate = self._rate(kwargs) if kwargs else None
         self.shape.check(args, kwargs)
-        futures = self._map(plan_map(self.shape, args, kwargs), wait_for, priority, most)
+        futures = self._map(plan_map(self.shape, args, kwargs), wait_for, priority, most, rate)
         if return_state:
             futures.wait()
             return [each.state for each in futures]
         return futures
 
-    def _map(self, plan: Plan, wait_for: Any, priority: int, most: int | None) -> FutureList[R]:
+    def _map(self, plan: Plan, wait_for: Any, priority: int, most: int | None, rate: RateLimit | None) -> FutureList[R]:
         scope = current_scope()
         runner = scope.runner
         if runner is None or isinstance(runner, LaneTaskRunner):
             lane = self.own_lane(scope) if runner is None else runner.started_lane(self, scope, "map")
             lane = ranked(lane, priority)
-            return scope.start_map(self, plan, wait_for, lane if most is None else bounded(lane, most))
-        if most is not None:
-            raise ConfigurationError("max_in_flight", most, f"nothing, for a map with {runner!r}")
+            return scope.start_map(self, plan, wait_for, lane if most is None else bounded(lane, most), rate)
+        for name, value in (("max_in_flight", most), ("rate_limit", rate)):
+            if value is not None:
+                raise ConfigurationError(name, value, f"nothing, for a map with {runner!r}")
         calls = (plan.call(index) for index in range(plan.size))
         return FutureList(runner.submit(self, self.shape.by_name(*call), wait_for) for call in calls)
 
@@ -416,6 +420,11 @@ class BaseTask(Bindable, Generic[P, R]):
         if "max_in_flight" not in kwargs or "max_in_flight" in self.shape.names:
             return None
         return in_flight(kwargs.pop("max_in_flight"))
+
+    def _rate(self, kwargs: dict[str, Any]) -> RateLimit | None:
+        if "rate_limit" not in kwargs or "rate_limit" in self.shape.names:
+            return None
+        return checked_rate(kwargs.pop("rate_limit"))
 
     def own_lane(self, scope: FlowRun) -> Lane:
         """The engine's own place for this kind of task."""

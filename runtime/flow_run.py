@@ -56,6 +56,7 @@ from millrace.runtime.tracking import FlowRunResult, TaskRunInput, Tracker
 from millrace.runtime.waiting import CallbackWatcher, LoopWaiter, ThreadWaiter, Watcher
 
 if TYPE_CHECKING:
+    from millrace.actors.token_bucket import RateLimit
     from millrace.runtime.base_task import BaseTask
     from millrace.runtime.conductor import Conductor
     from millrace.runtime.engine import Engine
@@ -306,7 +307,9 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             lane.dispatch(run)
         return run
 
-    def start_map(self, task: BaseTask[Any, Any], plan: Plan, wait_for: Any, lane: Lane) -> FutureList[Any]:
+    def start_map(
+        self, task: BaseTask[Any, Any], plan: Plan, wait_for: Any, lane: Lane, rate: RateLimit | None = None
+    ) -> FutureList[Any]:
         """Put a run of a task for every item in line.
 
         Raises:
@@ -317,8 +320,13 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         if not self.admits:
             self.pauses.refuse_if_suspended()
         site, tags = self.tagged(self.site(task))
+        if rate is not None:
+            site = self._rationed(site)
         first_id, first_key = self.number(site, plan.size)
         current = CURRENT.get()
+        parent = None if current is None or current.is_flow else current.id
+        if site.takes_slots:
+            lane = self.engine.limits.in_front_of(lane, site, rate, parent)
         replays = self.replay is not None and current is self
         replayed = None
         if replays and self.replay is not None:
@@ -328,7 +336,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             plan,
             first_id,
             first_key,
-            parent=None if current is None or current.is_flow else current.id,
+            parent=parent,
             context=copy_context(),
             tags=tags,
             lane=lane,

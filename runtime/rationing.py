@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from millrace.actors.errors import ConfigurationError
 from millrace.runtime.settings import LIMITS
 
 if TYPE_CHECKING:
     from millrace.actors.tickets import Amount
+    from millrace.actors.token_bucket import RateLimit
     from millrace.runtime.engine import Engine
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.limits import Limits
@@ -61,3 +63,19 @@ class Rationing:
     def waiting(self) -> dict[int, bool]:
         """The runs that wait for a limit, by id; each with whether it waits for a time with that."""
         return {} if self._limits is None else self._limits.waiting()
+
+
+def checked_rate(value: Any) -> RateLimit:
+    """Check the rate of a map: a whole number is so many a second.
+
+    Raises:
+        ConfigurationError: it is neither a number nor a rate.
+    """
+    from millrace.actors.token_bucket import RateLimit  # noqa: PLC0415  # few maps have one
+
+    if isinstance(value, RateLimit):
+        return value
+    try:
+        return RateLimit(value)
+    except ConfigurationError:
+        raise ConfigurationError("rate_limit", value, "a RateLimit, or how many a second, 1 or more") from None

@@ -8,13 +8,16 @@ that begins then, and until one has begun, to whoever ends the run.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from millrace.actors.errors import BlockingCallOnLoop
 from millrace.actors.messages import Queued, Watch
-from millrace.actors.tickets import Limit, Ticket
+from millrace.actors.tickets import Limit, Standing, Ticket
 from millrace.runtime.here_lanes import HeldUp
 from millrace.runtime.holding import HOLDING, place_here, split
+from millrace.runtime.limits.maps import RationedMap
+
+_SETTLED: Final = (Standing.HELD, Standing.GONE)
 
 if TYPE_CHECKING:
     from millrace.runtime.limits.acting import ActingLimiter
@@ -37,6 +40,7 @@ class AttemptSlots:
         self._needs = needs
         # By id of the run: asked for, and not taken over by an attempt yet. Whoever takes one out gives it back.
         self._lined_up: dict[int, Ticket] = {}
+        self._maps: dict[Ticket, RationedMap] = {}  # those of them that wait, and that belong to maps
 
     def claim(self, run: TaskRun) -> Ticket | None:
         """What an attempt needs that is about to begin, in its context.
@@ -51,7 +55,7 @@ class AttemptSlots:
         """
         ticket = self._lined_up.pop(run.id, None)
         if ticket is None:
-            ticket = Ticket(self._needs(run.tags), run, self, *split(place_here()))
+            ticket = Ticket(self._needs_of(run), run, self, *split(place_here()))
             if not self._request(run, ticket):
                 return None
         elif not (ticket.held or ticket.error):
@@ -59,6 +63,7 @@ class AttemptSlots:
                 self._lined_up[run.id] = ticket
                 return None
             self.limiter.give_back(ticket)  # it was made to run although it has no slots
+            self._relieve(ticket)
         if ticket.error is not None:
             raise ticket.error
         if ticket.needs:
@@ -80,6 +85,15 @@ class AttemptSlots:
         """
         self.limiter.give_back(ticket, failed=failed)
 
+    def waiting(self) -> list[Ticket]:
+        """The tickets that no attempt has taken over yet."""
+        return list(self._lined_up.values())
+
+    def _needs_of(self, run: TaskRun) -> tuple[tuple[Limit, int], ...]:
+        needs = self._needs(run.tags)
+        lane = run.lane
+        return (*needs, (lane.rate, 1)) if isinstance(lane, RationedMap) and lane.rate is not None else needs
+
     def _request(self, run: TaskRun, ticket: Ticket) -> bool:
         """Ask for a ticket; whether that is settled. If not, the run is put in line when it is."""
         if not ticket.needs:
@@ -99,9 +113,20 @@ class AttemptSlots:
             name = run.task.name
             call = f"{name}(...), which has to wait for {names},"
             raise BlockingCallOnLoop(call, f"await {name}.submit(...)")
+        if isinstance(run.lane, RationedMap):
+            self._maps[ticket] = run.lane
+            run.lane.waits()
+            if ticket.standing in _SETTLED:
+                self._relieve(ticket)  # by another thread, before the map knew of it
         run.tell(Watch(self))
         run.tell(Queued(names, run.node.now(), attempts))
         return False
+
+    def _relieve(self, ticket: Ticket) -> None:
+        """A ticket does not wait any more: its map goes on, if it was the last of that."""
+        waited = self._maps.pop(ticket, None)
+        if waited is not None:
+            waited.goes_on()
 
     # As the bell of those tickets.
 
@@ -109,6 +134,7 @@ class AttemptSlots:
         """Put the run in line."""
         run: Any = ticket.owner
         run.lane.dispatch(run)
+        self._relieve(ticket)
 
     def lane(self, ticket: Ticket) -> LoopLane:
         """A lane whose loop may keep the time."""
@@ -123,3 +149,4 @@ class AttemptSlots:
         ticket = self._lined_up.pop(run.id, None)
         if ticket is not None:
             self.limiter.give_back(ticket)
+            self._relieve(ticket)

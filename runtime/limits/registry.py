@@ -16,14 +16,18 @@ import attrs
 
 from millrace.actors.errors import CancelledRun, ConfigurationError, LimitNotFound
 from millrace.actors.limiter_messages import Change, Refuse
-from millrace.actors.tickets import Amount, Limit, SlotLimit, Ticket, TokenLimit
+from millrace.actors.tickets import Amount, Limit, SlotLimit, Standing, Ticket, TokenLimit
 from millrace.runtime.limits.acting import ActingLimiter
 from millrace.runtime.limits.amounts import checked_amount, checked_name
 from millrace.runtime.limits.attempts import AttemptSlots
+from millrace.runtime.limits.maps import RationedMap
 from millrace.runtime.waiting import ThreadWaiter
 
 if TYPE_CHECKING:
+    from millrace.actors.token_bucket import RateLimit
     from millrace.runtime.engine import Engine
+    from millrace.runtime.lanes import Lane
+    from millrace.runtime.runs import TaskSite
 
 _logger = logging.getLogger("millrace.limits")
 
@@ -222,6 +226,17 @@ class Limits(Mapping[str, NamedLimit]):
             needs = by_tags[tags] = tuple((limits[tag], 1) for tag in sorted(tags & limits.keys()))
         return needs
 
+    def in_front_of(self, lane: Lane, site: TaskSite, rate: RateLimit | None, parent: int | None) -> Lane:
+        """The lane for a map, in front of the one that executes its runs.
+
+        Args:
+            lane: That one.
+            site: The task.
+            rate: How often attempts of the map's runs may begin; None for no rate of its own.
+            parent: The id of the task run that makes the map.
+        """
+        return RationedMap(lane, None if rate is None else TokenLimit(f"the map of {site.name}", rate), parent)
+
     def needs(self, names: Iterable[str], occupy: int, *, strict: bool, rates_only: bool) -> Needs:
         """What code needs that names limits itself.
 
@@ -289,6 +304,7 @@ class Limits(Mapping[str, NamedLimit]):
         """The runs that wait for a limit, by id; each with whether it waits for a time with that."""
         limits = self.limiter.limits.values()
         waiting = dict.fromkeys(ticket for limit in limits for ticket in tuple(limit.queue))
+        waiting.update((each, None) for each in self.attempts.waiting() if each.standing is Standing.WAITS)
         due = any(ticket.due for ticket in waiting)  # the others wait for those that are
         owned: list[tuple[Any, bool]] = [(each.owner, due or each.timed) for each in waiting]
         return {owner.id: timed for owner, timed in owned if owner is not None}
