@@ -19,6 +19,7 @@ from millrace.actors.instructions import (
     END_WAITING,
     EXECUTE,
     IDLE,
+    JOIN,
     SETTLE,
     STOP_CHILDREN,
     GoOn,
@@ -227,7 +228,14 @@ class Supervisor(Pausable, Generic[C]):
         """The end of a run that is CANCELLING; it says again why."""
         return Cancelled(message=self.state.message)
 
+    @property
+    def _goes_on(self) -> bool:
+        """Whether a child lives although its body has ended: code that was left behind has started one since then."""
+        return self.live > 0 and self.attempting and not self.ended
+
     def _returned(self, message: Returned) -> Order | None:
+        if self._goes_on:
+            return JOIN
         if self.put_off and not self.stopping:
             return self.end_for_now()
         value = message.value
@@ -256,6 +264,8 @@ class Supervisor(Pausable, Generic[C]):
 
     def _raised(self, message: Raised) -> Order | None:
         error = message.error
+        if self._goes_on and not isinstance(error, GeneratorExit):
+            return JOIN
         pause = pause_in(error) if self.broken_off else None
         is_failure = isinstance(error, Exception) or pause is not None
         if self.type is _CANCELLING and (is_failure or message.cancelled):

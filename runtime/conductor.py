@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from millrace.actors.instructions import EXECUTE, LET_GO, RUN_AGAIN, SETTLE, Order, WakeAt
+from millrace.actors.instructions import EXECUTE, JOIN, LET_GO, RUN_AGAIN, SETTLE, Order, WakeAt
 from millrace.actors.messages import Admit, Returned
 from millrace.actors.policies import Advice
 from millrace.actors.states import TERMINAL, State, StateType
@@ -159,6 +159,10 @@ class Conductor:
                 await self._settle(outcome)
                 break
             try:
+                if order is JOIN:
+                    await self._join(outcome)
+                    order = run.ask(self.message(outcome))
+                    continue
                 await self._listen(order)
                 order = await self._next_order()
             except GeneratorExit as error:
@@ -190,6 +194,14 @@ class Conductor:
         from millrace.runtime.keeping import keep_result_of_flow  # noqa: PLC0415  # few flows keep anything
 
         return await keep_result_of_flow(self.run, value, self._fx)
+
+    async def _join(self, outcome: Outcome) -> None:
+        """Wait for what was started when all else had ended."""
+        if self._fx is BLOCKING:
+            self.run.join()
+        else:
+            with self._shield(outcome.error):
+                await self.run.join_async()
 
     async def _listen(self, order: Order | None) -> None:
         """Wait until there is something to do: another order, or a time."""

@@ -29,7 +29,7 @@ from millrace.actors.instructions import (
     Order,
     Tell,
 )
-from millrace.actors.messages import Cancel, ChildEnded, ChildSeen, Interrupt, Judged, Spawned, Stopped
+from millrace.actors.messages import Born, Cancel, ChildEnded, ChildSeen, Interrupt, Judged, Spawned, Stopped
 from millrace.actors.outcomes import exception_to_crashed_state
 from millrace.actors.states import StateType
 from millrace.actors.stored_result import Found, kept
@@ -296,9 +296,12 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             lane,
             inputs,
         )
-        if site.journal.listening:
+        if not site.journal.listening:
+            self.tell(Spawned(1, (run,)))
+        else:  # counted before it is told of, so that the flow's end waits; and put in place after that
+            self.tell(Spawned(1))
             run.record("created")
-        self.tell(Spawned(1, (run,)))
+            self.tell(Born((run,)))
         if found is not None:
             run.take_over(found)
         elif run.unready:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from millrace.actors.errors import Abort, RestartLimitExceeded, TerminationSignal
-from millrace.actors.instructions import EXECUTE, IDLE, SETTLE, STOP_CHILDREN, Judge, Notify
+from millrace.actors.instructions import EXECUTE, IDLE, JOIN, SETTLE, STOP_CHILDREN, Judge, Notify
 from millrace.actors.messages import (
     Admit,
     Born,
@@ -81,6 +81,25 @@ def test_a_flow_run_admits_children_from_its_admission_to_its_end() -> None:
     assert flow.ask(Returned("planks", at(3))) is SETTLE
     assert not flow.admits
     assert (flow.type, flow.ended, flow.state.result()) == (StateType.COMPLETED, at(3), "planks")
+
+
+@pytest.mark.parametrize("outcome", [Returned("planks", at(3)), Raised(ValueError("flood"), at(3))], ids=repr)
+def test_a_flow_whose_body_has_ended_waits_for_what_was_started_meanwhile(outcome: Any) -> None:
+    flow = running_flow()
+    late = child_of(flow)
+
+    assert flow.ask(outcome) is JOIN
+    assert (flow.type, flow.admits) == (StateType.RUNNING, True)
+
+    end_child(flow, late)
+    assert flow.ask(outcome) is SETTLE
+
+
+def test_a_flow_whose_coroutine_was_closed_waits_for_nothing() -> None:
+    flow = running_flow()
+    child_of(flow)
+
+    assert flow.ask(Raised(GeneratorExit(), at(3))) is SETTLE
 
 
 def test_a_flow_run_that_raises_fails() -> None:
@@ -282,6 +301,7 @@ def test_the_message_counts_the_failed_and_names_the_first_that_ended() -> None:
     first, second = task_run(flow, number=9), task_run(flow, number=4)
     end_child(flow, first, Crashed(message="axe broke"))
     end_child(flow, second, Failed(data=ValueError("knot")))
+    flow.tell(ChildrenDropped(1198))
 
     flow.tell(Returned(None, at(3)))
 
@@ -690,6 +710,15 @@ def policy_of(flow: Flow, **options: Any) -> Flow:
     return flow
 
 
+def crash_for_good(flow: Flow) -> None:
+    """A child crashes, and the policy has it stand."""
+    child = child_of(flow)
+    child.ask(Admit(at(1)))
+    crash(flow, child)
+    child.ask(Stopped(Crashed(message="axe broke"), at(2)))
+    flow.tell(ChildEnded(child))
+
+
 def crash(flow: Flow, child: TaskRun, seconds: float = 2) -> Judge:
     """Have a child crash and its supervisor judge that."""
     order = flow.ask(ChildCrashed(child, Crashed(message="axe broke"), at(seconds)))
@@ -727,7 +756,7 @@ def test_each_flow_run_counts_for_itself() -> None:
 @pytest.mark.parametrize("then", ["fail", "cancel_siblings"])
 def test_too_many_crashes_make_the_flow_fail_whatever_its_body_returns(then: Any) -> None:
     flow = policy_of(running_flow(), max_restarts=0, then=then)
-    crash(flow, child_of(flow))
+    crash_for_good(flow)
 
     assert flow.ask(Returned("planks", at(5))) is SETTLE
     assert flow.type is StateType.FAILED
@@ -740,7 +769,7 @@ def test_too_many_crashes_make_the_flow_fail_whatever_its_body_returns(then: Any
 
 def test_what_the_body_raises_is_said_first() -> None:
     flow = policy_of(running_flow(), max_restarts=0)
-    crash(flow, child_of(flow))
+    crash_for_good(flow)
 
     flow.ask(Raised(ValueError("flood"), at(5)))
 
@@ -792,7 +821,7 @@ def test_a_flow_run_that_has_ended_restarts_nothing() -> None:
 
 def test_a_cancelled_flow_is_cancelled_also_where_crashes_were_too_many() -> None:
     flow = policy_of(running_flow(), max_restarts=0)
-    crash(flow, child_of(flow))
+    crash_for_good(flow)
     flow.ask(Cancel("enough", at(3)))
 
     flow.ask(Returned(None, at(4)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,35 @@ def test_nobody_comes_upon_a_run_of_a_map_before_it_is_told_that_there_is_one() 
 
     for seed in range(40):
         play(seed, looks_at_all).check()
+
+
+def test_what_is_started_while_its_flow_ends_ends_before_it() -> None:
+    # 1. The body of a flow has ended, and nothing that it has started lives. 2. Code that it left behind, on another
+    # loop, starts a task. 3. The flow ends, and the task runs.
+    def leaves_behind(_world: World) -> Any:
+        @task
+        async def late() -> None:
+            await asyncio.sleep(0.1)
+
+        async def start_many() -> None:
+            for _ in range(20):
+                late.submit()
+                await asyncio.sleep(0)
+
+        leaked: list[asyncio.Task[None]] = []
+
+        @task
+        async def leaks() -> None:
+            leaked.append(asyncio.create_task(start_many()))
+
+        @flow
+        def body() -> None:
+            leaks()
+
+        return body
+
+    for seed in range(40):
+        play(seed, leaves_behind).check()
 
 
 def test_the_order_of_threads_follows_from_the_seed() -> None:
