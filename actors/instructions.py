@@ -51,7 +51,7 @@ RUN_AGAIN: Final = Instruction("run again")
 """The flow run, which was let go, is resumed: have it admitted and run its body again."""
 
 JOIN: Final = Instruction("join")
-"""Something was started when the body, and all else, had ended: wait for its end, and tell again what the body came to."""
+"""Something was started when the body, and all else, had ended: wait for that, and tell again what the body came to."""
 
 IDLE: Final = Instruction("idle")
 """The last child has ended, but for those that are dormant: wake whoever waits for that."""

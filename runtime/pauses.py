@@ -34,11 +34,12 @@ class Pausing:
         wait_for_input: The type of what is to be given when the run is resumed; None for anything.
     """
 
-    __slots__ = ("_alarm", "end", "key", "lapsed", "refused", "resumed", "state", "wait_for_input")
+    __slots__ = ("_alarm", "end", "id", "key", "lapsed", "refused", "resumed", "state", "wait_for_input")
 
     def __init__(self, key: Hashable, state: State[Any], wait_for_input: Any) -> None:
         self.key = key
         self.state = state
+        self.id = state.id  # drawn now: of two who look at it at once, later, each would draw one
         self.wait_for_input = wait_for_input
         self.end = Latch()  # opened when it ends, however that is
         self.resumed = False
@@ -177,7 +178,7 @@ class Pauses:
         with self._lock:
             pausing = self._taken.pop(paused, None)
             present = self.present
-            if present is not None and present.state.id == paused:  # nobody has resumed it, but it was set to RUNNING
+            if present is not None and present.id == paused:  # nobody has resumed it, but it was set to RUNNING
                 pausing, self.present = present, None
                 self.given.setdefault(present.key, None)
             parked, self._parked = self._parked, []

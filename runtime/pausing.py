@@ -182,7 +182,7 @@ def resume_flow_run(flow_run_id: UUID | str, run_input: Any = None) -> FlowFutur
         return start_suspended(engine, number, run_input)
     run = engine.find_flow_run(UUID(int=number))
     paused, pausing = run.state, run.pauses.present
-    if pausing is not None and pausing.state.id != paused.id:
+    if pausing is not None and pausing.id != paused.id:
         pausing = None  # it is about to begin; the present one was proposed from outside
     if not run.paused:
         raise NotPausedError(run.name, run.standing if run.stopping else paused)
@@ -245,7 +245,7 @@ def _set_alarm(run: FlowRun, pausing: Pausing, seconds: float | None, lane: Call
     def lapse() -> None:
         if run.pauses.take(pausing.state, pausing):
             pausing.lapsed = True
-            run.tell(Lapsed(pausing.state.id, FlowPauseTimeout(run.name, seconds), run.engine.now()))
+            run.tell(Lapsed(pausing.id, FlowPauseTimeout(run.name, seconds), run.engine.now()))
             pausing.over()
 
     pausing.ends_by(run.engine.timers.call_at(run.engine.now() + round(seconds * 1e9), lapse, lane))

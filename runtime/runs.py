@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from millrace.runtime.engine import Engine
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.keeping import Keeping
-    from millrace.runtime.lanes import Lane
+    from millrace.runtime.lanes import Lane, RunSource
     from millrace.runtime.loop_lane import LoopLane
     from millrace.runtime.recording import Recording
     from millrace.runtime.results import Serializer
@@ -303,6 +303,10 @@ class TaskRun(TaskRunActor[TaskSite]):
         order = self.ask(Admit(self.node.now(), State(type=StateType.RUNNING, data=found, state_details=NO_DETAILS)))
         if order is None:
             return
+        if order is PARK:  # once the flow goes on, it is to have its result, and not to run
+            self.lane = _Recorded(found)
+            self.perform(order)
+            return
         if self.watchers.__class__ is not Withheld:
             self.settle_up()
             return
@@ -416,6 +420,30 @@ def blocks_here(scope: FlowRun) -> bool:
     if current is None or not current.scope.blocks:
         return True
     return scope.loop_lane is not None and scope.loop_lane.loop is loop
+
+
+class _Recorded:
+    """The lane of a run that gets the result of an earlier attempt of its flow: nothing runs there.
+
+    Args:
+        found: The result.
+    """
+
+    __slots__ = ("_found",)
+
+    def __init__(self, found: Found) -> None:
+        self._found = found
+
+    def dispatch(self, run: TaskRun, /) -> None:
+        """End the run with the result."""
+        run.take_over(self._found)
+
+    def dispatch_map(self, source: RunSource, /) -> None:
+        """Maps never come here."""
+        raise NotImplementedError
+
+    def stop(self, run: TaskRun, /) -> None:
+        """There is no body."""
 
 
 _EMPTY = Context()

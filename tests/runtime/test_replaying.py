@@ -15,7 +15,10 @@ from millrace import (
     CancelledRun,
     FlowRun,
     FlowRunContext,
+    Paused,
     flow,
+    propose_state,
+    resume_flow_run,
     task,
     transaction,
 )
@@ -296,6 +299,35 @@ def test_the_final_state_is_given_again_too(world: World) -> None:
 
     assert again(world, body) == 5
     assert calls == [5]
+
+
+@pytest.mark.parametrize("how", ["submit", "map"])
+def test_a_result_that_is_given_again_in_a_paused_flow_comes_when_it_goes_on(world: World, how: str) -> None:
+    counted: list[int] = []
+
+    @world.task
+    def count(x: int) -> int:
+        counted.append(x)
+        return x
+
+    @world.flow(retries=1)
+    async def body() -> Any:
+        context = FlowRunContext.get()
+        assert context is not None
+        run = context.flow_run
+        if run.run_count > 1:
+            propose_state(Paused(), flow_run_id=run.uuid)
+        futures = [count.submit(1)] if how == "submit" else list(count.map([1]))
+        if run.run_count == 1:
+            await world.result(futures[0])
+            raise ValueError("once")
+        names.append(futures[0].state.name)
+        resume_flow_run(run.uuid)
+        return await world.result(futures[0])
+
+    names: list[str] = []
+    assert world.run(body) == 1
+    assert (names, counted) == (["Paused"], [1])
 
 
 def test_a_task_with_a_timeout_hooks_and_a_name_does_nothing_of_it_again(world: World) -> None:

@@ -391,6 +391,8 @@ class Acting:
             self._run.scope.cancel("by its own code")
 
     async def _pause(self, op: Op) -> None:
+        if self._stage.calm:
+            return
         try:
             value = pause_flow_run(timeout=op.seconds + 0.5)
             if hasattr(value, "__await__"):
@@ -400,6 +402,8 @@ class Acting:
                 raise
 
     async def _suspend(self, op: Op) -> None:
+        if self._stage.calm:
+            return
         try:
             value = suspend_flow_run(timeout=op.seconds + 5)
             if hasattr(value, "__await__"):

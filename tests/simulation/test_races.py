@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
-from millrace import flow, task
+from millrace import FlowRunContext, NotPausedError, flow, pause_flow_run, resume_flow_run, task
 from tests.simulation.ledger import Ledger
+from tests.simulation.scheduler import SimThread
 from tests.simulation.world import Conditions, World
 
 SWITCHING = Conditions(switching=0.3)
@@ -73,6 +75,39 @@ def test_what_is_started_while_its_flow_ends_ends_before_it() -> None:
 
     for seed in range(40):
         play(seed, leaves_behind).check()
+
+
+def test_a_pause_that_is_ended_as_it_begins_is_over() -> None:
+    # 1. A body makes the state of a pause. 2. Another thread, which wants to resume the run, looks at its id, which is
+    # drawn now. 3. The state is entered, and the id is drawn again. 4. Who is resumed is known by the first one.
+    def pauses(world: World) -> Any:
+        @task
+        def waits() -> Any:
+            return pause_flow_run(timeout=None)
+
+        @flow
+        def body() -> Any:
+            context = FlowRunContext.get()
+            assert context is not None
+            run_id = context.flow_run.uuid
+
+            def resume() -> None:
+                while True:
+                    try:
+                        resume_flow_run(run_id)
+                    except NotPausedError:
+                        world.sched.sleep(0)
+                    else:
+                        return
+
+            future = waits.submit()
+            SimThread(target=copy_context().run, args=(resume,)).start()
+            return future.result()
+
+        return body
+
+    for seed in range(100):
+        play(seed, pauses).check()
 
 
 def test_the_order_of_threads_follows_from_the_seed() -> None:
