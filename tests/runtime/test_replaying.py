@@ -322,10 +322,11 @@ def test_a_result_that_is_given_again_in_a_paused_flow_comes_when_it_goes_on(wor
             await world.result(futures[0])
             raise ValueError("once")
         names.append(futures[0].state.name)
-        resume_flow_run(run.uuid)
+        resumed.append(resume_flow_run(run.uuid))
         return await world.result(futures[0])
 
     names: list[str] = []
+    resumed: list[Any] = []
     assert world.run(body) == 1
     assert (names, counted) == (["Paused"], [1])
 

@@ -58,10 +58,11 @@ def test_what_is_started_while_its_flow_ends_ends_before_it() -> None:
 
         async def start_many() -> None:
             for _ in range(20):
-                late.submit()
+                started.append(late.submit())
                 await asyncio.sleep(0)
 
         leaked: list[asyncio.Task[None]] = []
+        started: list[Any] = []
 
         @task
         async def leaks() -> None:
@@ -69,7 +70,7 @@ def test_what_is_started_while_its_flow_ends_ends_before_it() -> None:
 
         @flow
         def body() -> None:
-            leaks()
+            started.append(leaks.submit())
 
         return body
 
@@ -91,10 +92,12 @@ def test_a_pause_that_is_ended_as_it_begins_is_over() -> None:
             assert context is not None
             run_id = context.flow_run.uuid
 
+            resumed: list[Any] = []
+
             def resume() -> None:
                 while True:
                     try:
-                        resume_flow_run(run_id)
+                        resumed.append(resume_flow_run(run_id))
                     except NotPausedError:
                         world.sched.sleep(0)
                     else:
