@@ -32,6 +32,7 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
     |   +-- SignatureMismatchError     (TypeError)
     |   +-- StreamInUse                (RuntimeError)
     |   +-- TaskDefinitionError        (TypeError)
+    |   +-- TaskNotFound               (LookupError)
     |   +-- TransactionError           (RuntimeError)
     |   +-- Unhashable                 (TypeError)
     +-- RunError                       a run did not come to the result that was asked for
@@ -71,7 +72,7 @@ Signals are no errors and do not derive from `MillraceError`: they end a run's b
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 E = TypeVar("E", bound=BaseException)
 
@@ -218,7 +219,40 @@ class TaskDefinitionError(UsageError, TypeError):
     """
 
 
-class FlowNotFound(UsageError, LookupError):
+class _NotFound(UsageError, LookupError):
+    """What the words of a command name is not there. Kinds of things say what they are called."""
+
+    thing: ClassVar[str]
+    example: ClassVar[str]
+
+    def __init__(
+        self,
+        name: str | None,
+        source: str,
+        available: Iterable[str],
+        *,
+        exists: bool = True,
+        instead: str | None = None,
+    ) -> None:
+        self.name = name
+        self.source = source
+        self.available = tuple(available)
+        self.exists = exists
+        self.instead = instead
+        thing, example = self.thing, self.example
+        if not exists:
+            super().__init__(
+                f"There is no '{source}' to take a {thing} from. Name a file, as in {thing}s.py:{example}, or a module"
+                f" that can be imported, as in package.{thing}s:{example}."
+            )
+            return
+        there = f"{thing.capitalize()}s there: {_names(self.available)}."
+        wanted = f"no {thing} '{name}'" if name is not None else f"not exactly one {thing}; name one"
+        named = f": that is {instead}" if instead is not None else ""
+        super().__init__(f"'{source}' has {wanted}{named}. {there}")
+
+
+class FlowNotFound(_NotFound):
     """A file or module has no flow of that name.
 
     Args:
@@ -226,22 +260,11 @@ class FlowNotFound(UsageError, LookupError):
         source: Where it was looked for.
         available: The names of the flows that are there.
         exists: Whether there is such a file or module at all.
+        instead: What the name stands for there, where it is something else; as in "a task".
     """
 
-    def __init__(self, name: str | None, source: str, available: Iterable[str], *, exists: bool = True) -> None:
-        self.name = name
-        self.source = source
-        self.available = tuple(available)
-        self.exists = exists
-        if not exists:
-            super().__init__(
-                f"There is no '{source}' to take a flow from. Name a file, as in flows.py:crawl, or a module that can"
-                " be imported, as in package.flows:crawl."
-            )
-            return
-        there = f"Flows there: {_names(self.available)}."
-        wanted = f"no flow '{name}'" if name is not None else "not exactly one flow; name one"
-        super().__init__(f"'{source}' has {wanted}. {there}")
+    thing = "flow"
+    example = "crawl"
 
 
 class FlowOrderChanged(UsageError, RuntimeError):
@@ -514,6 +537,21 @@ class StreamInUse(UsageError, RuntimeError):
         super().__init__(f"Cannot iterate over {stream}: {reason}. Make another stream.")
         self.stream = stream
         self.reason = reason
+
+
+class TaskNotFound(_NotFound):
+    """A file or module has no task of that name.
+
+    Args:
+        name: The task that was looked for; None where one had to be chosen and none was named.
+        source: Where it was looked for.
+        available: The names of the tasks that are there.
+        exists: Whether there is such a file or module at all.
+        instead: What the name stands for there, where it is something else; as in "a flow".
+    """
+
+    thing = "task"
+    example = "fetch"
 
 
 class TransactionError(UsageError, RuntimeError):

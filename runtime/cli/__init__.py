@@ -13,6 +13,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from millrace.runtime.cli.bench_options import add_bench
+
 EPILOG = """\
 exit codes:
   0    the flow completed
@@ -59,6 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help(sys.stderr)
         return 2
+    if options.command == "bench":
+        from millrace.runtime.cli.bench import bench_command  # noqa: PLC0415  # --help does without it
+
+        options.words = sys.argv[1:] if argv is None else list(argv)
+        return bench_command(options)
     from millrace.runtime.cli.running import run_command  # noqa: PLC0415  # --help does without it
 
     return run_command(options)
@@ -103,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "-q", "--quiet", action="count", default=0, help="no progress, warnings only; twice for errors only"
     )
+    add_bench(commands)
     return parser
 
 

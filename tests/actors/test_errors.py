@@ -61,6 +61,7 @@ from millrace.actors.errors import (
     StoreRefused,
     StreamInUse,
     TaskDefinitionError,
+    TaskNotFound,
     TaskRunTimeoutError,
     TerminationSignal,
     TransactionError,
@@ -146,6 +147,17 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
         FlowNotFound(None, "flows.py", []),
         LookupError,
         "'flows.py' has not exactly one flow; name one. Flows there: none.",
+    ),
+    (
+        FlowNotFound("fetch", "flows.py", ["crawl"], instead="a task"),
+        LookupError,
+        "'flows.py' has no flow 'fetch': that is a task. Flows there: 'crawl'.",
+    ),
+    (
+        TaskNotFound("fetch", "tasks.py", [], exists=False),
+        LookupError,
+        "There is no 'tasks.py' to take a task from. Name a file, as in tasks.py:fetch, or a module that can be"
+        " imported, as in package.tasks:fetch.",
     ),
     (
         ForeignFuture("fetch-1a2"),

@@ -1,0 +1,1 @@
+"""Charts: a report as pictures, in SVG. They only compute; `picture` puts all of them together."""
