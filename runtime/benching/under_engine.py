@@ -1,7 +1,7 @@
 """The engine as a contender: a task under a limit that the engine has for its tag, as in any program.
 
-Decides how the engine of a trial is made, and what the limit that finds itself is said to have come to: the middle of
-what it was in the second half of the trial, when it had found its way.
+Decides how the engine of a trial is made, which of the task's options hold, and what the limit that finds itself is
+said to have come to: the middle of what it was in the second half of the trial, when it had found its way.
 """
 
 from __future__ import annotations
@@ -14,12 +14,24 @@ from typing import Final
 from millrace.actors.adaptive import AdaptiveLimit
 from millrace.runtime.benching.feeding import Feed
 from millrace.runtime.benching.load import Load
-from millrace.runtime.caching import NO_CACHE
 from millrace.runtime.engine import Engine
 from millrace.runtime.offload import thread_limit
 from millrace.runtime.ports import Clock
+from millrace.runtime.task_options import TaskOptions
 
 TAG: Final = "millrace-bench"
+
+KEEPS_NOTHING: Final[TaskOptions] = {
+    "persist_result": False,
+    "cache_policy": None,
+    "cache_key_fn": None,
+    "cache_expiration": None,
+    "refresh_cache": None,
+    "result_storage": None,
+    "result_serializer": None,
+    "result_storage_key": None,
+}
+"""What is measured is the work: a result from a cache would be none, and results of a benchmark are nobody's."""
 
 
 class UnderEngine:
@@ -43,14 +55,14 @@ class UnderEngine:
         Cancellation: cancels the runs, and waits for their ends.
         """
         subject = load.work.task
-        # What is measured is the work: a result from a cache would be none.
-        tagged = subject.with_options(tags=[*subject.tags, TAG], cache_policy=NO_CACHE)
+        tagged = subject.with_options(**(KEEPS_NOTHING | {"tags": [*subject.tags, TAG]}))
         limit = AdaptiveLimit(initial=load.limit, maximum=self._most) if self._adaptive else load.limit
         threads = max(thread_limit(None), self._most if self._adaptive else load.limit)
         async with Engine(limits={TAG: limit}, threads=threads, clock=load.now) as engine:
             if self._adaptive:
                 named = engine.limits[TAG]
                 self._now, self._limit_now = load.now, lambda: named.limit
+                self.look()
             await Feed(load, tagged).run()
             self.look()
             self._limit_now = None

@@ -156,8 +156,10 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
     (
         TaskNotFound("fetch", "tasks.py", [], exists=False),
         LookupError,
-        "There is no 'tasks.py' to take a task from. Name a file, as in tasks.py:fetch, or a module that can be"
-        " imported, as in package.tasks:fetch.",
+        (
+            "There is no 'tasks.py' to take a task from. Name a file, as in tasks.py:fetch, or a module that can be"
+            " imported, as in package.tasks:fetch."
+        ),
     ),
     (
         ForeignFuture("fetch-1a2"),

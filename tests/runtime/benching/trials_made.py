@@ -51,7 +51,7 @@ def trial(
     limits: tuple[tuple[int, int], ...] = (),
     failing: int = 0,
 ) -> Trial:
-    """A trial of eight times the limit, one filling after another, each as long as the law says; some runs of each fail."""
+    """A trial: the limit filled eight times, each time as long as the law says; so many runs of each filling fail."""
     length = round(limit / law(limit) * 1e9)
     samples = [
         Sample(filling * length, (filling + 1) * length, ok=place >= failing)
@@ -65,7 +65,7 @@ def trial(
         offered=0,
         samples=tuple(samples),
         vitals=Vitals((0.001, 0.002), threads=3, memory_bytes=50_000_000),
-        first_error="Overloaded: <too> much & \"more\"" if failing else None,
+        first_error='Overloaded: <too> much & "more"' if failing else None,
         limits=limits,
     )
 
