@@ -18,8 +18,8 @@ _CLEAR = "\r\x1b[K"
 
 
 def is_live(stream: TextIO) -> bool:
-    """Whether a line can be redrawn there: a terminal, and not a dumb one."""
-    return stream.isatty() and os.environ.get("TERM", "") != "dumb"
+    """Whether a line can be redrawn there: a terminal, and one that says what it is."""
+    return stream.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}
 
 
 def has_colour(stream: TextIO) -> bool:
