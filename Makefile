@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types bench bench-peers differential clean
+.PHONY: help setup demo test lint format types bench bench-peers differential clean proof
 
 help:  ## list the chores
 	@awk -F ':.*## ' '/^[a-z%.0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -22,6 +22,10 @@ test: $(VENV)/.dev  ## run the tests on every supported Python that is found
 
 test-%: $(VENV)/bin/python  ## run the tests on one version, as in: make test-3.12
 	@MAKE="$(MAKE)" VENV="$(VENV)" tests/run_matrix.sh $*
+
+proof: $(VENV)/.dev  ## kill flows hundreds of times, and cut the power of their store (a few minutes)
+	@$(BIN)/python -m tests.proofs.kills --kills 200 --points 5
+	@$(BIN)/python -m tests.proofs.cuts --seeds 20
 
 lint: $(VENV)/.dev  ## check style and formatting
 	@$(BIN)/ruff check; checked=$$?; $(BIN)/ruff format --check && exit $$checked

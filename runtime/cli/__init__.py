@@ -40,6 +40,20 @@ With --json, objects of attrs and dataclasses become JSON objects, tuples and se
 and UUIDs become strings; what JSON cannot hold becomes the string that repr() gives.
 """
 
+RESUME_DESCRIPTION = """\
+Run a recorded run again, here and now: one that crashed, as a run does when its process is killed, that
+failed, or that was suspended.
+
+The body runs from its beginning. Calls of tasks that had completed get their results without running
+again; the first one that had not is run, and all that follows.
+"""
+
+RESUME_EPILOG = """\
+examples:
+  millrace run crawl.py --store sqlite:///runs.db
+  millrace resume 0199f3c2 --store sqlite:///runs.db
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
@@ -105,13 +119,37 @@ def _parser() -> argparse.ArgumentParser:
         help="a parameter; the value is read as JSON where it is JSON, else as a string; can be repeated",
     )
     run.add_argument("--params", metavar="JSON", help="parameters as one JSON object; those of -p come on top")
-    run.add_argument("--json", action="store_true", help="print the result as one JSON document")
-    run.add_argument("-v", "--verbose", action="count", default=0, help="log more; twice for everything")
-    run.add_argument(
-        "-q", "--quiet", action="count", default=0, help="no progress, warnings only; twice for errors only"
+    _add_common(run)
+    resume = commands.add_parser(
+        "resume",
+        help="run a recorded run again, from what it had come to",
+        description=RESUME_DESCRIPTION,
+        epilog=RESUME_EPILOG,
+        formatter_class=layout,
+        allow_abbrev=False,
     )
+    resume.add_argument("run", metavar="RUN", help="the id of the run, or a beginning of it that no other run has")
+    resume.add_argument(
+        "--flow", metavar="FILE.py:FLOW", help="the flow; by default it is taken from where it was when the run began"
+    )
+    resume.add_argument("--force", action="store_true", help="run it although it has ended its process again and again")
+    _add_common(resume)
     add_bench(commands)
     return parser
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    """The options of all commands that run a flow."""
+    command.add_argument(
+        "--store",
+        metavar="URL",
+        help="where runs are recorded, as sqlite:///runs.db; by default what MILLRACE_STORE says, else nowhere",
+    )
+    command.add_argument("--json", action="store_true", help="print the result as one JSON document")
+    command.add_argument("-v", "--verbose", action="count", default=0, help="log more; twice for everything")
+    command.add_argument(
+        "-q", "--quiet", action="count", default=0, help="no progress, warnings only; twice for errors only"
+    )
 
 
 def _version() -> str:

@@ -1,4 +1,4 @@
-"""`millrace run`: a flow from the words of a command to an exit code.
+"""`millrace run` and `millrace resume`: a flow from the words of a command to an exit code.
 
 Decides the order of things, what is printed where, and which exit code a final state means.
 """
@@ -7,23 +7,31 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import nullcontext
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
 from time import perf_counter
 from typing import Any, Final
 
-from millrace.actors.errors import ConfigurationError, FlowNotFound, MillraceError, SignatureMismatchError
+from millrace.actors.errors import (
+    ConfigurationError,
+    FlowNotFound,
+    MillraceError,
+    SignatureMismatchError,
+    StoreError,
+)
 from millrace.actors.states import State, StateType
 from millrace.runtime.cli.interrupts import EXIT_CODE as INTERRUPTED
 from millrace.runtime.cli.interrupts import Interrupts
 from millrace.runtime.cli.logs import cli_logger, log_events, log_setbacks, set_up_logging
 from millrace.runtime.cli.parameters import read_parameters
 from millrace.runtime.cli.progress import Progress
-from millrace.runtime.cli.reports import trouble_of
+from millrace.runtime.cli.reports import last_line_of, traceback_of, trouble_of
 from millrace.runtime.cli.results import as_json
 from millrace.runtime.cli.screen import Screen, has_colour, is_live
 from millrace.runtime.cli.stopping import FAILED, USAGE, Stop, load, stdout_to_stderr, tell, write_out
 from millrace.runtime.cli.targets import A_FLOW, Target
 from millrace.runtime.engine import Engine
+from millrace.runtime.entering import ENTERED
 from millrace.runtime.flow import BaseFlow
 from millrace.runtime.flow_body import see_through, see_through_async
 from millrace.runtime.flow_run import FlowRun
@@ -37,8 +45,8 @@ ENOUGH_FOR_A_RATE: Final = 100
 def run_command(options: argparse.Namespace) -> int:
     """Run a flow as the options say, and return the exit code."""
     try:
-        with stdout_to_stderr() if options.json else nullcontext():
-            run, interrupted = _run(options)
+        with stdout_to_stderr() if options.json else nullcontext(), _engine(options.store) as engine:
+            run, interrupted = _run(engine, options)
         return INTERRUPTED if interrupted else _print_outcome(run, as_document=options.json)
     except Stop as stop:
         tell(stop.text)
@@ -47,7 +55,27 @@ def run_command(options: argparse.Namespace) -> int:
         return INTERRUPTED
 
 
-def _run(options: argparse.Namespace) -> tuple[FlowRun, bool]:
+@contextmanager
+def _engine(store: str | None) -> Generator[Engine, None, None]:
+    """The engine that the command runs in: one of its own where it names a store.
+
+    Raises:
+        Stop: the store cannot be opened.
+    """
+    try:
+        engine = Engine.current() if store is None else Engine(store=store)
+    except (ConfigurationError, StoreError) as error:
+        raise Stop(USAGE, f"millrace: {error}") from None
+    token = ENTERED.set(engine)
+    try:
+        yield engine
+    finally:
+        ENTERED.reset(token)
+        if engine.chronicle is not None:
+            engine.close()
+
+
+def _run(engine: Engine, options: argparse.Namespace) -> tuple[FlowRun, bool]:
     """The flow's run, ended; and whether an interrupt ended it.
 
     Raises:
@@ -58,7 +86,7 @@ def _run(options: argparse.Namespace) -> tuple[FlowRun, bool]:
     colour = has_colour(sys.stderr)
     screen = Screen(sys.stderr) if live else None
     with nullcontext() if screen is None else screen.taking_over():
-        flow, run, call = _begin(options.target, options.pairs, options.params, verbosity)
+        flow, run, call = (_begin if options.command == "run" else _begin_again)(engine, options, verbosity)
         title = f"{flow.name}/{run.name}"
         began = perf_counter()
 
@@ -71,25 +99,52 @@ def _run(options: argparse.Namespace) -> tuple[FlowRun, bool]:
     return run, interrupts.happened and run.type is not StateType.COMPLETED
 
 
-def _begin(
-    target_text: str, pairs: list[str], document: str | None, verbosity: int
-) -> tuple[BaseFlow[Any, Any], FlowRun, tuple[tuple[Any, ...], dict[str, Any]]]:
-    target = Target.parse(target_text, A_FLOW)
+Begun = tuple[BaseFlow[Any, Any], FlowRun, tuple[tuple[Any, ...], dict[str, Any]]]
+"""A flow, its run, and the arguments of its body."""
+
+
+def _begin(engine: Engine, options: argparse.Namespace, verbosity: int) -> Begun:
+    target = Target.parse(options.target, A_FLOW)
     try:
-        parameters = read_parameters(pairs, document)
+        parameters = read_parameters(options.pairs, options.params)
         module = load(target)
         set_up_logging(verbosity)  # after the file, which may have a wish of its own
         flow = target.pick(module)
         call = flow.shape.call_of(parameters)
     except (ConfigurationError, FlowNotFound, SignatureMismatchError) as error:
         raise Stop(USAGE, f"millrace: {error}") from None
-    engine = Engine.current()
-    if verbosity > 0:
-        engine.subscribe(log_events if verbosity > 1 else log_setbacks)
+    _listen(engine, verbosity)
     try:
         return flow, flow.begin(engine, *call), call
     except MillraceError as error:
         raise Stop(USAGE, f"millrace: {error}") from None
+
+
+def _begin_again(engine: Engine, options: argparse.Namespace, verbosity: int) -> Begun:
+    from millrace.runtime.stores.resuming import prepare  # noqa: PLC0415  # most commands have no store
+
+    set_up_logging(verbosity)
+    try:
+        flow = None if options.flow is None else _flow_of(options.flow)
+        run, call = prepare(engine, options.run, flow, None, force=options.force)
+    except MillraceError as error:
+        raise Stop(USAGE, f"millrace: {error}") from None
+    except Exception as error:  # noqa: BLE001  # whatever a file raises is its author's affair
+        text = f"millrace: the file of the flow raised on import: {last_line_of(error)}"
+        raise Stop(FAILED, f"{traceback_of(error)}{text}") from None
+    assert run.flow is not None  # the engine's own scope is never resumed
+    _listen(engine, verbosity)
+    return run.flow, run, call
+
+
+def _flow_of(text: str) -> BaseFlow[Any, Any]:
+    target = Target.parse(text, A_FLOW)
+    return target.pick(load(target))
+
+
+def _listen(engine: Engine, verbosity: int) -> None:
+    if verbosity > 0:
+        engine.subscribe(log_events if verbosity > 1 else log_setbacks)
 
 
 def _see_through(flow: BaseFlow[Any, Any], run: FlowRun, call: tuple[tuple[Any, ...], dict[str, Any]]) -> None:

@@ -28,7 +28,7 @@ from millrace.actors.errors import (
 )
 from millrace.actors.states import StateType
 from millrace.runtime.background import start
-from millrace.runtime.cli.targets import Target
+from millrace.runtime.cli.targets import A_FLOW, Target
 from millrace.runtime.effects import in_thread
 from millrace.runtime.engine import Engine, not_a_flow
 from millrace.runtime.flow import AsyncFlow, BaseFlow, Flow, outcome_of_flow
@@ -295,7 +295,7 @@ def _module_of(entry: Entry) -> ModuleType:
         else:
             if not entry.file or _is_at(getattr(module, "__file__", None), entry.file):
                 return module
-    return Target(entry.file, None).load()
+    return Target(entry.file, None, A_FLOW).load()
 
 
 def _is_at(file: object, where: str) -> bool:

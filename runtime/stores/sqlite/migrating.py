@@ -69,6 +69,7 @@ def migrate(connection: Connection, name: str) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # on the disk, whatever commits wait for
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -228,16 +228,16 @@ class SqliteStore:
 
     def close(self) -> None:
         """Let go of the store. See `port.Store`."""
-        writers, self._writer, self._failed = (self._writer, self._failed), None, None
+        with self._reading:
+            reader, self._reader = self._reader, None
+        # The writer last: whoever is closed last writes what is in the log to the file, and a reader cannot.
+        connections = (reader, self._writer, self._failed)
+        self._writer = self._failed = None
         try:
-            for writer in writers:
-                if writer is not None:
-                    writer.close()
+            for connection in connections:
+                if connection is not None:
+                    connection.close()
         finally:
-            with self._reading:
-                reader, self._reader = self._reader, None
-            if reader is not None:
-                reader.close()
             self._ownership.give_back()
 
     def abandon(self) -> None:
