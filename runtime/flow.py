@@ -34,6 +34,7 @@ from millrace.runtime.hooks import Hook, checked_hooks
 from millrace.runtime.lending import lend
 from millrace.runtime.prints import logs_prints
 from millrace.runtime.run_names import RunName
+from millrace.runtime.stack import check_room
 from millrace.runtime.task import call_blocks
 from millrace.runtime.task_options import flag_of, hooks_of, seconds_of, text_of
 from millrace.runtime.validation.plan import ParameterPlan
@@ -180,7 +181,9 @@ class BaseFlow(Bindable, Generic[P, R]):
         Raises:
             ParameterBindError: the call does not fit.
             EngineClosed: the engine is closing, or the flow run around it has ended.
+            RecursionError: flows call each other so deep that the stack would not do.
         """
+        check_room()
         parameters = self.shape.by_name(args, kwargs)
         outer = CURRENT.get()
         parent = engine.root if outer is None else outer.scope

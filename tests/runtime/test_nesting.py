@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from millrace import DefaultTaskRunner, Engine, SequentialTaskRunner, TaskRunner, ThreadPoolTaskRunner
+from millrace.runtime.stack import ROOM
 from tests.loose import flow, task
+from tests.runtime.worlds import World
 
 DEEP = 1_000
 MODEST = 50
@@ -194,3 +196,37 @@ def test_a_run_of_a_map_may_wait_for_a_later_one(
         return maps[0].result()
 
     assert body() == [x + 2 if x % 5 == 3 else x for x in range(100)]
+
+
+def test_a_flow_that_calls_itself_without_end_fails(world: World) -> None:
+    @world.flow
+    async def again() -> Any:
+        return await world.call(again)
+
+    for _ in range(10):
+        state = world.run(again, return_state=True)
+        assert isinstance(state.data, RecursionError)
+
+
+def test_wherever_the_stack_ends_a_flow_is_run_or_refused() -> None:
+    @flow
+    def inner() -> int:
+        return 1
+
+    def dig(calls: int) -> int:
+        return inner() if calls == 0 else dig(calls - 1)
+
+    def calls_left() -> int:
+        try:
+            return calls_left() + 1
+        except RecursionError:
+            return 0
+
+    @flow
+    def outer(left: int) -> int:
+        return dig(calls_left() - left)
+
+    came = [outer(left, return_state=True) for left in range(2, 2 * ROOM)]
+    refused = [isinstance(state.data, RecursionError) for state in came]
+    assert refused == sorted(refused, reverse=True)
+    assert 0.9 * ROOM < sum(refused) < 1.1 * ROOM

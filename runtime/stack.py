@@ -1,0 +1,48 @@
+"""Stack: whether enough of Python's stack is left for what the engine does around a body.
+
+Decides how much that is, and how to find out. Code that runs out of stack in the middle of the engine's work would
+leave a run that nobody ends, and a flow that waits for it; so it is stopped where it starts one, while there is nothing
+to undo.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+ROOM: Final = 100
+"""Calls that have to fit in when a flow is called; starting the run and leaving it takes half of that."""
+
+
+def _nested(depth: int) -> list[Any]:
+    made: list[Any] = []
+    for _ in range(depth):
+        made = [made]
+    return made
+
+
+if sys.version_info >= (3, 12):  # the limit counts frames, and nothing else
+
+    def check_room() -> None:
+        """Check that the stack has room for a flow run.
+
+        Raises:
+            RecursionError: it has not.
+        """
+        try:
+            sys._getframe(sys.getrecursionlimit() - ROOM)  # noqa: SLF001  # nothing else says how deep it is
+        except ValueError:
+            return
+        raise RecursionError(f"Fewer than {ROOM} calls are left of the stack. Does a flow call itself without end?")
+
+else:  # calls from C count as well, which no frame tells; so whatever recurses in C goes there
+    _NESTED: Final = _nested(ROOM), _nested(ROOM)
+
+    def check_room() -> None:
+        """Check that the stack has room for a flow run.
+
+        Raises:
+            RecursionError: it has not.
+        """
+        one, other = _NESTED
+        _ = one == other
