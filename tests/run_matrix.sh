@@ -8,6 +8,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+# The tests start hundreds of interpreters: each would compile everything anew.
+unset PYTHONDONTWRITEBYTECODE
+
 venv=${VENV:-.venv}
 make=${MAKE:-make}
 supported="3.11 3.12 3.13"
