@@ -5,6 +5,6 @@ Parts that only compute (no I/O, loop or clock): `trials` and `figures` (what wa
 `units`, `table`, `document`, `charts` and `page`.
 
 Parts that act: `works`, `models` and `loopback` (what is done for each item), `load` and `feeding` (how items are given
-out), `under_engine` and `contenders` (the same work under limits of different makes), `sampling` (loop lag, threads,
+out), `under_engine` and `contenders` (the same work under limits of different makes), `sampling` (loop lag,
 memory) and `measuring` (the order of it all).
 """

@@ -38,11 +38,16 @@ def as_document(report: Report) -> dict[str, Any]:
             "sentence": found.sentence,
             "notes": list(found.notes),
         },
+        "fitted": list(found.fitted),
         "fit": _fit(found.fit),
         "usl": _fit(found.scalability),
         "adaptive": None
         if report.adaptive is None
-        else {"choice": attrs.asdict(report.adaptive.choice), **_point(report.adaptive.point)},
+        else {
+            "choice": attrs.asdict(report.adaptive.choice),
+            "settled": report.adaptive.settled,
+            **_point(report.adaptive.point),
+        },
         "rivals": {name: [_point(point) for point in points] for name, points in report.rivals.items()},
         "timelines": [attrs.asdict(each) for each in report.timelines],
     }

@@ -263,8 +263,9 @@ def _over_rounds(limits: Sequence[int], rounds: Sequence[Mapping[int, float]]) -
 def _all_failed(points: Sequence[Point]) -> Finding:
     said = next((point.first_error for point in points if point.first_error), None)
     runs = sum(point.runs for point in points)
-    told = f"; the first said: {said}" if said else ""
-    return Finding(Verdict.FAILED, f"No run completed under any limit ({runs:,} ended{told}). Nothing to fit.")
+    told = f", and the first said: {said}" if said else ""
+    limits = _limits([point.limit for point in points])
+    return Finding(Verdict.FAILED, f"No run completed: {runs:,} ended under {limits}{told}. There is nothing to fit.")
 
 
 def nearest(limits: Sequence[int], knee: float) -> int:

@@ -6,7 +6,7 @@ filled a few times. Thread-safe where it says so.
 
 from __future__ import annotations
 
-from threading import Lock
+from threading import Lock, active_count
 
 from millrace.runtime.benching.figures import FILLS
 from millrace.runtime.benching.trials import Sample
@@ -30,6 +30,7 @@ class Load:
         self.now = now
         self.samples: list[Sample] = []
         self.first_error: str | None = None
+        self.threads = 0  # the most that were alive when a run ended; asked then, for they may be gone soon after
         self.offered = now()
         self._over_at = self.offered + round(seconds * 1e9)
         self._enough = (FILLS + 1) * limit
@@ -57,5 +58,6 @@ class Load:
     def record(self, started: int, ended: int, error: BaseException | str | None) -> None:
         """Take down a run that has ended. From any thread."""
         self.samples.append(Sample(started, max(started, ended), error is None))
+        self.threads = max(self.threads, active_count())
         if error is not None and self.first_error is None:
             self.first_error = error if isinstance(error, str) else f"{type(error).__name__}: {error}"

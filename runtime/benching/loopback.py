@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 import attrs
 
-from millrace.actors.errors import ConfigurationError
+from millrace.actors.errors import ConfigurationError, EngineError
 
 HOST: Final = "127.0.0.1"
 BACKLOG: Final = 4096
@@ -48,6 +48,9 @@ class ModelServer:
     async def __aenter__(self) -> Self:
         """Start the process, and wait until it listens.
 
+        Raises:
+            EngineError: it ended before.
+
         Cancellation: ends the process.
         """
         command = (sys.executable, "-m", "millrace.runtime.benching.loopback", str(self.capacity), str(self.latency))
@@ -57,10 +60,14 @@ class ModelServer:
         try:
             assert self._process.stdout is not None  # it was asked for
             async with asyncio.timeout(START_SECONDS):
-                self._port = int(await self._process.stdout.readline())
+                told = await self._process.stdout.readline()
         except BaseException:
             await self.__aexit__()
             raise
+        if not told:
+            await self.__aexit__()
+            raise EngineError("Could not start the model server: its process ended before it listened.")
+        self._port = int(told)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -67,7 +67,7 @@ async def _trial(work: Work, step: Step, plan: Plan, began: Callable[[Step, Load
     gc.collect()
     engine = UnderEngine(adaptive=step.contender == ADAPTIVE, most=plan.limits[-1])
     contender = RIVALS.get(step.contender, engine.run)
-    load = Load(work, step.limit, now, plan.seconds)
+    load = Load(work, step.limit, now, plan.seconds_for(step))
     began(step, load)
     with Sampler(engine.look) as sampler:
         await contender(load)
@@ -77,7 +77,7 @@ async def _trial(work: Work, step: Step, plan: Plan, began: Callable[[Step, Load
         round=step.round,
         offered=load.offered,
         samples=tuple(load.samples),
-        vitals=sampler.vitals,
+        vitals=attrs.evolve(sampler.vitals, threads=load.threads),
         first_error=load.first_error,
         limits=engine.changes,
     )

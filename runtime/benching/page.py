@@ -21,6 +21,7 @@ from millrace.runtime.benching.document import as_document
 from millrace.runtime.benching.figures import FILLS, Point
 from millrace.runtime.benching.knee import SHARE, in_words
 from millrace.runtime.benching.report import Report
+from millrace.runtime.benching.table import adaptive_note
 
 _COLUMNS = ("limit", "runs/s", "p50", "p95", "p99", "queued", "errors", "loop lag", "threads", "memory", "runs")
 
@@ -66,7 +67,11 @@ def _facts(report: Report) -> Iterable[str]:
         yield _fact(units.seconds(report.points[-1].latency.p95), f"p95 latency under {report.points[-1].limit}")
     if report.adaptive is not None:
         rate = units.rate(report.adaptive.point.throughput.median)
-        yield _fact(units.limit(report.adaptive.choice.median), f"what the adaptive limit chose ({rate}/s)", "adaptive")
+        yield _fact(
+            units.limit(report.adaptive.choice.median),
+            f"what the adaptive limit {'chose' if report.adaptive.settled else 'came to'} ({rate}/s)",
+            "adaptive",
+        )
 
 
 def _fact(value: str, label: str, class_: str = "") -> str:
@@ -81,7 +86,7 @@ def _table(report: Report) -> str:
         note = NAMED.get(report.finding.verdict, "enough") if knee else "not in the fit" if out else ""
         rows.append(_row(point, str(point.limit), note, "knee" if knee else ""))
     if report.adaptive is not None:
-        note = f"chose {units.limit(report.adaptive.choice.median)}"
+        note = adaptive_note(report.adaptive)
         rows.append(_row(report.adaptive.point, "adaptive", note, "adaptive"))
     return f"<table>\n{''.join(rows)}</table>"
 

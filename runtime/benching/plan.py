@@ -7,10 +7,17 @@ turned around, so that whatever drifts on the machine meanwhile drifts for all.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import attrs
 
 from millrace.runtime.benching.trials import ADAPTIVE, MILLRACE
+
+FIRST: Final = 4
+"""Where the limit that finds itself begins, as it does by default."""
+
+LONGER: Final = 4
+"""It is given so many times as long as the others: it needs many looks at what it has."""
 
 
 @attrs.frozen
@@ -55,7 +62,11 @@ class Plan:
                 for contender in contenders[::turn]:
                     yield Step(contender, limit, number)
             if self.adaptive:
-                yield Step(ADAPTIVE, self.limits[0], number)
+                yield Step(ADAPTIVE, min(FIRST, self.limits[-1]), number)
+
+    def seconds_for(self, step: Step) -> float:
+        """After so long a trial begins no more items."""
+        return self.seconds * LONGER if step.contender == ADAPTIVE else self.seconds
 
     @property
     def count(self) -> int:

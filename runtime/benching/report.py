@@ -23,10 +23,13 @@ class Adaptive:
     Args:
         choice: Limits, over the rounds.
         point: Its figures.
+        settled: Whether it had come to rest by the second half of each trial: its largest limit there is no more than
+            twice its smallest.
     """
 
     choice: Spread
     point: Point
+    settled: bool
 
 
 @attrs.frozen
@@ -90,7 +93,7 @@ def make_report(setting: Setting, plan: Plan, trials: Sequence[Trial]) -> Report
     ]
     finding = find_knee(points, [each for each in rounds if len(each) == len(points)])
     found = [trial for trial in trials if trial.contender == ADAPTIVE and trial.samples]
-    adaptive = Adaptive(Spread.of(trial.limit for trial in found), Point.of(found)) if found else None
+    adaptive = _adaptive(found) if found else None
     rivals = {name: tuple(points_of([t for t in trials if t.contender == name])) for name in plan.rivals}
     return Report(
         setting=setting,
@@ -102,6 +105,18 @@ def make_report(setting: Setting, plan: Plan, trials: Sequence[Trial]) -> Report
         rivals={name: each for name, each in rivals.items() if each},
         timelines=tuple(_timelines(own, found, finding)),
     )
+
+
+def _adaptive(found: Sequence[Trial]) -> Adaptive:
+    choice = Spread.of(trial.limit for trial in found)
+    return Adaptive(choice, Point.of(found), settled=all(map(_has_settled, found)))
+
+
+def _has_settled(trial: Trial) -> bool:
+    half = (trial.offered + max(sample.ended for sample in trial.samples)) / 2
+    before = [limit for at, limit in trial.limits if at < half][-1:]
+    later = [*before, *(limit for at, limit in trial.limits if at >= half)]
+    return not later or max(later) <= 2 * min(later)
 
 
 def _timelines(own: Sequence[Trial], found: Sequence[Trial], finding: Finding) -> list[Timeline]:

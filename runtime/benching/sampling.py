@@ -1,4 +1,4 @@
-"""Sampling: how the process is while work goes on: how late its loop is, how many threads it has, how much memory.
+"""Sampling: how the process is while work goes on: how late its loop is, and how much memory it has.
 
 Decides how often that is asked. The loop's lateness is that of a timer of its own: so late is every other timer and
 every answer from a socket at that moment.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +18,7 @@ from millrace.runtime.benching.trials import Vitals
 
 EVERY_SECONDS: Final = 0.01
 LOOKS: Final = 5
-"""At every so many-th time threads and memory are looked at too."""
+"""At every so many-th time the memory is looked at, too."""
 
 
 class Sampler:
@@ -33,7 +32,6 @@ class Sampler:
         self._loop = asyncio.get_running_loop()
         self._also = also
         self._lags: list[float] = []
-        self._threads = 0
         self._memory = 0
         self._handle: asyncio.TimerHandle | None = None
 
@@ -53,7 +51,7 @@ class Sampler:
     @property
     def vitals(self) -> Vitals:
         """What was seen so far."""
-        return Vitals(tuple(self._lags), self._threads, self._memory)
+        return Vitals(tuple(self._lags), memory_bytes=self._memory)
 
     def _wait(self) -> None:
         due = self._loop.time() + EVERY_SECONDS
@@ -67,7 +65,6 @@ class Sampler:
         self._wait()
 
     def _look(self) -> None:
-        self._threads = max(self._threads, threading.active_count())
         self._memory = max(self._memory, resident_bytes())
 
     def _ask(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from millrace.runtime.benching import units
 from millrace.runtime.benching.figures import Point
 from millrace.runtime.benching.knee import Verdict, in_words
-from millrace.runtime.benching.report import Report
+from millrace.runtime.benching.report import Adaptive, Report
 
 Paint = Callable[[str, str], str]
 """Colours a text as one of `knee`, `error`, `quiet`, `strong`."""
@@ -38,13 +38,19 @@ def _table(report: Report, paint: Paint) -> str:
     notes = [_note(report, point) for point in points]
     if report.adaptive is not None:
         rows.append(_cells(report.adaptive.point, "adaptive"))
-        notes.append(f"chose {units.limit(report.adaptive.choice.median)}")
+        notes.append(adaptive_note(report.adaptive))
     lines = _aligned([_HEAD, *rows])
     told = [paint(lines[0], "quiet")]
     for line, row, note in zip(lines[1:], rows, notes, strict=True):
         shown = line if row[6] == "0" else _painted_errors(line, row[6], paint)
         told.append(f"{shown}   {paint(note, 'knee')}" if note else shown)
     return "\n".join(told)
+
+
+def adaptive_note(found: Adaptive) -> str:
+    """What is said of the limit that finds itself."""
+    chosen = units.limit(found.choice.median)
+    return f"chose {chosen}" if found.settled else f"came to {chosen}, and had not settled"
 
 
 def _cells(point: Point, name: str) -> tuple[str, ...]:

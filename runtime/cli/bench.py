@@ -87,6 +87,9 @@ def bench_command(options: argparse.Namespace) -> int:
         code = INTERRUPTED
     except TerminationSignal:
         code = TERMINATED
+    except MillraceError as error:
+        tell(f"millrace: {error}")
+        code = FAILED
     report = make_report(asked.setting, asked.plan, trials)
     if trials or not code:
         _show(report, asked, options)

@@ -121,6 +121,10 @@ class Bars(AbstractContextManager["Bars"]):
         rate = f"{_named(trial.contender, trial.limit)}: {units.rate(throughput(trial))} runs/s"
         self._progress.update(self._all, completed=self._done, said=rate)
 
+    def refresh(self) -> None:
+        """Draw now."""
+        self._progress.refresh()
+
     def look(self) -> None:
         """See how far the trial at hand is."""
         load = self._load

@@ -106,7 +106,7 @@ def limit_axis(report: Report, x: Log, right: float, bottom: float) -> list[str]
             last = at
     parts.append(
         text(
-            "limit: runs in flight at most, each step to the right the same ratio",
+            "limit (the most runs in flight; equal steps are equal ratios)",
             right,
             bottom + 36,
             "quiet small end",
@@ -143,9 +143,10 @@ def knee_line(report: Report, x: Log, box: Box, *, label: bool = False) -> list[
         near_end = at > box[2] - ROOM_FOR_NAME
         side, shift = (" end", -8) if near_end else ("", 8)
         parts.append(text(name, at + shift, box[1] + 6, f"knee-text halo{side}"))
-        if found.range is not None and found.range.high > found.range.low:
+        if found.range is not None:
             low, high = units.limit(found.range.low), units.limit(found.range.high)
-            parts.append(text(f"single rounds: {low} to {high}", at + shift, box[1] + 22, f"quiet small halo{side}"))
+            said = f"single rounds: {low}" if low == high else f"single rounds: {low} to {high}"
+            parts.append(text(said, at + shift, box[1] + 22, f"quiet small halo{side}"))
     return parts
 
 

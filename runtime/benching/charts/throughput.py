@@ -34,6 +34,9 @@ from millrace.runtime.benching.report import Report
 THROUGHPUT_HEIGHT: Final = 370
 CURVE_POINTS: Final = 160
 
+ROOM_BELOW: Final = 60
+"""What a name takes below its sign, with a remark at the foot of the chart."""
+
 ROOM_FOR_SIDE: Final = 190
 """What a remark beside the knee takes."""
 
@@ -138,7 +141,8 @@ def _adaptive(report: Report, x: Log, y: Linear) -> list[str]:
     at, height = x(found.choice.median), y(found.point.throughput.median)
     name = f"adaptive: {units.limit(found.choice.median)}"
     near_end = at > x.places[1] - 100
-    label = text(name, at - 12 if near_end else at + 12, height + 22, f"adaptive-text halo{' end' if near_end else ''}")
+    below = height + 22 if height < y.places[0] - ROOM_BELOW else height - 12
+    label = text(name, at - 12 if near_end else at + 12, below, f"adaptive-text halo{' end' if near_end else ''}")
     said = f"the adaptive limit chose {units.limit(found.choice.median)}"
     return [marker(1, at, height, 6, "adaptive", title=said), label]
 

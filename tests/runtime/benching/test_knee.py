@@ -157,7 +157,7 @@ def test_work_that_always_fails_gives_no_fit() -> None:
 
     assert (finding.verdict, finding.fit) == (Verdict.FAILED, None)
     assert finding.sentence == (
-        "No run completed under any limit (1,000 ended; the first said: ValueError: no). Nothing to fit."
+        "No run completed: 1,000 ended under limit 1, and the first said: ValueError: no. There is nothing to fit."
     )
 
 

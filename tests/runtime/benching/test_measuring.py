@@ -155,7 +155,7 @@ def test_the_limit_that_finds_itself_is_shown_with_its_way() -> None:
     assert found.adaptive is not None
     assert 1 < found.adaptive.choice.median < 64
     assert found.timelines[-1].label == "the adaptive limit"
-    assert found.timelines[-1].limits[0] == (0.0, 2)  # it begins with the smallest
+    assert found.timelines[-1].limits[0] == (0.0, 4)
     assert len(found.timelines[-1].limits) > 2
 
 

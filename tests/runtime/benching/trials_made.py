@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+import attrs
+
 from millrace.runtime.benching.figures import Percentiles, Point, Spread
+from millrace.runtime.benching.laws import Saturation
 from millrace.runtime.benching.plan import Plan
 from millrace.runtime.benching.report import Report, Setting, make_report
 from millrace.runtime.benching.trials import ADAPTIVE, MILLRACE, Sample, Trial, Vitals
@@ -99,3 +102,11 @@ def report(
     """The report on these."""
     plan = Plan(limits=tuple(limits), rounds=2, rivals=rivals, adaptive=chosen is not None)
     return make_report(SETTING, plan, trials(law, limits=limits, rivals=rivals, chosen=chosen))
+
+
+def failing_report() -> Report:
+    """The report on a service that refuses more than twenty; its name and its message are what HTML is afraid of."""
+    law = Saturation(20.0, 1000.0, 0.0)
+    made = [trial(law, limit, number=number, failing=max(0, limit - 20)) for number in range(2) for limit in LIMITS]
+    setting = attrs.evolve(SETTING, target="<b>shop</b>.py:fetch & co")
+    return make_report(setting, Plan(limits=LIMITS, rounds=2, adaptive=False), made)
