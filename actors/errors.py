@@ -54,6 +54,7 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
         +-- AmbientMissing             (RuntimeError)
         +-- MailboxFull                (RuntimeError)
         +-- MissingExtra               (ImportError)
+        +-- SecretMissing              (LookupError)
         +-- SerializationError         (ValueError)
         +-- StorageError               (OSError)
         +-- StoreError                 (OSError)
@@ -803,6 +804,18 @@ class MissingExtra(EngineError, ImportError):
         super().__init__(f"{feature} needs packages that are not installed: pip install 'millrace[{extra}]'.")
         self.feature = feature
         self.extra = extra
+
+
+class SecretMissing(EngineError, LookupError):
+    """A secret is to be read from a variable of the environment, which is not set in this process.
+
+    Args:
+        name: The variable's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The secret in the variable {name!r} could not be read: set {name!r} in this process.")
+        self.name = name
 
 
 class SerializationError(EngineError, ValueError):

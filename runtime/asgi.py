@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -28,6 +27,7 @@ import attrs
 
 from millrace.actors.errors import ConfigurationError
 from millrace.runtime.engine import Engine
+from millrace.runtime.one_line import engine_logger
 
 STATE_KEY: Final = "millrace_engine"
 """Under which name the engine is in the state of a request: `request.state.millrace_engine`."""
@@ -38,7 +38,7 @@ DRAIN_SECONDS: Final = 20.0
 HostLifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 """The lifespan of an application, as Starlette and FastAPI take it: gives a mapping or None."""
 
-_logger = logging.getLogger("millrace.asgi")
+_logger = engine_logger("asgi")
 
 
 class Connection(Protocol):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import logging
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 from uuid import UUID
@@ -18,6 +17,7 @@ from millrace.actors.errors import BlockingCallOnLoop, WaitTimeout
 from millrace.actors.messages import Watch
 from millrace.actors.states import State, StateType
 from millrace.actors.stored_result import StoredResult
+from millrace.runtime.one_line import engine_logger
 from millrace.runtime.sources import PromiseSource, Source
 from millrace.runtime.waiting import CallbackWatcher, block_until_done, wait_until_done
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 R_co = TypeVar("R_co", covariant=True)
 
-_logger = logging.getLogger("millrace.futures")
+_logger = engine_logger("futures")
 
 
 def take(source: Source, *, raise_on_failure: bool) -> Any:

@@ -7,12 +7,12 @@ when they are called.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from millrace.actors.errors import ConfigurationError, Signal
 from millrace.actors.states import State
+from millrace.runtime.one_line import engine_logger
 from millrace.runtime.running import running_loop
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Hook = Callable[..., Any]
 """Called with the task or flow, the run, and the state it has entered; sync or async."""
 
-_logger = logging.getLogger("millrace.hooks")
+_logger = engine_logger("hooks")
 
 
 def checked_hooks(option: str, hooks: object) -> tuple[Hook, ...]:

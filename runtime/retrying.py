@@ -6,7 +6,6 @@ means no. Does not know how many retries there are, nor when; that is the actor'
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from millrace.actors.errors import TaskRunTimeoutError
@@ -16,11 +15,12 @@ from millrace.actors.states import State
 from millrace.runtime.attempt import run_blocking
 from millrace.runtime.effects import BLOCKING, Effects
 from millrace.runtime.hooks import is_own, name_of_hook
+from millrace.runtime.one_line import engine_logger
 
 if TYPE_CHECKING:
     from millrace.runtime.runs import TaskRun
 
-_logger = logging.getLogger("millrace.retries")
+_logger = engine_logger("retries")
 
 
 async def advise(run: TaskRun, state: State[Any], fx: Effects) -> Advice | None:

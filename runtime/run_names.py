@@ -8,7 +8,6 @@ A name can forge no line of a log. Does not know runs, nor what they are called 
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from string import Formatter
 from typing import Any, Final
@@ -16,15 +15,10 @@ from typing import Any, Final
 import attrs
 
 from millrace.actors.errors import ConfigurationError, RunNameError
+from millrace.runtime.one_line import one_line
 from millrace.runtime.shape import Shape
 
 _CONVERSIONS: Final[dict[str | None, Callable[[Any], Any]]] = {"r": repr, "s": str, "a": ascii}
-
-_FORGING: Final = "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-"""Controls, ends of lines, what turns the direction of writing, and halves of characters, which no log can encode.
-
-A pattern; compiled when it is used first, which takes a sixtieth of the whole import.
-"""
 
 
 @attrs.frozen
@@ -91,11 +85,7 @@ class RunName:
             raise RunNameError(
                 self.option, self.owner, f"it gave {found} where a string that is not empty was expected"
             )
-        return re.sub(_FORGING, _escaped, name)
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode("ascii")
+        return one_line(name)
 
 
 # Functions.

@@ -7,7 +7,6 @@ key, is settled by `keeping`; how a transaction goes, by `transactions`.
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +23,7 @@ from millrace.actors.timestamps import from_nanoseconds
 from millrace.actors.transaction_state import Action, CommitMode, Step
 from millrace.runtime.effects import Effects
 from millrace.runtime.offload import Offload
+from millrace.runtime.one_line import engine_logger
 from millrace.runtime.recording import Recording
 from millrace.runtime.results import ResultRecord, ResultStore, StoredValue
 from millrace.runtime.results.locking import QueuedLocks
@@ -44,7 +44,7 @@ _OTHER_ENDS: Final = frozenset({
 })  # fmt: skip
 _COMMITS: Final = frozenset({Action.COMMIT_HOOK, Action.WRITE})
 
-_logger = logging.getLogger("millrace.results")
+_logger = engine_logger("results")
 
 
 class Transacted(Recording):

@@ -6,19 +6,19 @@ warned of and what its last key was made of: digests of the parts, never the val
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from millrace.actors.errors import CacheKeyError, Unhashable
 from millrace.runtime.caching.parts import NoKey, Part
 from millrace.runtime.caching.policies import CachePolicy, key_and_parts
+from millrace.runtime.one_line import engine_logger
 
 if TYPE_CHECKING:
     from millrace.runtime.base_task import BaseTask
     from millrace.runtime.context import TaskRunContext
 
-_LOGGER: Final = logging.getLogger("millrace.caching")
+_LOGGER: Final = engine_logger("caching")
 
 Digests = dict[str, int]
 """From the label of a part to a hash of its token, which means something in this process only."""

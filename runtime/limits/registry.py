@@ -6,7 +6,6 @@ by the limiter.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from millrace.runtime.limits.acting import ActingLimiter
 from millrace.runtime.limits.amounts import checked_amount, checked_name
 from millrace.runtime.limits.attempts import AttemptSlots
 from millrace.runtime.limits.maps import RationedMap
+from millrace.runtime.one_line import engine_logger
 from millrace.runtime.waiting import ThreadWaiter
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from millrace.runtime.lanes import Lane
     from millrace.runtime.runs import TaskSite
 
-_logger = logging.getLogger("millrace.limits")
+_logger = engine_logger("limits")
 
 Needs = tuple[tuple[Limit, int], ...]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from millrace.actors.errors import SerializationError
 from millrace.actors.stored_result import MISSING
+from millrace.runtime.one_line import engine_logger
 from millrace.runtime.replaying import OnRecord
 from millrace.runtime.stores.encoding import decode, serializer_for
 from millrace.runtime.stores.records import Value
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.stores.chronicle import Chronicle
 
-_logger = logging.getLogger("millrace.store")
+_logger = engine_logger("store")
 
 
 class FlowRecord:

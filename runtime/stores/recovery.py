@@ -7,7 +7,6 @@ calls will run again although they had completed, because what they came to coul
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import attrs
 
 from millrace.actors.errors import SerializationError
 from millrace.actors.states import StateType
+from millrace.runtime.one_line import engine_logger
 from millrace.runtime.stores.encoding import decode, key_of_text, serializer_for, state_of
 from millrace.runtime.stores.flow_record import on_record
 from millrace.runtime.stores.port import OWNER_DIED, Store
@@ -24,7 +24,7 @@ from millrace.runtime.stores.rows import FlowRunRow, StateRow
 if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
 
-_logger = logging.getLogger("millrace.store")
+_logger = engine_logger("store")
 
 
 @attrs.frozen

@@ -13,7 +13,6 @@ Does not know what a store is made of, nor what runs do.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -28,6 +27,7 @@ import attrs
 from millrace.actors.errors import StoreError
 from millrace.actors.events import Event
 from millrace.runtime.lending import lend
+from millrace.runtime.one_line import engine_logger
 from millrace.runtime.results.serializers import Serializer
 from millrace.runtime.running import running_loop
 from millrace.runtime.stores.encoding import encode
@@ -37,7 +37,7 @@ from millrace.runtime.stores.records import Entered, Record
 
 T = TypeVar("T")
 
-_logger = logging.getLogger("millrace.store")
+_logger = engine_logger("store")
 
 LINGER_SECONDS: Final = 0.005
 """How long a record that nobody waits for may stand in line."""

@@ -20,6 +20,7 @@ from millrace.actors.transaction_state import Action, CommitMode, Hook, Step, Tr
 from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects, run_blocking
 from millrace.runtime.engine import current_scope
 from millrace.runtime.hooks import name_of_hook
+from millrace.runtime.one_line import engine_logger
 from millrace.runtime.results import LockManager, ResultRecord, ResultStore
 from millrace.runtime.transactions.family import Family, KeyLock
 from millrace.runtime.transactions.walking import finish, walk
@@ -27,7 +28,7 @@ from millrace.runtime.transactions.walking import finish, walk
 E = TypeVar("E", bound=StrEnum)
 
 _UNSET: Final = object()
-_logger = logging.getLogger("millrace.transactions")
+_logger = engine_logger("transactions")
 
 
 class _Place(NamedTuple):

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 import attrs
 
+from millrace.runtime.secret import Secret
 from millrace.runtime.validation.collecting import (
     COLLECTIONS,
     MAPPINGS,
@@ -119,6 +120,8 @@ class Converters:
             make = _member(cls)
         elif attrs.has(cls) or dataclasses.is_dataclass(cls) or (issubclass(cls, tuple) and hasattr(cls, "_fields")):
             make = self._class(annotation)
+        elif cls is Secret:
+            make = _hidden
         elif callable(getattr(cls, "model_validate", None)):
             make = _model(cls)
         else:
@@ -145,7 +148,12 @@ class Converters:
                 return None
             if isinstance(value, Iterator) and not isinstance(value, classes):
                 value = list(value)  # an iterator can be tried only once
-            return _first_of(hooks, value)
+            try:
+                return _first_of(hooks, value)
+            except Wrong:
+                if Secret in classes:
+                    _hidden(value)
+                raise
 
         return convert
 
@@ -173,6 +181,10 @@ def _first_of(hooks: dict[str, Hook], value: Any) -> Any:
 
 def _as_it_is(value: Any) -> Any:
     return value
+
+
+def _hidden(_value: Any) -> Any:
+    raise wrong("what is given is no Secret, and not shown, for it may be one that was not wrapped")
 
 
 def _scalar(expected: str, make: Hook) -> Hook:

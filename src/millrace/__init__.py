@@ -43,6 +43,7 @@ from millrace.actors.errors import (
     RunNameError,
     RunNotFound,
     RunNotResumable,
+    SecretMissing,
     SerializationError,
     SignatureMismatchError,
     StorageError,
@@ -152,6 +153,7 @@ if TYPE_CHECKING:
         Storage,
         register_serializer,
     )
+    from millrace.runtime.secret import Secret
     from millrace.runtime.stores.memory import (
         MemoryStore,
     )
@@ -226,6 +228,7 @@ _LATER = {
     "Serializer": "millrace.runtime.results",
     "Storage": "millrace.runtime.results",
     "register_serializer": "millrace.runtime.results",
+    "Secret": "millrace.runtime.secret",
     "resume_run": "millrace.runtime.stores.resuming",
     "aresume_run": "millrace.runtime.stores.resuming",
     "read_flow_run": "millrace.runtime.stores.reading",
@@ -352,6 +355,8 @@ __all__ = (
     "RunNotResumable",
     "Running",
     "Scheduled",
+    "Secret",
+    "SecretMissing",
     "SequentialTaskRunner",
     "SerializationError",
     "Serializer",

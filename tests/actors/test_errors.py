@@ -51,6 +51,7 @@ from millrace.actors.errors import (
     RunNameError,
     RunNotFound,
     RunNotResumable,
+    SecretMissing,
     SerializationError,
     Signal,
     SignatureMismatchError,
@@ -339,6 +340,11 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
         MissingExtra("DaskTaskRunner", "dask"),
         ImportError,
         "DaskTaskRunner needs packages that are not installed: pip install 'millrace[dask]'.",
+    ),
+    (
+        SecretMissing("API_TOKEN"),
+        LookupError,
+        "The secret in the variable 'API_TOKEN' could not be read: set 'API_TOKEN' in this process.",
     ),
     (
         SerializationError("serialize the result of 'fetch-1a2'", "cannot pickle a generator"),
