@@ -87,9 +87,7 @@ def _call_in_time(run: TaskRun) -> Any:
     CURRENT.set(run)
     ATTEMPT.set(run.run_count)
     args, kwargs = run.arguments()
-    deadline = run.task.deadline(run, run.run_count)
-    assert deadline is not None  # a limited task has one
-    with deadline:
+    with run.node.task.deadline(run, run.run_count) as deadline:
         value = deadline.call(run.node.fn, args, kwargs)
         return list(value) if isinstance(value, GeneratorType) else value
 
@@ -221,9 +219,7 @@ class Suspended(Interruptible):
         run.handle = self
         # A body that has ended with its first step never waited for anything, and had no deadline to keep.
         if run.node.limited and run.node.conduct is None:
-            self._deadline = run.task.deadline(run, attempt)
-            if self._deadline is not None:
-                self._deadline.__enter__()
+            self._deadline = run.task.deadline(run, attempt).__enter__()
 
     def close(self) -> bool:
         """The body has ended: its time does not matter any more. Whether somebody else wants the task cancelled too."""

@@ -98,6 +98,7 @@ class BaseTask(Bindable, Generic[P, R]):
         self.retry_condition_fn = self.retry_policy.condition
         self.timeout_seconds = seconds_of(options, "timeout_seconds")
         self.interruptible = flag_of(options, "interruptible") is not False
+        self.interrupts = self.interruptible and not self.is_async  # a body that is over its time
         self.log_prints = flag_of(options, "log_prints")
         self.persist_result = flag_of(options, "persist_result")
         self.refresh_cache = flag_of(options, "refresh_cache")
@@ -171,9 +172,9 @@ class BaseTask(Bindable, Generic[P, R]):
 
         return explain_cache(self, args, kwargs)
 
-    def deadline(self, run: TaskRun, attempt: int) -> Deadline | None:
-        """The time that an attempt has; None without limit."""
-        return None if self.timeout_seconds is None else Deadline(run, self.timeout_seconds, attempt)
+    def deadline(self, run: TaskRun, attempt: int) -> Deadline:
+        """The time that an attempt has, where there is a limit to that."""
+        return Deadline(run, self.timeout_seconds or 0.0, attempt)
 
     # Hooks, as decorators.
 

@@ -22,7 +22,6 @@ from millrace.actors.states import State, StateType
 from millrace.actors.stored_result import Found
 from millrace.runtime.attempt import admit, raised
 from millrace.runtime.context import ATTEMPT, CURRENT
-from millrace.runtime.deadlines import Deadline
 from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects
 from millrace.runtime.hooks import call_hooks
 from millrace.runtime.logs import logger_of_prints
@@ -202,8 +201,7 @@ class Attempt:
             with prints_of(run):
                 value = run.node.fn(*args, **kwargs)
                 return await value if task.is_async else _listed(value)
-        deadline = Deadline(run, task.timeout_seconds, self.number)
-        with prints_of(run), deadline:
+        with prints_of(run), task.deadline(run, self.number) as deadline:
             if task.is_async:
                 return await run.node.fn(*args, **kwargs)
             return deadline.call(_call, (run.node.fn, args, kwargs), {})

@@ -500,7 +500,10 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     def lane_for_timer_of(self, run: TaskRun) -> LoopLane:
         """A lane whose loop is not blocked by the very call that waits for the time."""
-        lane = self.lane_for_async()
+        lane = self.loop_lane or self.lane_for_async()
+        held = run.context.get(HELD) or self._held
+        if not held and not isinstance(run.lane, HeldUp):
+            return lane  # mostly
         held = run.context.get(HELD, _NOTHING) | self._held
         if lane.loop in held or (isinstance(run.lane, HeldUp) and run.lane.loop is lane.loop):
             return self.engine.own_lane({*held, lane.loop})

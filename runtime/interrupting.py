@@ -29,13 +29,15 @@ class Interruption:
 
     Args:
         run: Whose body it is.
+        sends: False: it may not be interrupted after all.
     """
 
-    __slots__ = ("_base", "_came", "_run", "_thread", "_wanted")
+    __slots__ = ("_base", "_came", "_sends", "_wanted", "run", "thread")
 
-    def __init__(self, run: object = None) -> None:
-        self._run = run
-        self._thread = 0
+    def __init__(self, run: Any = None, *, sends: bool = True) -> None:
+        self._sends = sends
+        self.run = run
+        self.thread = 0  # where it is called
         self._base: FrameType | None = None  # the frame that calls the body; None: it is not being called
         self._wanted: Exception | None = None  # is to be raised, by whatever comes to it first
         self._came = False  # it was sent, or raised by `check`
@@ -51,9 +53,11 @@ class Interruption:
         Raises:
             BaseException: what it raises, and what `interrupt` was given.
         """
-        outer = getattr(_here, "interruption", None)
+        if not self._sends:
+            return fn(*args, **kwargs)
+        outer = _here.interruption
         _here.interruption = self
-        self._thread = get_ident()
+        self.thread = get_ident()
         self._base = sys._getframe()  # noqa: SLF001  # there is no other name for it
         try:
             return fn(*args, **kwargs)
@@ -61,7 +65,7 @@ class Interruption:
             self._base = None
             _here.interruption = outer
             if self._came:
-                _take_back(self._thread)  # it has been raised by now, unless the interpreter lost sight of it
+                _take_back(self.thread)  # it has been raised by now, unless the interpreter lost sight of it
 
     def interrupt(self, error: Exception) -> bool:
         """Raise an exception in the body at its next bytecode, or when it comes to `check`. From another thread.
@@ -75,23 +79,29 @@ class Interruption:
         kind = _class_of(error)
         self._wanted = error
         self._came = True  # first: it may be raised before the next line is done
-        self._came = _send(self._thread, base, kind)
+        self._came = _send(self.thread, base, kind)
         return self._came
 
     def check(self) -> None:
         """Raise what is wanted. In the engine's own code, on the body's thread."""
         error = self._wanted
-        if error is not None and self.pending and CURRENT.get() is self._run:
+        if error is not None and self.pending and CURRENT.get() is self.run:
             self._came = True
             raise error
 
 
-_here = local()  # .interruption: of the body that is being called on this thread; absent, or None, where none is
+class _Here(local):
+    """What goes on on a thread."""
+
+    interruption: Interruption | None = None  # of the body that is being called; None where none is
+
+
+_here = _Here()
 
 
 def check() -> None:
     """Raise what the body at hand is to be interrupted by, if it is. Not in a body that it has called directly."""
-    interruption: Interruption | None = getattr(_here, "interruption", None)
+    interruption = _here.interruption
     if interruption is not None:
         interruption.check()
 

@@ -177,9 +177,8 @@ class Iteration:
             args, kwargs = attempt.call
             await attempt.announce()
             self._held.enter_context(prints_of(run))
-            self._deadline = run.task.deadline(run, attempt.number)
-            if self._deadline is not None:
-                self._held.enter_context(self._deadline)
+            if run.node.limited:
+                self._deadline = self._held.enter_context(run.task.deadline(run, attempt.number))
             body = run.node.source(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001  # it is the attempt's outcome
             return await self._fail(error)

@@ -28,6 +28,7 @@ from millrace.runtime.priorities import Ranks
 from millrace.runtime.running import running_loop
 
 if TYPE_CHECKING:
+    from millrace.runtime.deadlines import Line
     from millrace.runtime.lanes import RunSource
     from millrace.runtime.runs import TaskRun
     from millrace.runtime.stores.writer import StoreWriter
@@ -65,6 +66,7 @@ class LoopLane:
         self._calls: deque[Callable[[], None]] = deque()
         self._called = False  # the loop has been asked to empty `_calls`
         self.timers: TimerQueue | None = None  # made when the first timer is set here
+        self.deadlines: dict[float, Line] = {}  # by seconds: of the attempts whose time is kept here
         self._guard = Lock()
 
     def timers_or(self, queue: TimerQueue) -> TimerQueue:

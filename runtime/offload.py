@@ -18,7 +18,8 @@ import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
-from threading import Lock, Thread, current_thread, local
+from threading import Lock, Thread, current_thread
+from threading import enumerate as enumerate_threads
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any, Final, Union
 
@@ -107,6 +108,20 @@ class _RankedWork:
 
 _RANKED: Final = _RankedWork()
 _Work = Union["TaskRun", "RunSource", Call]
+
+
+class Worker(Thread):
+    """A thread of an offload.
+
+    Args:
+        offload: The offload.
+        target: What it does.
+        name: Its name.
+    """
+
+    def __init__(self, offload: Offload, target: Callable[[], None], name: str) -> None:
+        super().__init__(target=target, name=name, daemon=True)
+        self.offload = offload
 
 
 class Offload:
@@ -244,7 +259,7 @@ class Offload:
             if self._closed or self._work.qsize() <= self._idle or len(self._threads) - self._away >= self.limit:
                 return
             self._made += 1
-            thread = Thread(target=self._run, name=f"{self._name}-{self._made}", daemon=True)
+            thread = Worker(self, self._run, f"{self._name}-{self._made}")
             thread.start()  # in the lock: whoever closes the offload may join every thread that it finds
             self._threads.add(thread)
 
@@ -252,7 +267,6 @@ class Offload:
 
     def _run(self) -> None:
         set_lender(self._lending)
-        _here.offload = self
         me = current_thread()
         while self._serve(me):
             pass
@@ -360,12 +374,16 @@ class Offload:
                 return
 
 
-_here = local()  # .offload: the one that the worker on this thread belongs to; absent on other threads
+def abandon_on(ident: int, run: TaskRun) -> None:
+    """A body goes on, on a thread that may belong to an offload: see `Offload.abandon`.
 
-
-def offload_here() -> Offload | None:
-    """The offload that the worker on this thread belongs to; None on threads that are nobody's worker."""
-    return getattr(_here, "offload", None)
+    Args:
+        ident: What the system knows the thread by.
+        run: Whose body it is.
+    """
+    for thread in enumerate_threads():
+        if thread.ident == ident and isinstance(thread, Worker):
+            thread.offload.abandon(thread, run)
 
 
 def thread_limit(threads: int | None) -> int:

@@ -161,8 +161,11 @@ def test_a_run_that_is_in_time_knows_nothing_of_its_deadline(
         return [await world.result(each) for each in ([quick.submit("oak")] if how == "submit" else quick.map(["oak"]))]
 
     assert world.body(body, engine=engine) == ["oak"]
-    assert time.waiting == 0
+    events: list[Event] = []
+    engine.subscribe(events.append)
     time.advance(1_000)
+    assert time.waiting == 0
+    assert not events
 
 
 @pytest.mark.parametrize("how", ["submit", "call"])
@@ -402,6 +405,7 @@ async def test_an_attempt_after_a_timeout_has_all_its_time(engine: Engine, time:
         assert not future.done()
         go_on.set()
         assert await future == "in time"
+    time.advance(10)
     assert time.waiting == 0
 
 
