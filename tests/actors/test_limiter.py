@@ -372,6 +372,19 @@ def test_who_waits_inside_for_time_alone_does_not_wait_in_vain() -> None:
     assert other.error is None
 
 
+def test_who_waits_for_one_that_waits_for_one_that_goes_on_does_not_wait_in_vain() -> None:
+    limiter = Noted(db=1, gpu=1, net=1)
+    gpu = limiter.take(gpu=1)
+    db, net = limiter.take(db=1), limiter.take(net=1)
+    inside_db = limiter.take(around=[db], gpu=1)
+    inside_net = limiter.take(around=[net], db=1)
+
+    assert (inside_db.error, inside_net.error) == (None, None)
+    assert limiter.give_back(gpu) == [inside_db]
+    limiter.give_back(inside_db)
+    assert limiter.give_back(db) == [inside_net]
+
+
 def test_a_limit_that_becomes_too_small_tells_who_waits_in_vain_now() -> None:
     limiter = Noted(db=2)
     parent, other = limiter.take(of="parent", db=1), limiter.take(db=1)
