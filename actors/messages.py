@@ -35,6 +35,12 @@ class Admit(Message):
         self.state = state
 
 
+class Leave(Message):
+    """The run is suspended, on record, and is not resumed in this process: nobody is to wait for it here."""
+
+    __slots__ = ()
+
+
 class Committed(Message):
     """The end of the run has been recorded for good, so that it may be told.
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from millrace.actors.errors import FlowPauseTimeout
 from millrace.actors.events import Journal
-from millrace.actors.instructions import EXECUTE, LET_GO, RUN_AGAIN, STOP_CHILDREN, GoOn, Order
-from millrace.actors.messages import Lapsed, Resume
+from millrace.actors.instructions import EXECUTE, LET_GO, RUN_AGAIN, STOP_CHILDREN, GoOn, Notify, Order, Tell
+from millrace.actors.messages import Lapsed, Leave, Resume, Watch
 from millrace.actors.outcomes import exception_to_failed_state
 from millrace.actors.run import RunActor
 from millrace.actors.states import State, StateType
@@ -24,7 +24,7 @@ class Pausable(RunActor):
     """A flow run, as far as pauses go. See the module's docstring."""
 
     __slots__ = (
-        "admits", "attempting", "broken_off", "lapsed", "put_off", "resuming", "resumptions", "stopping",
+        "admits", "attempting", "broken_off", "lapsed", "left", "put_off", "resuming", "resumptions", "stopping",
     )  # fmt: skip
 
     def __init__(self, run_id: int, created: int, journal: Journal) -> None:
@@ -36,6 +36,7 @@ class Pausable(RunActor):
         self.put_off = False  # so something that the body has started did not run
         self.resuming = False  # it was let go, and is to be admitted again
         self.resumptions = 0  # how often the body was ended by a suspension, and is run again
+        self.left = False  # it was suspended when its engine was closed: another process may resume it
         self.lapsed: FlowPauseTimeout | None = None  # it was not resumed in time, and its children are being stopped
 
     @property
@@ -110,4 +111,14 @@ class Pausable(RunActor):
             return STOP_CHILDREN
         return self.conclude(exception_to_failed_state(self.lapsed), message.at, "timeout")
 
-    handlers: ClassVar = {**RunActor.handlers, Resume: _resume, Lapsed: _lapsed}
+    def _leave_suspended(self, _message: Leave) -> Order | None:
+        if not self.let_go:
+            return None
+        self.left = True
+        watchers, self.watchers = self.watchers, None
+        return Tell(watchers or ())
+
+    def _watch(self, message: Watch) -> Order | None:
+        return Notify(message.watcher) if self.left else super()._watch(message)
+
+    handlers: ClassVar = {**RunActor.handlers, Resume: _resume, Lapsed: _lapsed, Leave: _leave_suspended, Watch: _watch}

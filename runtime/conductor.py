@@ -257,7 +257,7 @@ class Conductor:
             run.leave_loops()
             run.conductor = None
         if run.engine.closed:
-            run.cancel("The engine is closing, and nobody can resume it any more.")
+            run.leave_suspended()
         return None
 
     async def _settle(self, outcome: Outcome) -> None:

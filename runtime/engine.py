@@ -457,7 +457,7 @@ class Engine:
         self.give_up_the_dead()
         for run in self.flow_runs():
             if run.let_go:
-                run.cancel("The engine is closing, and nobody can resume it any more.")
+                run.leave_suspended()
             elif run.parent is None and run.conductor is not None and run.conductor.iteration is not None:
                 run.conductor.iteration.leave()  # nothing, unless its body waits to be asked for more
 

@@ -29,7 +29,7 @@ from millrace.actors.instructions import (
     Order,
     Tell,
 )
-from millrace.actors.messages import Born, Cancel, ChildEnded, ChildSeen, Interrupt, Judged, Spawned, Stopped
+from millrace.actors.messages import Born, Cancel, ChildEnded, ChildSeen, Interrupt, Judged, Leave, Spawned, Stopped
 from millrace.actors.outcomes import exception_to_crashed_state
 from millrace.actors.states import StateType
 from millrace.actors.stored_result import Found, kept
@@ -525,6 +525,13 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         if self.conductor is not None and self.conductor.leaving and not self._is_dead():
             return  # its body has ended, and now it has nothing left to wait for
         self.tell(Stopped(exception_to_crashed_state(RuntimeError(reason)), self.engine.now()))
+
+    def leave_suspended(self) -> None:
+        """The engine is closing while the run is suspended: leave it to whoever resumes it, or end it if nobody can."""
+        if self.engine.chronicle is None:
+            self.cancel("The engine is closing, and nobody can resume it any more.")
+        else:
+            self.tell(Leave())
 
     def interrupt(self, reason: str) -> None:
         """The body was interrupted from outside: cancel the children."""

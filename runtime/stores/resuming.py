@@ -293,7 +293,7 @@ def _module_of(entry: Entry) -> ModuleType:
             if not entry.file:
                 raise
         else:
-            if not entry.file or _is_at(getattr(module, "__file__", None), entry.file):
+            if not Path(entry.file).is_file() or _is_at(getattr(module, "__file__", None), entry.file):
                 return module
     return Target(entry.file, None, A_FLOW).load()
 

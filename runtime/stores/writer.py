@@ -21,6 +21,7 @@ from queue import Empty, SimpleQueue
 from socket import gethostname
 from threading import Condition, Lock, Thread, get_ident
 from typing import Any, Final, TypeVar
+from weakref import WeakSet
 
 import attrs
 
@@ -90,6 +91,9 @@ class Errand:
     failed: Callable[[StoreError], None]
 
 
+_writers: WeakSet[StoreWriter] = WeakSet()  # with a thread, which a fork does not have
+
+
 class StoreWriter:
     """Writes to a store. See the module's docstring.
 
@@ -127,6 +131,7 @@ class StoreWriter:
         if error is not None:
             self._thread.join()
             raise error
+        _writers.add(self)
 
     # From any thread.
 
@@ -246,6 +251,8 @@ class StoreWriter:
         )
         self.failed = forked
         self._over = True
+        self._asleep = self._lingering = False  # there is nobody to wake
+        self._room = Condition(Lock())  # the thread may have had it
         getattr(self.store, "abandon", self.store.close)()
 
     # On the writer's thread.
@@ -373,3 +380,13 @@ class StoreWriter:
                 item.failed(self.failed)
         except BaseException:
             _logger.exception("What was to follow a commit to %s failed.", self.store.name)
+
+
+def _after_fork() -> None:
+    for writer in tuple(_writers):
+        writer.abandon()
+    _writers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -8,6 +8,7 @@ well although it is not. So nothing is tried again here.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,7 +16,14 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, TypeVar
 
-from millrace.actors.errors import RunNotFound, RunNotResumable, StoreError, StoreFenced, StoreRefused
+from millrace.actors.errors import (
+    ConfigurationError,
+    RunNotFound,
+    RunNotResumable,
+    StoreError,
+    StoreFenced,
+    StoreRefused,
+)
 from millrace.runtime.stores.faults import reach
 from millrace.runtime.stores.port import OWNER_DIED, Group, Opened, Owner
 from millrace.runtime.stores.records import Answered, Called, Value
@@ -28,6 +36,10 @@ from millrace.runtime.stores.sqlite.writing import Rows, id_of
 from millrace.runtime.stores.verdicts import death_message
 
 T = TypeVar("T")
+
+_logger = logging.getLogger("millrace.store")
+
+_SYNCHRONOUS: Final = ("FULL", "NORMAL")
 
 _left_to_parents: list[Connection] = []
 """Connections that a fork has inherited. They are its parent's, and are neither used here nor closed."""
@@ -74,6 +86,8 @@ class SqliteStore:
         read_only: bool = False,
         connect: connecting.Connect = sqlite3.connect,
     ) -> None:
+        if synchronous not in _SYNCHRONOUS:
+            raise ConfigurationError("synchronous", synchronous, "'FULL' or 'NORMAL'")
         self.path = Path(path).expanduser().absolute()
         self.synchronous = synchronous
         self.read_only = read_only
@@ -100,6 +114,13 @@ class SqliteStore:
         self._ownership.take(owner.name)
         try:
             safety.make_private(self.path, self.name)
+            if safety.has_reset_race(connecting.version()):
+                _logger.info(
+                    "SQLite %s can lose what was committed if two processes write to one file. This one is the only "
+                    "writer. Nothing else may write to %s.",
+                    sqlite3.sqlite_version,
+                    self.name,
+                )
             writer = self._writer = connecting.connect_to_write(self.path, self.synchronous, self._connect)
             migrate(writer, self.name)
             return self._become_owner(writer, owner)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import attrs
 
 from millrace import flow, suspend_flow_run, task
@@ -33,3 +35,31 @@ def approved() -> str:
     prepare()
     approval = suspend_flow_run(wait_for_input=Approval)
     return f"{approval.by} at {approval.at}"
+
+
+@task
+def number(each: int) -> int:
+    ran.append(f"number {each}")
+    return each * 10
+
+
+@task
+def last() -> int:
+    ran.append("last")
+    if dies:
+        os._exit(9)
+    return 7
+
+
+dies: list[bool] = []  # the process ends in `last`, as if it were killed
+
+
+@flow
+def inside(start: int) -> int:
+    return number(start) + number(start + 1)
+
+
+@flow(version="3")
+def sums(*, first: int = 1) -> int:
+    """Some calls, a map and a subflow, before what the process may die in."""
+    return number(first) + sum(number.map([2, 3]).result()) + inside(4) + last()

@@ -1,0 +1,65 @@
+"""Stores that were written by earlier versions are read, and their runs go on. Each version has left one here."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from millrace import read_flow_run_states, read_flow_runs, read_task_runs, resume_flow_run, resume_run
+from millrace.runtime.stores.sqlite import SqliteStore
+from millrace.runtime.stores.sqlite.migrating import steps
+from tests.runtime.stores import recorded_flows
+from tests.runtime.stores.killing import PATIENCE, engine_of
+
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.db"))
+
+
+@pytest.fixture(params=GOLDEN, ids=lambda path: path.stem)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> SqliteStore:
+    path = tmp_path / "runs.db"
+    shutil.copy(request.param, path)
+    path.chmod(0o600)
+    recorded_flows.ran.clear()
+    recorded_flows.broken.clear()
+    recorded_flows.dies.clear()
+    return SqliteStore(path)
+
+
+def test_each_schema_has_left_a_store() -> None:
+    assert [path.stem for path in GOLDEN] == [f"schema-{number}" for number in range(1, len(steps()) + 1)]
+
+
+def test_runs_are_read(store: SqliteStore) -> None:
+    with engine_of(store):
+        runs = {run.state.name: run for run in read_flow_runs(outermost=True)}
+        assert set(runs) == {"Completed", "Failed", "Suspended", "Crashed"}
+        assert [run.flow_name for run in read_flow_runs(outermost=True)] == ["sums", "approved", "doubled", "sums"]
+        done = runs["Completed"]
+        assert (done.flow_version, done.run_count) == ("3", 1)
+        assert [each.state.name for each in read_flow_run_states(done.id)] == ["Pending", "Running", "Completed"]
+        assert [run.task_name for run in reversed(read_task_runs(flow_run_id=done.id))] == [
+            "number", "number", "number", "inside", "last",
+        ]  # fmt: skip
+
+
+def test_a_run_that_was_killed_goes_on(store: SqliteStore) -> None:
+    with engine_of(store):
+        run = read_flow_runs(states=["CRASHED"])[0]
+        assert resume_run(run.id) == 50 + 50 + 90 + 7
+
+    assert recorded_flows.ran == ["last"]
+
+
+def test_a_run_that_failed_goes_on(store: SqliteStore) -> None:
+    with engine_of(store):
+        assert resume_run(read_flow_runs(states=["FAILED"])[0].id) == 8
+
+
+def test_a_run_that_was_suspended_goes_on(store: SqliteStore) -> None:
+    with engine_of(store):
+        run = read_flow_runs(states=["PAUSED"])[0]
+        assert resume_flow_run(run.id, {"by": "Ada", "at": 3}).result(PATIENCE) == "Ada at 3"
+
+    assert recorded_flows.ran == []
