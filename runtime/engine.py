@@ -13,6 +13,7 @@ import functools
 import os
 from collections.abc import Callable, Container, Mapping
 from contextlib import nullcontext
+from contextvars import Token
 from threading import Lock, Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
@@ -24,7 +25,7 @@ from millrace.actors.messages import Admit
 from millrace.actors.states import State
 from millrace.runtime.context import CURRENT
 from millrace.runtime.engine_stats import EngineStats
-from millrace.runtime.entering import Entry, entered_engine
+from millrace.runtime.entering import ENTERED, Entry, entered_engine
 from millrace.runtime.flow_run import LOOP_ENDED, FlowRun
 from millrace.runtime.futures import FlowFuture
 from millrace.runtime.grace import Grace
@@ -56,12 +57,12 @@ R = TypeVar("R")
 class Engine:
     """Runs flows and tasks.
 
-    `async with Engine() as engine:` makes it the engine of the calls in the block, and closes it at the end: what
-    still runs is waited for, or cancelled when the block is left by an exception. Until it is closed it is also the
-    engine of all other calls on the same loop that are in no block of their own: entered in the lifespan of an ASGI
-    application, it serves the request handlers, which run in other tasks. A handler that the server calls in a thread
-    is on no loop; there, pass the engine on, as in `engine.start(flow)`. Of several on one loop the last one entered
-    counts. Without any, a default engine is made on first use.
+    `async with Engine() as engine:`, or `with` in sync code, makes it the engine of the calls in the block, and closes
+    it at the end: what still runs is waited for, or cancelled when the block is left by an exception. In async code it
+    is also the engine, until it is closed, of all other calls on the same loop that are in no block of their own:
+    entered in the lifespan of an ASGI application, it serves the request handlers, which run in other tasks. A handler
+    that the server calls in a thread is on no loop; there, pass the engine on, as in `engine.start(flow)`. Of several
+    on one loop the last one entered counts. Without any, a default engine is made on first use.
 
     Args:
         threads: How many sync functions may run at once on the engine's own threads; by default `MILLRACE_THREADS`,
@@ -114,6 +115,7 @@ class Engine:
         self._flow_runs: dict[int, FlowRun] = {}  # by id: not ended
         self._background: set[asyncio.Task[Any] | Thread] = set()
         self._entries: list[Entry] = []
+        self._tokens: list[Token[Engine | None]] = []  # of the blocks of sync code that it was entered in
         self.equip: Callable[[TaskSite], None] | None = None  # changes what a task has in a flow run; for tests
         self.rationing = Rationing(self)
         self.root = FlowRun(self, None, {})
@@ -352,6 +354,21 @@ class Engine:
         from millrace.runtime.asgi import Lifespan  # noqa: PLC0415  # few engines are part of an application
 
         return Lifespan(self)
+
+    def __enter__(self) -> Self:
+        """Make it the engine of the calls in a block of sync code, and close it at the end."""
+        if self.closed:
+            raise EngineClosed("enter it again")
+        self._tokens.append(ENTERED.set(self))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close(cancel=error is not None)
+        finally:
+            ENTERED.reset(self._tokens.pop())
 
     async def __aenter__(self) -> Self:
         if self.closed:

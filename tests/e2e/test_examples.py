@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,9 @@ EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
 
 
 def test_every_example_is_tested() -> None:
-    assert EXAMPLES == ["in_a_service.py", "service.py", "stdlib_census.py", "ten_lines.py"]
+    assert EXAMPLES == [
+        "in_a_service.py", "service.py", "stdlib_census.py", "survives.py", "ten_lines.py",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -29,6 +32,13 @@ def test_ten_lines_runs_from_the_command_line_too() -> None:
     done = python("-m", "millrace", "run", "examples/ten_lines.py", "-p", 'urls=["/", "/about"]', "--json")
 
     assert (done.code, done.out) == (0, "3\n")
+
+
+def test_the_one_that_survives_needs_no_store_to_run(tmp_path: Path) -> None:
+    done = python(ROOT / "examples" / "survives.py", cwd=tmp_path)
+
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[-1] == "22 letters are out"
 
 
 def test_the_census_runs_from_the_command_line_too() -> None:

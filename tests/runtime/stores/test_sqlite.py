@@ -263,7 +263,7 @@ def test_versions_with_the_reset_race_are_known_and_used_by_a_single_writer(
 
 @pytest.mark.parametrize("version", [(3, 36, 0), (3, 31, 1), (2, 8, 17)])
 def test_versions_without_what_it_needs_are_refused(version: tuple[int, int, int]) -> None:
-    with pytest.raises(StoreRefused, match="the store needs 3.37.0 or newer"):
+    with pytest.raises(StoreRefused, match=r"the store needs 3\.37\.0 or newer"):
         safety.check_version(version, "runs.db")
 
 
@@ -272,7 +272,7 @@ def test_on_a_version_with_the_race_it_says_so(path: Path, caplog: pytest.LogCap
         opened(path).close()
 
     said = "Nothing else may write to" in caplog.text
-    assert said is safety.has_reset_race(sqlite3.sqlite_version_info[:3])  # type: ignore[arg-type]
+    assert said is safety.has_reset_race(sqlite3.sqlite_version_info[:3])
 
 
 def test_a_commit_waits_for_the_disk_unless_it_is_told_otherwise(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Makes the golden store of this version: a run that has completed, one that failed, one suspended, one that was killed.
+"""Makes the golden store of this version: a run that completed, one that failed, one suspended, one that was killed.
 
     python -m tests.runtime.stores.golden.make
 
