@@ -36,7 +36,7 @@ class Window:
         self.pulled = 0  # items asked for and got; 0 <= pulled - given <= most
         self.given = 0  # outcomes given
         self.exhausted = False  # the source has no more items
-        self.fault: Exception | None = None  # what the source raised; it has no more items then
+        self.fault: BaseException | None = None  # what the source raised; it has no more items then
         self._come: deque[Any] = deque()  # outcomes that have come and were not given; empty where ordered
         # By number of the item: outcomes that have come and were not given. None where not ordered, as the next one.
         self._early: dict[int, Any] | None = {} if ordered else None
@@ -106,7 +106,7 @@ class Window:
         self.given += 1
         return self._early.pop(self._order.popleft())
 
-    def end(self, fault: Exception | None = None) -> None:
+    def end(self, fault: BaseException | None = None) -> None:
         """The source has no more items.
 
         Args:

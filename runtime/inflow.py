@@ -18,7 +18,9 @@ from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from millrace.runtime.pipe import END, MORE, WAIT, Pipe
+from millrace.actors.errors import Signal
+from millrace.runtime.pipe import Pipe
+from millrace.runtime.stream_parts import END, MORE, WAIT
 
 if TYPE_CHECKING:
     from millrace.runtime.loop_lane import LoopLane
@@ -83,6 +85,8 @@ class IteratorSource:
         if not asking:
             self._let_go()
 
+    leave = close  # the lock is never held while anything is made, and so no finalizer can come in between
+
     def _let_go(self) -> None:
         if isinstance(self._iterator, Generator):
             self._iterator.close()
@@ -130,6 +134,10 @@ class StreamSource:
         """Close it."""
         self.inner.close()
 
+    def leave(self) -> None:
+        """Nobody can ask it any more."""
+        self.inner.leave()
+
     @property
     def closing(self) -> bool:
         """That is for the other stream to say: its scope waits for it."""
@@ -173,6 +181,8 @@ class AsyncSource:
         if not self._closed:
             self._closed = True
             self._lane.post(self._cancel)
+
+    leave = close  # posting takes no lock
 
     @property
     def closing(self) -> bool:
@@ -255,5 +265,5 @@ class AsyncSource:
         items, self._items = self._items, []
         try:
             self._pipe.feed(items)
-        except Exception as error:  # noqa: BLE001  # whoever takes results is told
+        except (Exception, Signal) as error:  # noqa: BLE001  # whoever takes results is told
             self._pipe.end(error)

@@ -100,6 +100,9 @@ class Call:
         return self._value
 
 
+def _nothing() -> None: ...
+
+
 class _RankedWork:
     """Stands in the queue for a piece of work that has a rank."""
 
@@ -162,6 +165,10 @@ class Offload:
     def call(self, call: Call) -> None:
         """Have a function called."""
         self._put(call)
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Call something when a thread has time for it. No thread is started and no lock is taken: for finalizers."""
+        self._work.put(Call(call, (), _nothing))
 
     def stop(self, run: TaskRun) -> None:
         """Cancel an async body at its await. A sync one goes on: its run ends now, its thread is abandoned."""

@@ -23,7 +23,7 @@ class Ongoing:
     __slots__ = ("_lock", "_maps", "_pipes")
 
     def __init__(self) -> None:
-        self._lock = Lock()  # they may be started from several threads at once
+        self._lock = Lock()  # maps may be started from several threads at once
         self._maps: dict[int, Cursor] = {}  # that have not started all their runs, by identity; and some that have
         self._pipes: dict[int, Pipe] = {}  # of streams that are iterated over and have not been closed, likewise
 
@@ -35,19 +35,14 @@ class Ongoing:
 
     def add(self, pipe: Pipe) -> None:
         """A stream begins."""
-        with self._lock:
-            self._pipes[id(pipe)] = pipe
+        self._pipes[id(pipe)] = pipe
 
     def discard(self, pipe: Pipe) -> None:
         """A stream has been closed."""
-        with self._lock:
-            self._pipes.pop(id(pipe), None)
+        self._pipes.pop(id(pipe), None)
 
     def _streams(self) -> list[Pipe]:
-        if not self._pipes:
-            return []
-        with self._lock:
-            return list(self._pipes.values())
+        return list(self._pipes.values()) if self._pipes else []
 
     def __iter__(self) -> Iterator[Cursor | Pipe]:
         return iter([*self._maps.values(), *self._streams()])

@@ -11,14 +11,9 @@ stream that nobody asks comes to rest.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from contextvars import Context
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
-import attrs
-
-from millrace.actors.annotations import Annotation
 from millrace.actors.errors import CancelledRun, ForeignFuture, InputResolutionError, StreamInUse
 from millrace.actors.messages import Born, ChildrenDropped, Spawned
 from millrace.actors.stored_result import StoredResult
@@ -28,6 +23,7 @@ from millrace.runtime.futures import Future
 from millrace.runtime.inputs import scan
 from millrace.runtime.nesting import LEAVES
 from millrace.runtime.runs import TaskRun
+from millrace.runtime.stream_parts import END, MORE, WAIT, Common, Source
 from millrace.runtime.waking import Waker
 
 if TYPE_CHECKING:
@@ -36,64 +32,6 @@ if TYPE_CHECKING:
     from millrace.runtime.runs import TaskSite
 
 LEFT: Final = "Its stream was closed before this run had ended."
-
-
-class Word:
-    """What `advance` says instead of an outcome."""
-
-    __slots__ = ("_name",)
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __repr__(self) -> str:
-        return self._name
-
-
-WAIT: Final = Word("wait")
-"""There is nothing to give before something has happened that wakes the waker."""
-MORE: Final = Word("more")
-"""There is nothing to give yet, and more items may be asked for; others may have a turn before that."""
-END: Final = Word("end")
-"""The stream is over."""
-
-
-class Source(Protocol):
-    """Where the inputs of a pipe come from."""
-
-    def pull(self, most: int) -> None:
-        """Feed the pipe with items that are there, at most so many; never waits for others than the source itself."""
-        ...
-
-    def close(self) -> None:
-        """No more items are asked for: let go of them. From any thread; a second time, nothing happens."""
-        ...
-
-    @property
-    def closing(self) -> bool:
-        """Whether it has been closed, and is not done with that. The pipe is to `settle` then."""
-        ...
-
-
-@attrs.frozen
-class Common:
-    """What the runs of a stream have in common.
-
-    Args:
-        constants: Arguments that each gets, by name.
-        annotations: Stand around each item, the innermost first.
-        context: Where the stream was made.
-        tags: Of each.
-        parent: The id of the task run that made the stream.
-        wait_for: What each waits for.
-    """
-
-    constants: Mapping[str, Any]
-    annotations: tuple[Annotation[Any], ...]
-    context: Context
-    tags: frozenset[str]
-    parent: int | None
-    wait_for: Any
 
 
 class Pipe:
@@ -109,8 +47,9 @@ class Pipe:
     """
 
     __slots__ = (
-        "_alive", "_annotations", "_asked", "_closing", "_constants", "_context", "_inputs", "_plain",
-        "_wait_for", "closed", "in_line", "lane", "parent", "site", "source", "states", "tags", "waker", "window",
+        "_alive", "_annotations", "_asked", "_constants", "_context", "_inputs", "_open", "_owed", "_plain",
+        "_wait_for", "closed", "in_line", "lane", "later", "parent", "site", "source", "states", "tags", "waker",
+        "window",
     )  # fmt: skip
 
     def __init__(
@@ -130,9 +69,11 @@ class Pipe:
         self.states = states
         self.parent = common.parent
         self.source: Source | None = None  # given once, right after this
+        self.later: Callable[[Callable[[], None]], None]  # calls something soon, takes no lock; given likewise
         self.in_line = False  # it stands in a loop lane's line
         self.closed: str | None = None  # why it was closed; None as long as it was not
-        self._closing = Lock()
+        self._open = [True]  # empty once it was closed; taking something out of a list is atomic
+        self._owed = [True]  # empty once what was on its way then has been cancelled; likewise
         self._asked = False  # somebody asks for an outcome right now
         self._constants = common.constants
         self._annotations = common.annotations
@@ -174,6 +115,7 @@ class Pipe:
         """The next runs to start, at most so many; empty when there are none at this moment. From any thread."""
         ready: list[TaskRun] = []
         inputs, alive = self._inputs, self._alive
+        told = self.site.journal.listening
         while inputs and not ready:
             born: list[TaskRun] = []
             misfits: list[tuple[TaskRun, Exception]] = []
@@ -184,6 +126,8 @@ class Pipe:
                     break
                 run = self._make(run_id, key, item, misfits)
                 run.watchers = [self]
+                if told:  # nobody may come upon a run before it is told that there is one
+                    run.record("created")
                 alive[run_id] = run
                 born.append(run)
                 if not run.unready:
@@ -192,9 +136,6 @@ class Pipe:
         return ready
 
     def _announce(self, born: list[TaskRun], misfits: list[tuple[TaskRun, Exception]]) -> None:
-        if self.site.journal.listening:
-            for run in born:
-                run.record("created")
         self.scope.tell(Born(tuple(born)))
         for run in born:
             if run.unready:
@@ -273,7 +214,7 @@ class Pipe:
         if self.closed is not None:
             self._drop()
 
-    def end(self, fault: Exception | None = None) -> None:
+    def end(self, fault: BaseException | None = None) -> None:
         """The source has no more items.
 
         Args:
@@ -370,13 +311,14 @@ class Pipe:
         Args:
             reason: Why, as a sentence; the runs' states say it, and whoever asks for more is told.
         """
-        with self._closing:
-            if self.closed is not None:
-                return
-            self.closed = reason
+        self._shut(reason)
+        try:
+            self._owed.pop()
+        except IndexError:  # it has been done
+            return
         self._drop()
         for run in reversed(tuple(self._alive.values())):
-            run.cancel(reason)
+            run.cancel(self.closed or reason)
         self.waker.wake()
 
     def close(self, reason: str = LEFT) -> None:
@@ -385,6 +327,26 @@ class Pipe:
         if self.source is not None:
             self.source.close()
         self.settle()
+
+    def leave(self) -> None:
+        """Nobody can ask for more. From a finalizer, which may come when the thread at hand holds any lock at all.
+
+        The source is closed now; what is on its way is cancelled soon, elsewhere.
+        """
+        if not self._shut(LEFT):
+            return
+        if self.source is not None:
+            self.source.leave()
+        self.later(self.close)
+
+    def _shut(self, reason: str) -> bool:
+        """Ask for no more items from now on; whether that is new."""
+        try:
+            self._open.pop()
+        except IndexError:
+            return False
+        self.closed = reason
+        return True
 
     def settle(self) -> None:
         """Be forgotten by the scope, if nothing is left to be done: it was closed, and so was the source."""
@@ -423,7 +385,7 @@ class Pipe:
     @property
     def at_rest(self) -> bool:
         """Whether, after it was closed, all that was on its way has ended."""
-        return not self._alive and not self.closing and (self.inner is None or self.inner.at_rest)
+        return not self._owed and not self._alive and not self.closing and (self.inner is None or self.inner.at_rest)
 
     @property
     def inner(self) -> Pipe | None:

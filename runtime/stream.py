@@ -18,17 +18,22 @@ from millrace.actors.annotations import Annotation, allow_failure, opaque, quote
 from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, StreamInUse
 from millrace.actors.stored_result import StoredResult
 from millrace.actors.window import Window
+from millrace.runtime import interrupting
 from millrace.runtime.bounded import in_flight
 from millrace.runtime.context import CURRENT, TAGS
 from millrace.runtime.engine import current_scope
 from millrace.runtime.foreign_pipe import ForeignPipe
 from millrace.runtime.inflow import AsyncSource, IteratorSource, StreamSource
 from millrace.runtime.inputs import dependencies
+from millrace.runtime.lanes import innermost
 from millrace.runtime.lending import lend
-from millrace.runtime.pipe import END, MORE, WAIT, Common, Pipe
+from millrace.runtime.loop_lane import LoopLane
+from millrace.runtime.offload import Offload
+from millrace.runtime.pipe import Pipe
 from millrace.runtime.priorities import USUAL, checked_priority, ranked
 from millrace.runtime.runners import LaneTaskRunner
 from millrace.runtime.runs import blocks_here
+from millrace.runtime.stream_parts import END, MORE, WAIT, Common
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 from millrace.runtime.waking import Waker
 
@@ -71,7 +76,7 @@ class Stream(Generic[T_co]):
     the end of that.
     """
 
-    __slots__ = ("__weakref__", "_common", "_pipe", "_scope", "_source", "_spec", "_task")
+    __slots__ = ("__weakref__", "_common", "_pipe", "_scope", "_source", "_spec", "_task", "_used")
 
     def __init__(self, task: BaseTask[Any, Any], source: Any, spec: StreamSpec, constants: Mapping[str, Any]) -> None:
         current = CURRENT.get()
@@ -80,6 +85,7 @@ class Stream(Generic[T_co]):
         self._source, annotations = _source_in(source)
         self._scope = current_scope()
         self._pipe: Pipe | None = None  # there once somebody has begun to iterate
+        self._used = ""  # why nobody can begin to iterate any more
         self._common = Common(
             constants,
             annotations,
@@ -106,14 +112,19 @@ class Stream(Generic[T_co]):
         return StreamCounts(pulled, max(0, pulled - given - ready), ready, given)
 
     def close(self) -> None:
-        """Cancel what is on its way, and close the source if it is a generator or a stream. Returns at once."""
-        self._begun().close()
+        """Cancel what is on its way, and close the source if it is a generator or a stream. Returns at once.
+
+        One that nobody has begun to iterate over has asked its source for nothing, and leaves it as it is.
+        """
+        self._used = self._used or "it was closed"
+        if self._pipe is not None:
+            self._pipe.close()
 
     async def aclose(self) -> None:
         """The same, and wait until all that has ended. Cancellation: only the wait ends."""
-        pipe = self._begun()
-        pipe.close()
-        while not pipe.at_rest:
+        self.close()
+        pipe = self._pipe
+        while pipe is not None and not pipe.at_rest:
             waiter = LoopWaiter(pipe.scope.engine.lane_here())
             pipe.waker.expect(waiter, pipe.name)
             try:
@@ -163,18 +174,28 @@ class Stream(Generic[T_co]):
 
     # How it begins.
 
-    def _begun(self) -> Pipe:
-        """The pipe; one that comes to nothing where nobody has begun to iterate."""
-        return self._make_pipe(Waker()) if self._pipe is None else self._pipe
-
     def _begin(self, waker: Waker, *, on_loop: bool) -> Pipe:
-        if self._pipe is not None:
-            raise StreamInUse(f"the stream of task '{self._task.name}'", "it has been iterated over already")
+        if self._used:
+            raise StreamInUse(f"the stream of task '{self._task.name}'", self._used)
         scope = self._scope
         scope.check_open(f"begin the stream of task '{self._task.name}'")
-        pipe = self._make_pipe(waker)
+        self._used = "it has been iterated over already"
+        pipe = self._pipe = self._make_pipe(waker)
         scope.ongoing.add(pipe)
-        source = self._source
+        try:
+            self._connect(pipe, waker, on_loop=on_loop)
+        except BaseException:
+            pipe.close()
+            raise
+        return pipe
+
+    def _connect(self, pipe: Pipe, waker: Waker, *, on_loop: bool) -> None:
+        """Give a pipe its source, and somebody to call."""
+        scope, source = self._scope, self._source
+        place: Any = innermost(pipe.lane)
+        if not isinstance(place, (LoopLane, Offload)):  # a runner's, which is nobody to call
+            place = self._task.own_lane(scope)
+        pipe.later = scope.engine.lane_here().post if on_loop else place.post
         if isinstance(source, Stream):
             pipe.source = StreamSource(pipe, source._begin(waker, on_loop=on_loop))  # noqa: SLF001  # its own class
         elif isinstance(source, AsyncIterable):
@@ -182,7 +203,6 @@ class Stream(Generic[T_co]):
             pipe.source = AsyncSource(pipe, source, lane, self._common.context.copy())
         else:
             pipe.source = IteratorSource(pipe, iter(source))
-        return pipe
 
     def _make_pipe(self, waker: Waker) -> Pipe:
         task, scope, spec = self._task, self._scope, self._spec
@@ -191,12 +211,9 @@ class Stream(Generic[T_co]):
         common, states = self._common, spec.states
         site, _ = common.context.run(scope.tagged, scope.site(task))  # where tags may have been added to the task's own
         if runner is not None and not isinstance(runner, LaneTaskRunner):
-            pipe: Pipe = ForeignPipe(runner, site, task.own_lane(scope), window, waker, common, states=states)
-        else:
-            lane: Lane = task.own_lane(scope) if runner is None else runner.started_lane(task, scope, "stream")
-            pipe = Pipe(site, ranked(lane, spec.priority), window, waker, common, states=states)
-        self._pipe = pipe
-        return pipe
+            return ForeignPipe(runner, site, task.own_lane(scope), window, waker, common, states=states)
+        lane: Lane = task.own_lane(scope) if runner is None else runner.started_lane(task, scope, "stream")
+        return Pipe(site, ranked(lane, spec.priority), window, waker, common, states=states)
 
 
 class StreamSpec:
@@ -307,12 +324,13 @@ class _Results(Iterator[T_co]):
                 raise BlockingCallOnLoop("for ... in stream", "async for ... in stream")
             with lend():
                 waiter.wait()
+            interrupting.check()
         finally:
             pipe.waker.forget(waiter)
         return MORE
 
     def __del__(self) -> None:
-        self._pipe.close()
+        self._pipe.leave()
 
 
 class _AsyncResults(AsyncIterator[T_co]):
@@ -361,4 +379,4 @@ class _AsyncResults(AsyncIterator[T_co]):
         return MORE
 
     def __del__(self) -> None:
-        self._pipe.close()
+        self._pipe.leave()

@@ -22,7 +22,10 @@ from millrace import (
     SequentialTaskRunner,
     TaskRunner,
     ThreadPoolTaskRunner,
+    resume_flow_run,
+    suspend_flow_run,
 )
+from millrace.actors.mailbox import _rarely
 from tests.checkpoints import (
     Cut,
     at_every_checkpoint,
@@ -79,6 +82,7 @@ def run_counted(world: World, body: Any) -> dict[str, int]:
     events: list[Event] = []
     engine.subscribe(events.append)
     world.body(body, engine=engine)
+    engine.close()
     return names_of(events)
 
 
@@ -355,6 +359,28 @@ def test_a_source_that_does_not_stop_is_given_up_in_time(world: World) -> None:
     finally:
         release.set()
         ends.cancel()
+        engine.close()
+
+
+@pytest.mark.parametrize("each", [same, sync_same])
+def test_an_iterator_that_is_collected_while_its_thread_holds_a_lock_does_not_wait_for_that(each: Any) -> None:
+    spring = Spring()
+
+    @flow
+    def body() -> None:
+        results = iter(sync_same.stream(each.stream(spring.plain(), max_in_flight=3), max_in_flight=3))
+        next(results)
+        scope: Any = results._pipe.scope
+        engine = scope.engine
+        locks = (engine._lock, engine.offload._lock, engine._grace._lock, scope._lock, scope.ongoing._lock, _rarely)
+        for lock in locks:
+            assert lock.acquire(timeout=WAIT)
+        del results  # as the collector does it at any allocation
+        for lock in locks:
+            lock.release()
+        assert spring.closed
+
+    body()
 
 
 # The flow is stopped.
@@ -577,3 +603,54 @@ def test_a_runner_of_ones_own_is_given_each_run_when_its_item_has_come(
     with pool:
         world.run(body)
     assert len(inside) >= 36
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_flow_that_is_suspended_in_the_loop_runs_its_stream_anew_when_it_is_resumed(world: World, kind: str) -> None:
+    given: list[int] = []
+    springs: list[Spring] = []
+
+    @world.task
+    async def notes(x: int) -> int:
+        return x
+
+    @world.task
+    async def suspends() -> None:
+        suspended = suspend_flow_run(key="once")
+        if world.async_tasks:
+            await suspended
+
+    @world.flow
+    async def body() -> int:
+        springs.append(Spring(10))
+        async for value in each_of(world, notes.stream(springs[-1].of(kind), max_in_flight=2, ordered=True)):
+            given.append(value)
+            if value == 3:
+                await world.result(suspends.submit())
+        return len(given)
+
+    async def main() -> int:
+        async with Engine() as engine:
+            future = engine.start(body)
+            await until(lambda: future.state.name == "Suspended")
+            await until(lambda: springs[0].closed)
+            resumed = resume_flow_run(future.flow_run_id)
+            await resumed
+            ended: int = await future
+            return ended
+
+    with asyncio.Runner(loop_factory=world.new_loop) as runner:
+        assert runner.run(asyncio.wait_for(main(), WAIT)) == 14
+    assert given == [0, 1, 2, 3, *range(10)]
+
+
+def test_a_source_that_cannot_be_iterated_over_after_all_leaves_nothing(world: World) -> None:
+    class Odd:
+        def __iter__(self) -> Any:
+            raise OSError("gone")
+
+    async def body() -> None:
+        with pytest.raises(OSError, match="gone"):
+            await all_of(world, same.stream(Odd()))
+
+    world.body(body)
