@@ -295,13 +295,13 @@ class _Results(Iterator[T_co]):
     def __next__(self) -> T_co:
         pipe = self._pipe
         found: Any = MORE
-        while found is MORE:
-            found = pipe.advance()
-            if found is WAIT:
-                found = self._wait()
-        if found is END:
-            raise StopIteration
         try:
+            while found is MORE:
+                found = pipe.advance()
+                if found is WAIT:
+                    found = _wait(pipe)
+            if found is END:
+                raise StopIteration
             value = pipe.outcome(found)
             if isinstance(value, StoredResult):
                 value = value.load()
@@ -310,24 +310,8 @@ class _Results(Iterator[T_co]):
             result: T_co = value
             return result
         finally:
-            del found  # the frame of an exception raised here must not hold the run that holds the exception
-
-    def _wait(self) -> Any:
-        pipe = self._pipe
-        waiter = ThreadWaiter()
-        pipe.waker.expect(waiter, pipe.name)
-        try:
-            found = pipe.advance()
-            if found is not WAIT:
-                return found
-            if blocks_here(pipe.scope):
-                raise BlockingCallOnLoop("for ... in stream", "async for ... in stream")
-            with lend():
-                waiter.wait()
-            interrupting.check()
-        finally:
-            pipe.waker.forget(waiter)
-        return MORE
+            # The frame of an exception raised here must hold neither the run that holds it, nor what keeps the stream.
+            del found, self
 
     def __del__(self) -> None:
         self._pipe.leave()
@@ -345,15 +329,15 @@ class _AsyncResults(AsyncIterator[T_co]):
         """The next result. Cancellation: only the wait ends; leaving the loop then closes the stream."""
         pipe = self._pipe
         found: Any = MORE
-        while found is MORE:
-            found = pipe.advance()
-            if found is WAIT:
-                found = await self._wait()
-            elif found is MORE:
-                await asyncio.sleep(0)  # so that what has been put in line begins
-        if found is END:
-            raise StopAsyncIteration
         try:
+            while found is MORE:
+                found = pipe.advance()
+                if found is WAIT:
+                    found = await _wait_on_loop(pipe)
+                elif found is MORE:
+                    await asyncio.sleep(0)  # so that what has been put in line begins
+            if found is END:
+                raise StopAsyncIteration
             value = pipe.outcome(found)
             if isinstance(value, StoredResult):
                 value = await value.aload()
@@ -362,21 +346,40 @@ class _AsyncResults(AsyncIterator[T_co]):
             result: T_co = value
             return result
         finally:
-            del found  # see above
-
-    async def _wait(self) -> Any:
-        pipe = self._pipe
-        waiter = LoopWaiter(pipe.scope.engine.lane_here())
-        pipe.waker.expect(waiter, pipe.name)
-        try:
-            found = pipe.advance()
-            if found is not WAIT:
-                return found
-            with lend():  # a body in a worker's own loop waits here for the worker too
-                await waiter.wait()
-        finally:
-            pipe.waker.forget(waiter)
-        return MORE
+            del found, self  # see above
 
     def __del__(self) -> None:
         self._pipe.leave()
+
+
+def _wait(pipe: Pipe) -> Any:
+    """Block this thread until something may have come."""
+    waiter = ThreadWaiter()
+    pipe.waker.expect(waiter, pipe.name)
+    try:
+        found = pipe.advance()
+        if found is not WAIT:
+            return found
+        if blocks_here(pipe.scope):
+            raise BlockingCallOnLoop("for ... in stream", "async for ... in stream")
+        with lend():
+            waiter.wait()
+        interrupting.check()
+    finally:
+        pipe.waker.forget(waiter)
+    return MORE
+
+
+async def _wait_on_loop(pipe: Pipe) -> Any:
+    """The same on a loop."""
+    waiter = LoopWaiter(pipe.scope.engine.lane_here())
+    pipe.waker.expect(waiter, pipe.name)
+    try:
+        found = pipe.advance()
+        if found is not WAIT:
+            return found
+        with lend():  # a body in a worker's own loop waits here for the worker too
+            await waiter.wait()
+    finally:
+        pipe.waker.forget(waiter)
+    return MORE

@@ -216,8 +216,12 @@ class AsyncTask(BaseTask[P, R]):
         scope = current_scope()
         lane = LoopHere(scope.engine.lane_here())
         run = scope.start_run(self, args, kwargs, wait_for, lane, given, in_line=False)
-        if not run.unready:
-            await execute_async(run)
+        try:
+            if not run.unready:
+                await execute_async(run)
+        except BaseException as error:
+            run.crash(error)  # a dead letter, unless another attempt was to follow, which nobody sees through any more
+            raise
         if not run.ended:
             await lane.see_through(run)
         if run.watchers is not None:

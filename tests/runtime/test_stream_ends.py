@@ -26,6 +26,7 @@ from millrace import (
     suspend_flow_run,
 )
 from millrace.actors.mailbox import _rarely
+from millrace.runtime.waiting import ThreadWaiter
 from tests.checkpoints import (
     Cut,
     at_every_checkpoint,
@@ -654,3 +655,68 @@ def test_a_source_that_cannot_be_iterated_over_after_all_leaves_nothing(world: W
             await all_of(world, same.stream(Odd()))
 
     world.body(body)
+
+
+@pytest.mark.anyio
+async def test_an_exception_that_is_held_does_not_hold_the_stream_that_was_left_by_it() -> None:
+    spring = Spring()
+    held: list[BaseException] = []
+
+    @task
+    async def waits(_x: int) -> None:
+        await asyncio.Event().wait()
+
+    @flow
+    async def body() -> None:
+        try:
+            async with asyncio.timeout(0.001):
+                async for _ in waits.stream(spring.plain(), max_in_flight=2):
+                    pass
+        except TimeoutError as error:
+            held.append(error)
+        assert spring.closed
+
+    await body()
+    assert held
+
+
+def test_an_interrupt_that_is_held_does_not_hold_the_stream_that_was_left_by_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spring = Spring()
+    gate = threading.Event()
+
+    @task
+    def waits(_x: int) -> None:
+        gate.wait(PATIENCE)
+
+    def interrupted(_waiter: Any, _timeout: float | None = None) -> bool:
+        raise KeyboardInterrupt
+
+    @flow
+    def body() -> BaseException | None:
+        with monkeypatch.context() as patch:
+            patch.setattr(ThreadWaiter, "wait", interrupted)
+            try:
+                for _ in waits.stream(spring.plain(), max_in_flight=2):
+                    pass
+            except KeyboardInterrupt as error:
+                gate.set()
+                assert spring.closed
+                return error
+        return None
+
+    assert body() is not None
+
+
+@pytest.mark.anyio
+async def test_the_first_result_is_given_although_nobody_holds_the_iterator() -> None:
+    spring = Spring()
+
+    @flow
+    async def body() -> int:
+        first: int = await anext(aiter(same.stream(spring.plain(), max_in_flight=2)))
+        return first
+
+    assert await body() == 0
+    assert spring.closed

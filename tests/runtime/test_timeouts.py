@@ -15,6 +15,7 @@ from millrace import (
     Event,
     SequentialTaskRunner,
     StateType,
+    TaskRunContext,
     TaskRunTimeoutError,
     ThreadPoolTaskRunner,
     allow_failure,
@@ -1140,3 +1141,36 @@ def check_outcomes(states: list[Any], events: list[Event]) -> None:
     for number, state in enumerate(states):
         assert by_run[state.state_details.task_run_id] == state
         assert not state.is_completed() or state.result() == number
+
+
+@pytest.mark.anyio
+async def test_a_caller_that_is_cancelled_as_the_time_of_its_call_is_over_leaves_no_run_behind() -> None:
+    """Found by a simulation.
+
+    1. A task with a retry is called; its body waits.
+    2. Its time is over, and before the body comes to know of that, the caller is cancelled.
+    3. The run is to have another attempt, and the one who would see that through is gone.
+    """
+    runs: list[Any] = []
+
+    @task(retries=1, timeout_seconds=3_600)
+    async def waits() -> None:
+        context = TaskRunContext.get()
+        assert context is not None
+        runs.append(context.task_run)
+        await asyncio.Event().wait()
+
+    @flow
+    async def body() -> int:
+        call = asyncio.ensure_future(waits())
+        await asyncio.sleep(0)
+        (run,) = runs
+        run.tell(Expired(3_600, run.node.now(), 1, stops=True))
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        return len(runs)
+
+    async with asyncio.timeout(20):
+        assert await body() == 1
+    assert [run.state.type for run in runs] == ["CRASHED"]

@@ -192,6 +192,12 @@ def _release(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
+async def _slowly(items: Any, seconds: float) -> Any:
+    for item in items:
+        await asyncio.sleep(seconds)
+        yield item
+
+
 class Acting:
     """One body at work.
 
@@ -288,6 +294,30 @@ class Acting:
                 found = [value[1:] for value in values if isinstance(value, tuple)]
                 if found != [(index,) for index in range(op.count)]:
                     self._stage.broken.append(f"20, a map of {op.count} came to {values}")
+
+    async def _stream(self, op: Op) -> None:
+        made = self._stage.task_of(op.task)  # type: ignore[arg-type]
+        source: Any = next((each for each in self._args(op) if isinstance(each, FutureList)), range(op.count))
+        if op.seconds:
+            source = _slowly(source, op.seconds)
+        if len(op.on) > 1:
+            source = made.stream(source, max_in_flight=2)
+        states = "state" if op.how == "state" else "raise"
+        stream = made.stream(source, max_in_flight=1 + op.count // 2, ordered=op.how == "raise", on_error=states)
+
+        async def walk() -> None:
+            given = 0
+            async for _ in stream:
+                given += 1
+                if op.how == "swallow" and given > op.count // 2:
+                    break
+
+        def walk_blocking() -> None:
+            for given, _ in enumerate(stream, 1):
+                if op.how == "swallow" and given > op.count // 2:
+                    break
+
+        await self._outcome(op, walk_blocking if self._blocks else walk)
 
     def _result(self, future: Any) -> Any:
         return future.result() if self._blocks else future
