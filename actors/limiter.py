@@ -205,9 +205,11 @@ class Limiter(Mailbox):
             if free_at == NEVER or limit.first is not ticket:
                 return False
             ready = max(ready, free_at)
-        if ready > at and (not ticket.due or ready < ticket.due):
+        if ready == at:
+            return True
+        if not ticket.due or ready < ticket.due:
             ticket.due = ready
-        return ready == at
+        return False
 
     def _grant(self, ticket: Ticket, at: int) -> None:
         """A ticket has what is on it. It is in no queue any more."""

@@ -17,7 +17,7 @@ from millrace.actors.errors import Pause
 from millrace.actors.state import make_awaiting
 from millrace.actors.states import TERMINAL, AwaitingRetry, Cancelled, Paused, Retrying, State, StateDetails, StateType
 from millrace.actors.stored_result import Found
-from millrace.actors.timestamps import from_nanoseconds, to_nanoseconds
+from millrace.actors.timestamps import from_nanoseconds
 from millrace.actors.transitions import possible
 from millrace.actors.verdicts import Verdict, abort, accept, reject, wait
 
@@ -110,10 +110,10 @@ def run_only_in_a_running_flow(
 
 def run_not_before_its_time(run: RunActor, _proposed: StateType, _state: State[Any] | None, at: int) -> Verdict | None:
     """A run that is scheduled for later waits until then."""
-    scheduled = run.state.state_details.scheduled_time
-    if scheduled is None or to_nanoseconds(scheduled) <= at:
+    scheduled = run.state.scheduled_ns
+    if scheduled is None or scheduled <= at:
         return None
-    return wait(to_nanoseconds(scheduled), f"it is scheduled for {scheduled.isoformat()}")
+    return wait(scheduled, f"it is scheduled for {from_nanoseconds(scheduled).isoformat()}")
 
 
 def retry_what_failed(

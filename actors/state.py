@@ -165,6 +165,14 @@ class State(Generic[R_co]):
         return details
 
     @property
+    def scheduled_ns(self) -> int | None:
+        """For when it is scheduled, in nanoseconds since the epoch; None where that is said by no detail."""
+        details = self._details
+        if details is None or isinstance(details, int):
+            return details
+        return None if details.scheduled_time is None else to_nanoseconds(details.scheduled_time)
+
+    @property
     def has_details(self) -> bool:
         """Whether there is more in its details than the ids of its run."""
         return self._details is not None

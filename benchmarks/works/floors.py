@@ -89,6 +89,44 @@ def many_at_once(n: int) -> dict[str, float]:
     return on_new_loop(main())
 
 
+def semaphore_handed_over(n: int) -> dict[str, float]:
+    """From one coroutine in `async with` a semaphore to the next that waits."""
+    done = 0
+
+    async def use(semaphore: asyncio.Semaphore) -> None:
+        nonlocal done
+        async with semaphore:
+            done += 1
+
+    async def main() -> dict[str, float]:
+        semaphore = asyncio.Semaphore(1)
+        for count in (WARM, n):
+            done_before = done
+            async with semaphore:
+                waiting = [asyncio.create_task(use(semaphore)) for _ in range(count)]
+                await asyncio.sleep(0.01)
+            with Timed() as timed:
+                await waiting[-1]
+            expect(done - done_before, count)
+        return timed.figures(n)
+
+    return on_new_loop(main())
+
+
+def semaphore_free(n: int) -> dict[str, float]:
+    """A semaphore that is free, again and again."""
+
+    async def main() -> dict[str, float]:
+        semaphore = asyncio.Semaphore(1)
+        with Timed() as timed:
+            for _ in range(n):
+                async with semaphore:
+                    pass
+        return timed.figures(n)
+
+    return on_new_loop(main())
+
+
 def executor_map(n: int, threads: int | None) -> dict[str, float]:
     """`ThreadPoolExecutor.map`, its threads there already."""
     with ThreadPoolExecutor(threads) as pool:
