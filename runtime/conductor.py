@@ -288,7 +288,7 @@ class Conductor:
         if chronicle is None:
             return
         waiter = self._waiter()
-        chronicle.writer.when_committed(waiter.notify)
+        chronicle.writer.when_committed(lambda *_: waiter.notify())
         if isinstance(waiter, LoopWaiter):
             await waiter.wait()
         else:

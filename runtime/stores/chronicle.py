@@ -76,9 +76,8 @@ class Chronicle:
 
     def _enter(self, run: TaskRun, cause: str) -> None:
         record, data = _entered(run, cause)
-        facts = run.facts
-        if facts is not None:
-            record.run_name = facts.name
+        if run.facts is not None:
+            record.run_name = run.facts.name
         if data is None:
             self.writer.put(record)
         else:
@@ -130,12 +129,13 @@ class Chronicle:
 
     def when_committed(self, run: TaskRun | FlowRun) -> None:
         """Have the end of a run told when it is committed; hold up this thread where too much is in line."""
+        writer = self.writer
+        writer.when_committed(self._committed, run)
+        if writer.is_full:
+            writer.wait_for_room()
 
-        def committed(error: StoreError | None) -> None:
-            run.tell(Committed(self._now(), error))
-
-        self.writer.when_committed(committed)
-        self.writer.wait_for_room()
+    def _committed(self, run: TaskRun | FlowRun, error: StoreError | None) -> None:
+        run.tell(Committed(self._now(), error))
 
     # What a body does.
 
@@ -180,7 +180,7 @@ def _entered(run: TaskRun | FlowRun, cause: str) -> tuple[Entered, Any]:
     ended = kind in TERMINAL or (kind is _PENDING and is_final(run.state))
     said = None if details is None else details_as_text(details)
     record = Entered(run.id, False, run.sequence, kind, name, message, at, cause, said, None, ended, run.run_count)
-    return record, (data if holds_data(kind) else None)
+    return record, (data if data is not None and holds_data(kind) else None)
 
 
 def _mirrored(record: Entered, task_run: int) -> Entered:

@@ -43,7 +43,7 @@ _logger = engine_logger("store")
 LINGER_SECONDS: Final = 0.005
 """How long a record that nobody waits for may stand in line."""
 
-MOST_RECORDS: Final = 2_000
+MOST_RECORDS: Final = 6_000
 """How many records a group has, at most."""
 
 BOUND: Final = 20_000
@@ -72,10 +72,12 @@ class Receipt:
     """What is to be done when all that stands before it in the line is committed.
 
     Args:
-        done: Called with None, or with why that never will be.
+        done: Called with the subject, and with None, or with why that never will be.
+        subject: What it is about.
     """
 
-    done: Callable[[StoreError | None], None]
+    done: Callable[[Any, StoreError | None], None]
+    subject: Any = None
 
 
 @attrs.define(eq=False)
@@ -149,9 +151,14 @@ class StoreWriter:
             self._asleep = False
             self._bell.put(None)
 
-    def when_committed(self, done: Callable[[StoreError | None], None]) -> None:
-        """Have something called when all that was put in line so far is committed. On the writer's thread."""
-        self._put_urgent(Receipt(done))
+    def when_committed(self, done: Callable[[Any, StoreError | None], None], subject: Any = None) -> None:
+        """Have something called when all that was put in line so far is committed. On the writer's thread.
+
+        Args:
+            done: Called with the subject, and with None, or with why that never will be.
+            subject: What it is about.
+        """
+        self._put_urgent(Receipt(done, subject))
 
     def _put_urgent(self, item: Receipt | Errand) -> None:
         self._line.append(item)
@@ -319,12 +326,13 @@ class StoreWriter:
         records: list[Record] = []
         after: list[Receipt | Errand | tuple[Callable[[Event], None], Event]] = []
         while line and len(records) < MOST_RECORDS:
-            item = line.popleft()
-            if isinstance(item, Unencoded):
-                records.append(self._encoded(item))
-            elif isinstance(item, (Receipt, tuple)):
+            item: Any = line.popleft()
+            kind = item.__class__
+            if kind is Receipt or kind is tuple:
                 after.append(item)
-            elif isinstance(item, Errand):
+            elif kind is Unencoded:
+                records.append(self._encoded(item))
+            elif kind is Errand:
                 after.append(item)
                 break
             else:
@@ -373,7 +381,7 @@ class StoreWriter:
                 listener, event = item
                 listener(event)
             elif isinstance(item, Receipt):
-                item.done(self.failed)
+                item.done(item.subject, self.failed)
             elif self.failed is None:
                 item.call()
             else:

@@ -1,8 +1,9 @@
-"""Statements: rows by the hundred in a single step of SQLite's.
+"""Statements: rows by the thousand in a single step of SQLite's.
 
 Decides how rows become statements. Python gives its interpreter lock back for each step of a statement, and may have to
-wait for it as long as another thread computes: five milliseconds, a hundred times what the step takes. So many rows are
-written in one step, and few kinds of statements are made, which stay prepared.
+wait for it as long as another thread computes: five milliseconds, a hundred times what the step takes. So all rows of a
+table are written in one step, as far as a statement may have parameters. Statements are made for a few numbers of rows,
+and stay prepared; the rows that are missing to the next such number are the first one again, which changes nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +13,45 @@ from typing import Any, Final
 
 from millrace.runtime.stores.sqlite.connecting import Connection
 
-_SIZES: Final = (128, 32, 8, 1)
-"""Rows per statement. 128 rows of fifteen columns are well below the 32,766 parameters that a statement may have."""
+MOST_PARAMETERS: Final = 32_766
+"""How many a statement may have, at most."""
+
+
+class _ManyRows:
+    """A statement for many rows.
+
+    Args:
+        before: What stands before the rows.
+        columns: How many values a row has.
+        after: What stands after the rows.
+    """
+
+    def __init__(self, before: str, columns: int, after: str = "") -> None:
+        self._before = before
+        self._row = f"({', '.join('?' * columns)})"
+        self._after = after
+        most = MOST_PARAMETERS // columns
+        self._sizes = [1 << power for power in range(most.bit_length()) if 1 << power <= most]
+        self._texts: dict[int, str] = {}  # by number of rows; made when it is first needed
+
+    def steps(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[str, list[Any], int]]:
+        """Statements for rows: the text, its parameters, and how many rows they are."""
+        largest = self._sizes[-1]
+        for start in range(0, len(rows), largest):
+            some = rows[start : start + largest]
+            count = len(some)
+            size = next(each for each in self._sizes if each >= count)
+            parameters: list[Any] = []
+            for row in some:
+                parameters.extend(row)
+            parameters.extend(list(some[0]) * (size - count))
+            yield self._text(size), parameters, count
+
+    def _text(self, size: int) -> str:
+        text = self._texts.get(size)
+        if text is None:
+            text = self._texts[size] = self._before + ", ".join([self._row] * size) + self._after
+        return text
 
 
 class Insert:
@@ -26,15 +64,22 @@ class Insert:
     """
 
     def __init__(self, table: str, columns: Sequence[str], *, replace: bool = False) -> None:
-        row = f"({', '.join('?' * len(columns))})"
-        verb = "INSERT OR REPLACE" if replace else "INSERT"
-        head = f"{verb} INTO {table} ({', '.join(columns)}) VALUES "  # names of ours, and no values
-        self._texts = {size: head + ", ".join([row] * size) for size in _SIZES}
+        self._table = table
+        self._replace = replace
+        verb = "INSERT OR REPLACE" if replace else "INSERT OR IGNORE"  # what is ignored is counted
+        # names of ours, and no values
+        self._statement = _ManyRows(f"{verb} INTO {table} ({', '.join(columns)}) VALUES ", len(columns))
 
     def run(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows, in their order."""
-        for size, parameters in _in_steps(rows):
-            connection.execute(self._texts[size], parameters)
+        """Insert rows, in their order.
+
+        Raises:
+            DuplicateRow: one with the same key is there.
+        """
+        for text, parameters, count in self._statement.steps(rows):
+            inserted = connection.execute(text, parameters).rowcount
+            if inserted != count and not self._replace:
+                raise DuplicateRow(f"{count - inserted} rows of {self._table} are there already")
 
 
 class Update:
@@ -47,24 +92,14 @@ class Update:
     """
 
     def __init__(self, table: str, changes: Sequence[str]) -> None:
-        row = f"({', '.join('?' * (len(changes) + 1))})"
         before = f"UPDATE {table} SET {', '.join(changes)} FROM (VALUES "  # noqa: S608  # names of ours, and no values
-        after = f") AS new WHERE {table}.id = new.column1"
-        self._texts = {size: before + ", ".join([row] * size) + after for size in _SIZES}
+        self._statement = _ManyRows(before, len(changes) + 1, f") AS new WHERE {table}.id = new.column1")
 
     def run(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
         """Update rows; no two may have the same id."""
-        for size, parameters in _in_steps(rows):
-            connection.execute(self._texts[size], parameters)
+        for text, parameters, _ in self._statement.steps(rows):
+            connection.execute(text, parameters)
 
 
-def _in_steps(rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, list[Any]]]:
-    """The parameters of rows, so many rows at a time as there are statements for."""
-    start, count = 0, len(rows)
-    for size in _SIZES:
-        while count - start >= size:
-            parameters: list[Any] = []
-            for row in rows[start : start + size]:
-                parameters.extend(row)
-            yield size, parameters
-            start += size
+class DuplicateRow(Exception):
+    """A row was to be inserted whose key is there."""

@@ -32,6 +32,7 @@ from millrace.runtime.stores.sqlite import connecting, reading, safety
 from millrace.runtime.stores.sqlite.connecting import Connection
 from millrace.runtime.stores.sqlite.migrating import check_schema, migrate
 from millrace.runtime.stores.sqlite.ownership import Ownership
+from millrace.runtime.stores.sqlite.statements import DuplicateRow
 from millrace.runtime.stores.sqlite.writing import Rows, id_of
 from millrace.runtime.stores.verdicts import death_message
 
@@ -171,7 +172,7 @@ class SqliteStore:
             self._write(group)
         except BaseException as error:  # noqa: BLE001  # whatever it was, the group is not acknowledged
             self._give_up()
-            if isinstance(error, (sqlite3.Error, OSError)) and not isinstance(error, StoreError):
+            if isinstance(error, (sqlite3.Error, OSError, DuplicateRow)) and not isinstance(error, StoreError):
                 error = connecting.reported(error, self.name, "write a group of records to")
             group.done(error)
         else:

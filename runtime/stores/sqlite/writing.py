@@ -59,6 +59,8 @@ _TASK_RUNS_AGAIN: Final = Update("task_runs", _CHANGES)
 _FLOW_RUNS_AGAIN: Final = Update("flow_runs", (*_CHANGES, "suspended = new.column8"))
 
 _RUNNING: Final = StateType.RUNNING
+_PENDING: Final = str(StateType.PENDING)
+_TEXTS: Final = {kind: str(kind) for kind in StateType}  # plain text: what derives from it is looked at more closely
 _FIRST_END: Final = 2
 """The sequence of the earliest state that may hold something: before it come PENDING and RUNNING."""
 
@@ -126,7 +128,7 @@ class Rows:
 
     def _flow_run_made(self, record: FlowRunMade) -> None:
         self._known[record.id] = record
-        self._flow_runs[record.id] = [None, None, None, 0, 0, StateType.PENDING, False]
+        self._flow_runs[record.id] = [None, None, None, 0, 0, _PENDING, False]
         self._states.append((id_of(record.id), 0, "PENDING", None, None, record.at, "created", None))
         for name, value in record.parameters.items():
             self._parameters.append((id_of(record.id), name, value.tag, value.blob, value.missing))
@@ -134,19 +136,19 @@ class Rows:
     def _task_run_made(self, record: TaskRunMade) -> None:
         run = record.id
         self._known[run] = record
-        self._task_runs[run] = [None, None, None, 0, 0, StateType.PENDING]
+        self._task_runs[run] = [None, None, None, 0, 0, _PENDING]
         self._states.append((run.to_bytes(16, "big"), 0, "PENDING", None, None, record.at, "created", None))
 
     def _entered(self, record: Entered) -> None:
         run, kind, at = record.run, record.type, record.at
         self._states.append((
-            run.to_bytes(16, "big"), record.sequence, kind.value, record.name, record.message, at, record.cause,
+            run.to_bytes(16, "big"), record.sequence, _TEXTS[kind], record.name, record.message, at, record.cause,
             record.details,
         ))  # fmt: skip
         runs = self._flow_runs if record.is_flow else self._task_runs
         end = runs.get(run)
         if end is None:
-            end = runs[run] = [None, None, None, 0, 0, kind, *((False,) if record.is_flow else ())]
+            end = runs[run] = [None, None, None, 0, 0, _PENDING, *((False,) if record.is_flow else ())]
         if record.run_name is not None:
             end[0] = record.run_name
         if kind is _RUNNING and end[1] is None:
@@ -154,7 +156,7 @@ class Rows:
         end[2] = at if record.ended else None
         end[3] = max(end[3], record.attempts)
         end[4] = record.sequence
-        end[5] = kind.value
+        end[5] = _TEXTS[kind]
         if record.is_flow:
             end[6] = suspends(kind, record.details)
         value = record.data
