@@ -34,9 +34,13 @@ format: $(VENV)/.dev  ## put the code into the shape that lint asks for
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-types: $(VENV)/.dev  ## check types, with two checkers
-	@echo "mypy:"; $(BIN)/mypy; checked=$$?; \
-		echo "pyright:"; $(BIN)/pyright --pythonpath $(BIN)/python && exit $$checked
+types: $(VENV)/.dev  ## check types, with two checkers; ordinary use with a third; and that all that is public has types
+	@failed=0; \
+		echo "mypy:"; $(BIN)/mypy || failed=1; \
+		echo "pyright:"; $(BIN)/pyright --pythonpath $(BIN)/python || failed=1; \
+		echo "ty:"; $(BIN)/ty check --python $(VENV) tests/typing/ordinary.py || failed=1; \
+		echo "completeness:"; $(BIN)/python tests/typing/completeness.py || failed=1; \
+		exit $$failed
 
 bench: $(VENV)/.core  ## measure millrace
 	@$(BIN)/python -m benchmarks

@@ -181,7 +181,7 @@ class DeadlockError(UsageError, RuntimeError):
 
     def __init__(self, waiter: str, limits: Iterable[str], holder: str) -> None:
         self.waiter = waiter
-        self.limits = tuple(limits)
+        self.limits: tuple[str, ...] = tuple(limits)
         self.holder = holder
         held = "slots" if self.waiter == self.holder else "slots, and has started it,"
         super().__init__(
@@ -327,8 +327,8 @@ class LimitNotFound(UsageError, LookupError):
     """
 
     def __init__(self, names: Iterable[str], available: Iterable[str]) -> None:
-        self.names = tuple(names)
-        self.available = tuple(available)
+        self.names: tuple[str, ...] = tuple(names)
+        self.available: tuple[str, ...] = tuple(available)
         super().__init__(
             f"There is no limit {_names(self.names)}. Limits of this engine: {_names(self.available)}. Make it with"
             " Engine(limits=...) or engine.limits.create(...)."
@@ -343,7 +343,7 @@ class MappingLengthMismatch(UsageError, ValueError):
     """
 
     def __init__(self, lengths: Mapping[str, int]) -> None:
-        self.lengths = dict(lengths)
+        self.lengths: dict[str, int] = dict(lengths)
         given = ", ".join(f"'{name}' has {length:,}" for name, length in self.lengths.items())
         super().__init__(
             f"The parameters of a map must have one length: {given}. Wrap what is to be passed whole in unmapped(...)."
@@ -358,7 +358,7 @@ class MappingMissingIterable(UsageError, ValueError):
     """
 
     def __init__(self, parameters: Iterable[str]) -> None:
-        self.parameters = tuple(parameters)
+        self.parameters: tuple[str, ...] = tuple(parameters)
         super().__init__(
             "A map needs at least one iterable that is not wrapped in unmapped(...); a str, bytes"
             f" or open file is none. Parameters given: {_names(self.parameters)}."
@@ -388,8 +388,8 @@ class NotPausedError(UsageError, RuntimeError):
     """
 
     def __init__(self, run: object, state: object) -> None:
-        self.run = str(run)
-        self.state = str(state)
+        self.run: str = str(run)
+        self.state: str = str(state)
         super().__init__(
             f"Cannot resume flow run '{self.run}': only a paused run can be resumed, and it is {self.state}."
         )
@@ -423,7 +423,7 @@ class ParameterTypeError(UsageError, TypeError):
 
     def __init__(self, flow: str, problems: Mapping[str, str]) -> None:
         self.flow = flow
-        self.problems = dict(problems)
+        self.problems: dict[str, str] = dict(problems)
         lines = "".join(f"\n  {path}: {text}" for path, text in self.problems.items())
         noun = "parameter" if len(self.problems) == 1 else "parameters"
         super().__init__(f"Flow '{flow}' was given {len(self.problems)} invalid {noun}:{lines}")
@@ -438,7 +438,7 @@ class PauseRefused(UsageError, RuntimeError):
     """
 
     def __init__(self, run: object, reason: str) -> None:
-        self.run = str(run)
+        self.run: str = str(run)
         self.reason = reason
         super().__init__(f"Cannot pause flow run '{self.run}': {reason}.")
 
@@ -485,7 +485,7 @@ class RunNotFound(UsageError, LookupError):
     """
 
     def __init__(self, run_id: object, kind: str = "flow run", store: str = "this engine") -> None:
-        self.run_id = str(run_id)
+        self.run_id: str = str(run_id)
         self.kind = kind
         self.store = store
         super().__init__(
@@ -519,8 +519,8 @@ class SignatureMismatchError(UsageError, TypeError):
 
     def __init__(self, function: str, expected: Iterable[str], given: Iterable[str]) -> None:
         self.function = function
-        self.expected = tuple(expected)
-        self.given = tuple(given)
+        self.expected: tuple[str, ...] = tuple(expected)
+        self.given: tuple[str, ...] = tuple(given)
         super().__init__(
             f"'{function}' takes the parameters {_names(self.expected)}, and was given {_names(self.given)}."
         )
@@ -567,7 +567,7 @@ class TransactionError(UsageError, RuntimeError):
     def __init__(self, attempted: str, state: object, instead: str) -> None:
         super().__init__(f"Cannot {attempted}: it is {state}. {instead}")
         self.attempted = attempted
-        self.state = str(state)
+        self.state: str = str(state)
         self.instead = instead
 
 
@@ -599,7 +599,7 @@ class AcquireConcurrencySlotTimeoutError(RunError, TimeoutError):
 
     def __init__(self, waiter: str, limits: Iterable[str], seconds: float) -> None:
         self.waiter = waiter
-        self.limits = tuple(limits)
+        self.limits: tuple[str, ...] = tuple(limits)
         self.seconds = seconds
         super().__init__(f"{_capital(waiter)} was not served by {_names(self.limits)} within {_seconds(seconds)}.")
 
@@ -625,7 +625,7 @@ class FlowPauseTimeout(RunError, TimeoutError):
     """
 
     def __init__(self, run: object, seconds: float) -> None:
-        self.run = str(run)
+        self.run: str = str(run)
         self.seconds = seconds
         super().__init__(f"Flow run '{self.run}' was paused and not resumed within {_seconds(seconds)}.")
 
@@ -700,7 +700,7 @@ class RestartLimitExceeded(RunError):
     """
 
     def __init__(self, run: object, restarts: int, seconds: float, crash: str) -> None:
-        self.run = str(run)
+        self.run: str = str(run)
         self.restarts = restarts
         self.seconds = seconds
         self.crash = crash
@@ -735,8 +735,8 @@ class UpstreamTaskError(RunError):
     """
 
     def __init__(self, run: object, state: object) -> None:
-        self.run = str(run)
-        self.state = str(state)
+        self.run: str = str(run)
+        self.state: str = str(state)
         super().__init__(
             f"Upstream task run '{self.run}' did not complete: it is {self.state}. Wrap it in"
             " allow_failure(...) to get its exception instead."
@@ -955,4 +955,4 @@ class TerminationSignal(Signal):
 
     def __init__(self, signal: int) -> None:
         super().__init__(f"The process received signal {int(signal)}.")
-        self.signal = int(signal)
+        self.signal: int = int(signal)

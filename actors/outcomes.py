@@ -64,8 +64,8 @@ class StateGroup:
     __slots__ = ("states", "type_counts")
 
     def __init__(self, states: Iterable[State[Any]]) -> None:
-        self.states = list(states)
-        self.type_counts = Counter(state.type for state in self.states)
+        self.states: list[State[Any]] = list(states)
+        self.type_counts: Counter[StateType] = Counter(state.type for state in self.states)
 
     @property
     def total_count(self) -> int:

@@ -57,10 +57,15 @@ parameter's type, or a future of it" for each of a function's parameters.
 """
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+    from pathlib import Path
+
+    from millrace.actors.policies import Delays, RetryPolicy
     from millrace.actors.token_bucket import RateLimit
-    from millrace.runtime.caching import Explanation
+    from millrace.runtime.caching import CachePolicy, Explanation
     from millrace.runtime.keeping import Keeping
     from millrace.runtime.recording import Recording
+    from millrace.runtime.results import Serializer, Storage
     from millrace.runtime.storage_keys import StorageKey
     from millrace.runtime.stream import Stream
 
@@ -84,42 +89,42 @@ class BaseTask(Bindable, Generic[P, R]):
         check_names(options)
         self.options = options
         self.take_function(fn, RESERVED)
-        self.name = text_of(options, "name") or str(getattr(self.fn, "__name__", type(self.fn).__name__))
+        self.name: str = text_of(options, "name") or str(getattr(self.fn, "__name__", type(self.fn).__name__))
         described = text_of(options, "description")
-        self.description = inspect.getdoc(self.fn) if described is None else described
-        self.tags = tags_of(options)
-        self.version = text_of(options, "version")
-        self.task_run_name = options.get("task_run_name")
-        self.run_name = RunName.of("task_run_name", self.task_run_name, self.shape, owner=self.name)
-        self.retry_policy = retry_policy_of(options)
-        self.retries = self.retry_policy.retries
-        self.retry_delay_seconds = options.get("retry_delay_seconds")
-        self.retry_jitter_factor = options.get("retry_jitter_factor")
-        self.retry_condition_fn = self.retry_policy.condition
-        self.timeout_seconds = seconds_of(options, "timeout_seconds")
-        self.interruptible = flag_of(options, "interruptible") is not False
-        self.interrupts = self.interruptible and not self.is_async  # a body that is over its time
-        self.log_prints = flag_of(options, "log_prints")
-        self.persist_result = flag_of(options, "persist_result")
-        self.refresh_cache = flag_of(options, "refresh_cache")
-        self.cache_result_in_memory = flag_of(options, "cache_result_in_memory") is not False
-        self.result_storage = options.get("result_storage")
-        self.result_serializer = options.get("result_serializer")
-        self.result_storage_key = text_of(options, "result_storage_key")
-        self.cache_key_fn = options.get("cache_key_fn")
-        self.cache_expiration = options.get("cache_expiration")
-        self.cache_policy = options.get("cache_policy")
+        self.description: str | None = inspect.getdoc(self.fn) if described is None else described
+        self.tags: frozenset[str] = tags_of(options)
+        self.version: str | None = text_of(options, "version")
+        self.task_run_name: str | Callable[..., str] | None = options.get("task_run_name")
+        self.run_name: RunName | None = RunName.of("task_run_name", self.task_run_name, self.shape, owner=self.name)
+        self.retry_policy: RetryPolicy = retry_policy_of(options)
+        self.retries: int = self.retry_policy.retries
+        self.retry_delay_seconds: Delays | None = options.get("retry_delay_seconds")
+        self.retry_jitter_factor: float | None = options.get("retry_jitter_factor")
+        self.retry_condition_fn: Callable[..., Any] | None = self.retry_policy.condition
+        self.timeout_seconds: float | None = seconds_of(options, "timeout_seconds")
+        self.interruptible: bool = flag_of(options, "interruptible") is not False
+        self.interrupts: bool = self.interruptible and not self.is_async  # a body that is over its time
+        self.log_prints: bool | None = flag_of(options, "log_prints")
+        self.persist_result: bool | None = flag_of(options, "persist_result")
+        self.refresh_cache: bool | None = flag_of(options, "refresh_cache")
+        self.cache_result_in_memory: bool = flag_of(options, "cache_result_in_memory") is not False
+        self.result_storage: Storage | str | Path | None = options.get("result_storage")
+        self.result_serializer: Serializer | str | None = options.get("result_serializer")
+        self.result_storage_key: str | None = text_of(options, "result_storage_key")
+        self.cache_key_fn: Callable[..., str | None] | None = options.get("cache_key_fn")
+        self.cache_expiration: timedelta | None = options.get("cache_expiration")
+        self.cache_policy: CachePolicy | None = options.get("cache_policy")
         self.storage_key: StorageKey | None = None
-        self.keeps_results = keeps_results(options)
+        self.keeps_results: bool | None = keeps_results(options)
         if self.keeps_results or self.cache_expiration is not None:
             from millrace.runtime.keeping import check_keeping  # noqa: PLC0415  # few tasks keep anything
 
             check_keeping(self)
-        self.on_running_hooks = hooks_of(options, "on_running")
-        self.on_completion_hooks = hooks_of(options, "on_completion")
-        self.on_failure_hooks = hooks_of(options, "on_failure")
-        self.on_commit_hooks = hooks_of(options, "on_commit")
-        self.on_rollback_hooks = hooks_of(options, "on_rollback")
+        self.on_running_hooks: list[Hook] = hooks_of(options, "on_running")
+        self.on_completion_hooks: list[Hook] = hooks_of(options, "on_completion")
+        self.on_failure_hooks: list[Hook] = hooks_of(options, "on_failure")
+        self.on_commit_hooks: list[Hook] = hooks_of(options, "on_commit")
+        self.on_rollback_hooks: list[Hook] = hooks_of(options, "on_rollback")
         functools.update_wrapper(cast("Any", self), self.fn)
 
     def with_options(self, **changes: Unpack[TaskOptions]) -> Self:

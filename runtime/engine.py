@@ -95,17 +95,17 @@ class Engine:
     ) -> None:
         self.now = clock
         self.timers: Timers = timers or LoopTimers(clock)
-        self.ids = IdSource(clock, random)
+        self.ids: IdSource = IdSource(clock, random)
         self._random = random
         self.chronicle: Chronicle | None = None  # puts runs on record; None: nobody does
         if store is not None:
             from millrace.runtime.stores.opening import open_chronicle  # noqa: PLC0415  # most engines have no store
 
             self.chronicle = open_chronicle(store, clock)
-        self.journal = Journal(keeper=None if self.chronicle is None else self.chronicle.note)
-        self.closed = False
+        self.journal: Journal = Journal(keeper=None if self.chronicle is None else self.chronicle.note)
+        self.closed: bool = False
         self.grace_seconds = grace_seconds
-        self.offload = Offload(thread_limit(threads))
+        self.offload: Offload = Offload(thread_limit(threads))
         self._lanes: dict[int, LoopLane] = {}  # by id of the loop, which the lane keeps alive; closed ones are dropped
         self._watches: dict[int, Callable[[], None]] = {}  # by id of the loop: calls off the watch for its end
         self._own: list[LoopThread] = []  # more than one only where a sync flow holds up one of them
@@ -117,8 +117,8 @@ class Engine:
         self._entries: list[Entry] = []
         self._tokens: list[Token[Engine | None]] = []  # of the blocks of sync code that it was entered in
         self.equip: Callable[[TaskSite], None] | None = None  # changes what a task has in a flow run; for tests
-        self.rationing = Rationing(self)
-        self.root = FlowRun(self, None, {})
+        self.rationing: Rationing = Rationing(self)
+        self.root: FlowRun = FlowRun(self, None, {})
         self.root.ask(Admit(clock()))
         self.rationing.begin(limits)
 

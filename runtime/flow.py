@@ -41,6 +41,8 @@ from millrace.runtime.validation.plan import ParameterPlan
 from millrace.runtime.waiting import ThreadWaiter
 
 if TYPE_CHECKING:
+    from millrace.actors.policies import CrashPolicy, Delays, RetryPolicy
+    from millrace.runtime.runners import TaskRunner
     from millrace.runtime.stores.recovery import Recovery
 
 P = ParamSpec("P")
@@ -63,29 +65,31 @@ class BaseFlow(Bindable, Generic[P, R]):
         check_names(options)
         self.options = options
         self.take_function(fn, RESERVED)
-        self.name = text_of(options, "name") or str(getattr(self.fn, "__name__", type(self.fn).__name__))
+        self.name: str = text_of(options, "name") or str(getattr(self.fn, "__name__", type(self.fn).__name__))
         described = text_of(options, "description")
-        self.description = inspect.getdoc(self.fn) if described is None else described
-        self.version = text_of(options, "version")
-        self.flow_run_name = options.get("flow_run_name")
-        self.run_name = RunName.of("flow_run_name", self.flow_run_name, self.shape, owner=self.name)
-        self.retry_policy = retry_policy_of(options)
-        self.retries = self.retry_policy.retries
-        self.retry_delay_seconds = options.get("retry_delay_seconds")
-        self.task_runner = task_runner_of(options)
-        self.timeout_seconds = seconds_of(options, "timeout_seconds")
-        self.should_validate_parameters = flag_of(options, "validate_parameters") is not False
-        self.log_prints = flag_of(options, "log_prints")
-        self.persist_result = flag_of(options, "persist_result")
+        self.description: str | None = inspect.getdoc(self.fn) if described is None else described
+        self.version: str | None = text_of(options, "version")
+        self.flow_run_name: str | Callable[..., str] | None = options.get("flow_run_name")
+        self.run_name: RunName | None = RunName.of("flow_run_name", self.flow_run_name, self.shape, owner=self.name)
+        self.retry_policy: RetryPolicy = retry_policy_of(options)
+        self.retries: int = self.retry_policy.retries
+        self.retry_delay_seconds: Delays | None = options.get("retry_delay_seconds")
+        self.task_runner: TaskRunner | None = task_runner_of(options)
+        self.timeout_seconds: float | None = seconds_of(options, "timeout_seconds")
+        self.should_validate_parameters: bool = flag_of(options, "validate_parameters") is not False
+        self.log_prints: bool | None = flag_of(options, "log_prints")
+        self.persist_result: bool | None = flag_of(options, "persist_result")
+        self.result_storage: Any
+        self.result_serializer: Any
         self.result_storage, self.result_serializer = kept_where(options)
-        self.cache_result_in_memory = flag_of(options, "cache_result_in_memory") is not False
-        self.crash_policy = crash_policy_of(options)
-        self.on_running_hooks = hooks_of(options, "on_running")
-        self.on_completion_hooks = hooks_of(options, "on_completion")
-        self.on_failure_hooks = hooks_of(options, "on_failure")
-        self.on_cancellation_hooks = hooks_of(options, "on_cancellation")
-        self.on_crashed_hooks = hooks_of(options, "on_crashed")
-        self.plan = ParameterPlan(self.fn, self.shape.signature)
+        self.cache_result_in_memory: bool = flag_of(options, "cache_result_in_memory") is not False
+        self.crash_policy: CrashPolicy = crash_policy_of(options)
+        self.on_running_hooks: list[Hook] = hooks_of(options, "on_running")
+        self.on_completion_hooks: list[Hook] = hooks_of(options, "on_completion")
+        self.on_failure_hooks: list[Hook] = hooks_of(options, "on_failure")
+        self.on_cancellation_hooks: list[Hook] = hooks_of(options, "on_cancellation")
+        self.on_crashed_hooks: list[Hook] = hooks_of(options, "on_crashed")
+        self.plan: ParameterPlan = ParameterPlan(self.fn, self.shape.signature)
         functools.update_wrapper(cast("Any", self), self.fn)
 
     def with_options(self, **changes: Unpack[FlowOptions]) -> Self:

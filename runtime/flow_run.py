@@ -77,7 +77,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
     Users read `uuid`, `name`, `state`, `parameters`, `tags` and `counts()`, and call `cancel()`.
     """
 
-    is_flow: ClassVar = True
+    is_flow: ClassVar[bool] = True
 
     __slots__ = (
         "_held", "_lock", "_next_id", "_pauses", "_sites", "_subflows", "blocks", "caller", "conductor", "engine",
@@ -96,7 +96,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         number: int | None = None,
     ) -> None:
         number = engine.ids.fresh() if number is None else number  # else another process has made it
-        self.flow = flow  # None: the engine's own scope, for tasks outside of any flow
+        self.flow: BaseFlow[Any, Any] | None = flow  # None: the engine's own scope, for tasks outside of any flow
         if flow is None:
             super().__init__(number, engine.now(), engine.journal, "engine")
         else:
@@ -104,19 +104,19 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             super().__init__(
                 number, engine.now(), engine.journal, name, retry=flow.retry_policy, crash_policy=flow.crash_policy
             )
-        self.engine = engine
-        self.parameters = parameters
+        self.engine: Engine = engine
+        self.parameters: dict[str, Any] = parameters
         self.log_prints: bool | None = None  # whether prints of its tasks go to their logs; None: nobody said
         self.persist_result: bool | None = None  # whether its tasks keep their results; None: nobody said
         self.result_storage: Any = None  # where, unless a task says so itself
         self.result_serializer: Any = None  # how, likewise
-        self.transactional = False  # there has been a transaction: its tasks take part in one
-        self.blocks = blocks  # the body is sync: it runs in the calling thread, and waiting blocks that
+        self.transactional: bool = False  # there has been a transaction: its tasks take part in one
+        self.blocks: bool = blocks  # the body is sync: it runs in the calling thread, and waiting blocks that
         self.parent: FlowRun | None = None  # the scope it was started in
         self.caller: int | None = None  # the id of the task run in there that called it, if one did
         self.stands_for: tuple[int, int] | None = None  # id and key of its task run there; None: it is no subflow
         self.sources: Mapping[str, list[TaskRunInput]] = _NO_SOURCES  # by parameter: what it depends on there
-        self.tags = TAGS.get()
+        self.tags: frozenset[str] = TAGS.get()
         self.outer_loop: asyncio.AbstractEventLoop | None = None  # ran on the thread of a sync body when that began
         self._held = _NOTHING
         self.loop_lane: LoopLane | None = None  # where async tasks run; a sync scope gets one when it needs it
@@ -130,11 +130,11 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             self.replay = engine.chronicle.replay_of(self, keeps=records)
         self._pauses: Pauses | None = None  # made when somebody asks for it; guarded by the lock
         self.found: Found | None = None  # what it came to in an earlier attempt of the flow around it
-        self.tracker = Tracker()
+        self.tracker: Tracker = Tracker()
         self._lock = Lock()  # guards the numbering
         self._next_id = number + 1
         self._sites: dict[tuple[int, int], TaskSite] = {}  # by identity of the task, which the site holds
-        self.ongoing = Ongoing()  # maps and streams that have not come to their end
+        self.ongoing: Ongoing = Ongoing()  # maps and streams that have not come to their end
         self._subflows: dict[str, int] = {}  # by name: runs numbered so far. Guarded by the lock
 
     @property

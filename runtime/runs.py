@@ -52,6 +52,7 @@ from millrace.runtime.running import running_loop
 from millrace.runtime.tracking import UNTRACKED, TaskRunInput, TaskRunResult
 
 if TYPE_CHECKING:
+    from millrace.actors.events import Journal
     from millrace.runtime.attempt import Interruptible
     from millrace.runtime.base_task import BaseTask
     from millrace.runtime.engine import Engine
@@ -119,7 +120,7 @@ class TaskRun(TaskRunActor[TaskSite]):
     Attributes that users read: `uuid`, `name`, `state`, `tags`, `run_count`, `task_inputs`, `cache_key`.
     """
 
-    is_flow: ClassVar = False
+    is_flow: ClassVar[bool] = False
 
     __slots__ = ("alarm", "args", "context", "granted", "handle", "inputs", "kwargs", "lane", "shielded", "tags")
 
@@ -143,8 +144,8 @@ class TaskRun(TaskRunActor[TaskSite]):
         self.handled = 0
         self.dead_letters = 0
         self.id = run_id
-        self.created = site.now()
-        self.journal = site.journal
+        self.created: int = site.now()
+        self.journal: Journal = site.journal
         self.type = _PENDING
         self._state = None
         self._data = None
@@ -155,23 +156,25 @@ class TaskRun(TaskRunActor[TaskSite]):
         self.run_count = 0
         self.watchers = None
         self.cancellation = None
-        self.looked_at = False
+        self.looked_at: bool = False
         self.node = site
         self.key = key
         self.parent = parent
         self.facts = None
-        self.unready = 0 if inputs is None else len(inputs.upstreams)
-        self.args = args  # empty again once the run has ended, and so is `kwargs`
-        self.kwargs = kwargs
-        self.context = context  # a snapshot; each attempt runs in a copy. An empty one once the run has ended
-        self.tags = tags
-        self.lane = lane
+        self.unready: int = 0 if inputs is None else len(inputs.upstreams)
+        self.args: tuple[Any, ...] = args  # empty again once the run has ended, and so is `kwargs`
+        self.kwargs: Mapping[str, Any] = kwargs
+        self.context: Context = context  # a snapshot; each attempt runs in a copy. An empty one once the run has ended
+        self.tags: frozenset[str] = tags
+        self.lane: Lane = lane
         # None: the arguments hold no futures, states or annotations, and nothing is depended on.
         self.inputs = inputs
         self.handle: Interruptible | None = None  # while an async body waits
         self.alarm: Alarm | None = None  # that was set last, to put the run in line at a time
-        self.granted = False  # admitted by another thread than the one that asked
-        self.shielded = False  # what goes on for an async run now, before or after its body, is not to be interrupted
+        self.granted: bool = False  # admitted by another thread than the one that asked
+        self.shielded: bool = (
+            False  # what goes on for an async run now, before or after its body, is not to be interrupted
+        )
 
     @property
     def scope(self) -> FlowRun:

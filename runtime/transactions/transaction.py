@@ -81,12 +81,12 @@ class Transaction(TransactionNode):
         logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
     ) -> None:
         super().__init__(f"transaction '{key}'" if key else "the transaction", _chosen(CommitMode, commit_mode))
-        self.key = key or None
-        self.store = ResultStore() if key and store is None else store
+        self.key: str | None = key or None
+        self.store: ResultStore | None = ResultStore() if key and store is None else store
         self.isolation_level = _chosen(IsolationLevel, isolation_level)
         self.overwrite = overwrite
         self.write_on_commit = write_on_commit
-        self.logger = logger or _logger
+        self.logger: logging.Logger | logging.LoggerAdapter[Any] = logger or _logger
         self.lock: KeyLock | None = None  # of its key, while it has it
         self.holder: str | None = None  # who has taken that for it, before it begins; None for nobody
         self.turn: str | None = None  # with that key in its tree, while it has it
@@ -237,7 +237,7 @@ class Transaction(TransactionNode):
             await self._done_with_lock(family, BLOCKING if isinstance(error, GeneratorExit) else fx)
             raise
         self.isolation_level = level
-        self.locked = self.lock is not None
+        self.locked: bool = self.lock is not None
         self.begun(around, family.guard, hit=record is not None)
         self.family = family
         self._outside = outside

@@ -89,7 +89,7 @@ class SqliteStore:
     ) -> None:
         if synchronous not in _SYNCHRONOUS:
             raise ConfigurationError("synchronous", synchronous, "'FULL' or 'NORMAL'")
-        self.path = Path(path).expanduser().absolute()
+        self.path: Path = Path(path).expanduser().absolute()
         self.synchronous = synchronous
         self.read_only = read_only
         self._connect = connect
