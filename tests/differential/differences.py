@@ -15,7 +15,10 @@ import gc
 import importlib
 import importlib.metadata
 import io
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -23,6 +26,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
+from uuid import UUID
 
 import attrs
 
@@ -730,6 +734,84 @@ def settings(side: Side) -> Any:
 def annotations_in_annotations(side: Side) -> Any:
     task = side.task(lambda given: type(given).__name__, name="t")
     return [task(side.opaque(side.allow_failure(1))), task(side.opaque(side.quote(1)))]
+
+
+@difference(22, 0, millrace=None, prefect="COMPLETED")
+def runs_that_nobody_asked_to_record(side: Side) -> Any:
+    """The state of a run that has ended, as it can be read afterwards."""
+    state = side.flow(lambda: 1, name="f")(return_state=True)
+    return _recorded(side, state.state_details.flow_run_id)
+
+
+KILLED = """
+import os, signal
+from {engine} import flow, task
+from {current} import flow_run
+
+@task
+def one() -> int:
+    return 1
+
+@flow
+def killed() -> None:
+    one()  # what has an end is on record with all before it
+    print(flow_run.id, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+{call}
+"""
+
+
+@difference(22, 1, millrace="CRASHED", prefect="RUNNING")
+def runs_of_a_dead_process(side: Side) -> Any:
+    store = f"sqlite:///{side.scratch / 'runs.db'}"
+    if side.name == "millrace":
+        told = {
+            "current": "millrace.runtime.current",
+            "call": f"from millrace import Engine\nwith Engine(store={store!r}): killed()",
+        }
+        variables = {}
+    else:
+        told = {"current": "prefect.runtime", "call": "killed()"}
+        variables = {"PREFECT_API_URL": side.module("settings").PREFECT_API_URL.value()}
+    command = [sys.executable, "-c", KILLED.format(engine=side.name, **told)]
+    died = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
+    run_id = UUID(died.stdout.split()[-1])
+    if side.name == "prefect":
+        return _recorded(side, run_id)
+    with side.module().Engine(store=store):
+        return _recorded(side, run_id)
+
+
+@difference(22, 2, millrace=True, prefect=False)
+def runs_that_are_resumed(side: Side) -> Any:
+    return hasattr(side.module(), "resume_run")
+
+
+@difference(22, 3, millrace=True, prefect=False)
+def runs_that_make_other_calls_than_before(side: Side) -> Any:
+    """Whether there is an error for that."""
+    return hasattr(side.module(), "FlowOrderChanged")
+
+
+@difference(22, 4, millrace=True, prefect=False)
+def reading_runs(side: Side) -> Any:
+    return hasattr(side.module(), "read_flow_run")
+
+
+def _recorded(side: Side, run_id: Any) -> Any:
+    """The type of the state that a flow run is on record with; None for one that is not."""
+    if side.name == "prefect":
+
+        async def read() -> Any:
+            async with side.module().get_client() as client:
+                return (await client.read_flow_run(run_id)).state.type.value
+
+        return asyncio.run(read())
+    try:
+        return side.module().read_flow_run(run_id).state.type.value
+    except side.module().MillraceError:
+        return None
 
 
 def rewritten(seen: dict[str, Any]) -> dict[str, Any]:
