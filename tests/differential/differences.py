@@ -14,6 +14,7 @@ import enum
 import gc
 import importlib
 import importlib.metadata
+import inspect
 import io
 import os
 import re
@@ -797,6 +798,21 @@ def runs_that_make_other_calls_than_before(side: Side) -> Any:
 @difference(22, 4, millrace=True, prefect=False)
 def reading_runs(side: Side) -> Any:
     return hasattr(side.module(), "read_flow_run")
+
+
+@difference(23, 0, millrace=[True, False, "raises ConfigurationError"], prefect=[False, True, 0])
+def limits(side: Side) -> Any:
+    """Whether one name serves sync and async code, whether taking slots may be retried, and a limit of 0."""
+    concurrency = side.module("concurrency.sync").concurrency
+    one_name = hasattr(concurrency("nothing"), "__aenter__")
+
+    def none_at_all() -> Any:
+        if side.name == "millrace":
+            return side.module().Engine(limits={"none": 0})
+        schemas = importlib.import_module("prefect.client.schemas.actions")
+        return schemas.GlobalConcurrencyLimitCreate(name="none", limit=0).limit
+
+    return [one_name, "max_retries" in inspect.signature(concurrency).parameters, came_of(none_at_all)]
 
 
 def _recorded(side: Side, run_id: Any) -> Any:
