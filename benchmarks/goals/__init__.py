@@ -23,6 +23,7 @@ from benchmarks.goals import (
     map_async,
     map_threads,
     memory,
+    right_limit,
     service,
     starting,
     streams,
@@ -51,4 +52,5 @@ GOALS: Final[Mapping[int, Callable[[bool], Goal]]] = {
     19: flow_runs.make,
     20: service.make,
     21: large_store.make,
+    22: right_limit.make,
 }

@@ -7,6 +7,7 @@ wait would be a measurement of the memory that runs take.
 from __future__ import annotations
 
 import asyncio
+from threading import get_ident
 from typing import Any, Final
 
 from millrace.actors.states import StateType
@@ -31,6 +32,7 @@ class Feed:
         self._load = load
         self._task = subject
         self._loop = asyncio.get_running_loop()
+        self._thread = get_ident()
         self._ahead = max(AHEAD, 3 * load.limit)
         self._next = 0  # the item that is submitted next
         self._out: set[Future[Any]] = set()  # submitted and not ended
@@ -58,7 +60,8 @@ class Feed:
 
     def _ended(self, future: Future[Any]) -> None:
         """A run has ended; on whatever thread ended it."""
-        self._loop.call_soon_threadsafe(self._arrived, future)
+        here = get_ident() == self._thread
+        (self._loop.call_soon if here else self._loop.call_soon_threadsafe)(self._arrived, future)
 
     def _arrived(self, future: Future[Any]) -> None:
         run: TaskRun = future.source

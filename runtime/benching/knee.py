@@ -229,7 +229,7 @@ def _judge(measured: Sequence[tuple[float, float]]) -> Finding:
 
 def _where(law: Law, peak: float, most: float) -> str:
     if isinstance(law, Saturation):
-        falls = ", and falls beyond" if law.overload > 0 else "; beyond it items only wait"
+        falls = ", and falls beyond" if law(most) < SHARE * law(peak) else "; beyond it items only wait"
         return f"at a capacity of {_whole(peak)}{falls}"
     if peak >= most:
         return f"at {_whole(peak)}, the largest limit that was measured; beyond the knee it grows slowly"

@@ -23,6 +23,11 @@ def seconds(value: float | None) -> str:
     return f"{value * 1e6:.0f} µs" if value >= 1e-6 else "0 ms"  # noqa: PLR2004  # below, it is no time at all
 
 
+def rate_tick(value: float) -> str:
+    """Runs a second that are a round number, beside an axis."""
+    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
+
+
 def tick(value: float) -> str:
     """A length of time that is round, beside an axis."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):

@@ -23,7 +23,7 @@ def test_goals_are_known_by_their_own_number() -> None:
     assert (
         [make(True).number for make in GOALS.values()]
         == list(GOALS)
-        == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16, 17, 18, 19, 20, 21]
+        == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16, 17, 18, 19, 20, 21, 22]
     )
 
 
@@ -63,6 +63,12 @@ def test_what_is_kept_is_found_and_written_again_by_each_work(number: int) -> No
     for work in goal.works.values():
         figures = run_work(Work(work.function, {**work.arguments, "n": 10}))["figures"]
         assert set(figures) == {"us"}
+
+
+def test_the_knee_of_a_server_is_to_be_within_a_fifth_of_its_capacity() -> None:
+    (judged,) = [row for row in GOALS[22](False).rows if row.limits is not None]
+
+    assert (judged.kind, judged.limits and judged.limits.goal, judged.unit) == (Kind.ABSOLUTE, 20, "%")
 
 
 def test_the_goals_for_kept_results_are_those_of_the_design() -> None:

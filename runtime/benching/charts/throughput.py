@@ -50,7 +50,7 @@ def throughput_chart(report: Report) -> str:
     parts = [
         title("Throughput", "completed runs a second"),
         *knee_below(report, x, box),
-        *frame(report, x, Axis(y, y.ticks(), units.rate), box),
+        *frame(report, x, Axis(y, y.ticks(), units.rate_tick), box),
         *_curves(report, x, y, box),
         *_rivals(report, x, y),
         *_points(report, x, y),
