@@ -30,6 +30,13 @@ def test_slots_that_stand_empty_at_the_end_do_not_count() -> None:
     assert throughput(made([*full, (10, 110, True)])) == pytest.approx(2.0)
 
 
+def test_a_service_that_finishes_many_at_once_is_no_faster_for_where_the_window_falls() -> None:
+    """Twenty at a time, once a second, under a limit that is no multiple of that."""
+    runs = [(float(step - 4), float(step), True) for step in range(1, 30) for _ in range(20)]
+
+    assert throughput(made(runs, limit=70)) == pytest.approx(20, rel=0.015)
+
+
 def test_runs_that_failed_are_no_throughput() -> None:
     half = [(step, step + 1, side == 0) for step in range(10) for side in range(2)]
 
