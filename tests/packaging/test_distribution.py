@@ -187,6 +187,8 @@ def test_the_wheel_holds_both_floors_and_nothing_else(archives: Archives) -> Non
 
     assert modules == modules_in_tree()
     assert "millrace/py.typed" in archives.wheel_of_sdist
+    shown = {"millrace/runtime/benching/page.html", "millrace/runtime/benching/charts/charts.css"}
+    assert shown <= archives.wheel_of_sdist
     assert {name.partition("/")[0] for name in archives.wheel_of_sdist} == {"millrace", INFO}
     assert f"{INFO}/licenses/LICENSE" in archives.wheel_of_sdist
 
