@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -71,7 +71,7 @@ FLOWS: Final[dict[str, Any]] = {"map_async": _map_async, "map_sync": _map_sync, 
 
 
 @contextmanager
-def _place() -> Iterator[Path]:
+def _place() -> Generator[Path]:
     """A file for a store, on the disk that this tree is on: memory is no disk."""
     with TemporaryDirectory(dir=Path(__file__).parent) as folder:
         yield Path(folder) / "runs.db"

@@ -78,9 +78,9 @@ class Disk(apsw.VFS):
         path = name if isinstance(name, str) or name is None else name.filename()
         return _Open(self, path, name, flags)
 
-    def xDelete(self, name: str, syncdir: bool) -> None:  # noqa: N802
-        super().xDelete(name, syncdir)
-        self.files.pop(name, None)
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
+        super().xDelete(filename, syncdir)
+        self.files.pop(filename, None)
 
     def image(self, survives: Callable[[], bool]) -> dict[str, bytes]:
         """All files after a cut."""

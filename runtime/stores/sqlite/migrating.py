@@ -23,7 +23,7 @@ _FOLDER: Final = "migrations"
 
 def steps() -> list[str]:
     """The steps, as SQL; the first one makes version 1 of nothing."""
-    folder = files(__package__) / _FOLDER
+    folder = files("millrace.runtime.stores.sqlite") / _FOLDER
     names = sorted(each.name for each in folder.iterdir() if each.name.endswith(".sql"))
     return [(folder / name).read_text(encoding="utf-8") for name in names]
 

@@ -189,7 +189,7 @@ class Rows:
     def _undo(self, record: Undone) -> None:
         self._undone.append(id_of(record.run))
 
-    _take: ClassVar[Mapping[type[Any], Callable[[Rows, Any], None]]] = {
+    _take: ClassVar[Mapping[type[Any], Callable[..., None]]] = {
         FlowRunMade: _flow_run_made,
         TaskRunMade: _task_run_made,
         Entered: _entered,

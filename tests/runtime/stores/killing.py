@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -78,7 +78,7 @@ class Kill:
 
 
 @contextmanager
-def engine_of(store: Store | str) -> Iterator[Engine]:
+def engine_of(store: Store | str) -> Generator[Engine]:
     """An engine with a store, for the calls in the block."""
     engine = Engine(store=store)
     token = ENTERED.set(engine)

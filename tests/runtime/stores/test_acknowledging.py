@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from threading import Thread
 from typing import Any
 
@@ -171,9 +171,9 @@ def engine_run(engine: Engine, called: Any, *args: Any) -> Any:
         ENTERED.reset(token)
 
 
-def test_a_generator_task_ends_when_that_is_committed(world: World, store: HeldStore, engine: Engine) -> None:
+def test_a_generator_task_ends_when_that_is_committed(store: HeldStore, engine: Engine) -> None:
     @task
-    def numbers() -> Any:
+    def numbers() -> Generator[int]:
         yield 1
         yield 2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock, Thread
@@ -300,7 +300,7 @@ class Said(logging.Handler):
 
 
 @contextmanager
-def listening() -> Iterator[Said]:
+def listening() -> Generator[Said]:
     """Hear what the store's logger says in the block."""
     said, logger = Said(), logging.getLogger("millrace.store")
     logger.addHandler(said)
@@ -654,9 +654,9 @@ def test_a_suspended_run_goes_on_in_another_process(world: World, place: Place, 
     assert recorded_flows.ran == ["prepare"]
 
 
-def test_what_a_run_was_resumed_with_is_not_asked_for_again(world: World, kill: Kill) -> None:
+def test_what_a_run_was_resumed_with_is_not_asked_for_again(kill: Kill) -> None:
     @flow
-    def body() -> Any:
+    def body() -> object:
         said = suspend_flow_run()
         kill.here()
         return said
