@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from threading import Thread
 from typing import Any
@@ -225,7 +226,7 @@ async def _load(number: int) -> int:
 
 
 @task(tags=["db"])
-async def _pages(number: int) -> Any:
+async def _pages(number: int) -> AsyncGenerator[int]:
     for each in range(number):
         await asyncio.sleep(0)
         yield each
@@ -236,8 +237,8 @@ async def _work() -> int:
     futures = [_load.submit(number) for number in range(4)]
     several = _load.map(range(5, 9), rate_limit=1_000_000)
     total = 0
-    async for each in _pages(2):
-        total += each
+    async for page in _pages(2):
+        total += page
     for each in (futures[0], *futures[2:], *several):
         total += await each
     with suppress(Broken):

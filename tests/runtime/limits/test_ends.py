@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Generator
 from contextlib import suppress
 from threading import Event
 from typing import Any
@@ -25,6 +26,7 @@ from millrace import (
     task,
 )
 from millrace.runtime.caching import INPUTS
+from millrace.runtime.entering import stand_in
 from tests.checkpoints import turns, until
 from tests.runtime.worlds import PATIENCE, World
 
@@ -227,7 +229,7 @@ def test_a_generator_holds_its_slot_from_its_first_value_to_its_end(end: str) ->
     engine = Engine(limits={"db": 1})
 
     @task(tags=["db"])
-    def pages() -> Any:
+    def pages() -> Generator[int]:
         yield 1
         if end == "raised":
             raise Failed
@@ -246,8 +248,6 @@ def test_a_generator_holds_its_slot_from_its_first_value_to_its_end(end: str) ->
                 assert list(iterator) == [2]
         assert other(engine) == 0
 
-    from millrace.runtime.entering import stand_in  # noqa: PLC0415
-
     with stand_in(engine):
         work()
     engine.close()
@@ -256,7 +256,7 @@ def test_a_generator_holds_its_slot_from_its_first_value_to_its_end(end: str) ->
 @pytest.mark.anyio
 async def test_an_async_generator_that_is_cancelled_between_two_values_gives_its_slot_back() -> None:
     @task(tags=["db"])
-    async def pages() -> Any:
+    async def pages() -> AsyncGenerator[int]:
         for number in range(100):
             yield number
 
@@ -278,7 +278,7 @@ def test_a_generator_that_is_cancelled_between_two_values_gives_its_slot_back() 
     engine = Engine(limits={"db": 1})
 
     @task(tags=["db"])
-    def pages() -> Any:
+    def pages() -> Generator[int]:
         while not cancelled():
             yield 1
 
@@ -292,8 +292,6 @@ def test_a_generator_that_is_cancelled_between_two_values_gives_its_slot_back() 
         with suppress(Exception):
             next(iterator)
 
-    from millrace.runtime.entering import stand_in  # noqa: PLC0415
-
     with stand_in(engine):
         work()
     engine.close()
@@ -304,7 +302,7 @@ async def test_generators_wait_for_their_slots() -> None:
     came: list[int] = []
 
     @task(tags=["db"])
-    async def pages(number: int) -> Any:
+    async def pages(number: int) -> AsyncGenerator[int]:
         came.append(number)
         yield number
         await asyncio.sleep(0)
