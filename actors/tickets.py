@@ -67,8 +67,8 @@ class Ticket:
     """
 
     __slots__ = (
-        "alarm", "around", "bell", "due", "error", "inside", "needs", "outside", "owner", "place", "since", "standing",
-        "target", "timed", "waits",
+        "alarm", "around", "bell", "due", "error", "inside", "lane", "needs", "outside", "owner", "place", "since",
+        "standing", "target", "timed", "waits",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917  # made for every attempt, and keywords cost
@@ -95,6 +95,7 @@ class Ticket:
         self.inside = 0  # tickets that wait and have this one around them
         self.waits = 0  # how often its holder waits at the moment for something that it has started
         self.target: Any = None  # what the last of these waits is for: a run
+        self.lane: Any = None  # of the upper floor: where `due` is kept; there where something comes with time
         self.alarm: Any = None  # of the upper floor, for `due`
 
     @property
@@ -124,6 +125,9 @@ class Limit:
     Args:
         name: Its name.
     """
+
+    comes_with_time: ClassVar = False
+    """Whether somebody may wait for nothing but a time."""
 
     __slots__ = ("name", "queue", "removed", "widest")
 
@@ -236,6 +240,8 @@ class TokenLimit(Limit):
         name: Its name.
         rate: How often.
     """
+
+    comes_with_time: ClassVar = True
 
     __slots__ = ("bucket",)
 

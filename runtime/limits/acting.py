@@ -6,7 +6,9 @@ takes no thread and no asyncio task before that; a thread or a coroutine that wa
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from millrace.actors.instructions import Order, Serve
@@ -15,7 +17,6 @@ from millrace.actors.limiter_messages import Blocks, GiveBack, GoesOn, LookAgain
 from millrace.actors.tickets import Ticket
 
 if TYPE_CHECKING:
-    from millrace.runtime.loop_lane import LoopLane
     from millrace.runtime.ports import Clock
     from millrace.runtime.timers import Timers
 
@@ -28,11 +29,12 @@ class TicketBell(Protocol):
         """Who serves it."""
         ...
 
-    def served(self, ticket: Ticket, /) -> None:
-        """It is held now, or refused. From any thread, once, and not while it is being asked for."""
+    def served(self, ticket: Ticket, /) -> bool:
+        """It is held now, or refused. From any thread, once, and not while it is being asked for.
 
-    def lane(self, ticket: Ticket, /) -> LoopLane:
-        """A lane whose loop may keep the time of what the ticket waits for."""
+        Returns:
+            Whether there is somebody for whom that matters.
+        """
         ...
 
 
@@ -83,19 +85,30 @@ class ActingLimiter(Limiter):
     def perform(self, instruction: Order) -> None:
         """Tell those whose tickets were served or refused, and set timers for those that wait for a time."""
         assert isinstance(instruction, Serve)  # it gives no other
+        told: deque[Ticket] = deque()
+        self._follow(instruction, told)
+        while told:  # in a row, and not nested: one that nobody wants is given back, which serves the next
+            ticket = told.popleft()
+            bell: TicketBell = ticket.bell
+            if bell.served(ticket):
+                continue
+            order = self.ask(GiveBack(ticket, self.now()))
+            if isinstance(order, Serve):
+                self._follow(order, told)
+
+    def _follow(self, instruction: Serve, told: deque[Ticket]) -> None:
         if instruction.due:
             self._set_alarms(instruction.due)
         for ticket in instruction.tickets:
             if ticket.alarm is not None:
                 _call_off(ticket)
-            ticket.bell.served(ticket)
+            told.append(ticket)
 
     def _set_alarms(self, tickets: Sequence[Ticket]) -> None:
         for ticket in tickets:
             if ticket.alarm is not None:
                 _call_off(ticket)
-            bell: TicketBell = ticket.bell
-            ticket.alarm = self._timers.call_at(ticket.due, self._look_at(ticket), lambda: bell.lane(ticket))  # noqa: B023  # called at once
+            ticket.alarm = self._timers.call_at(ticket.due, self._look_at(ticket), partial(getattr, ticket, "lane"))
 
     def _look_at(self, ticket: Ticket) -> Callable[[], None]:
         return lambda: self.tell(LookAgain(ticket, self.now()))

@@ -21,7 +21,6 @@ _SETTLED: Final = (Standing.HELD, Standing.GONE)
 
 if TYPE_CHECKING:
     from millrace.runtime.limits.acting import ActingLimiter
-    from millrace.runtime.loop_lane import LoopLane
     from millrace.runtime.runs import TaskRun
 
 
@@ -99,6 +98,8 @@ class AttemptSlots:
         if not ticket.needs:
             return self.limiter.request(ticket)
         attempts = run.run_count
+        if any(limit.comes_with_time for limit, _ in ticket.needs):
+            ticket.lane = run.scope.lane_for_timer_of(run)
         self._lined_up[run.id] = ticket  # first: it may be served, and the run begin elsewhere, before the next line
         if self.limiter.request(ticket):
             self._lined_up.pop(run.id, None)
@@ -130,17 +131,12 @@ class AttemptSlots:
 
     # As the bell of those tickets.
 
-    def served(self, ticket: Ticket) -> None:
-        """Put the run in line."""
+    def served(self, ticket: Ticket) -> bool:
+        """Put the run in line. If it has ended, that is told to `notify`."""
         run: Any = ticket.owner
         run.lane.dispatch(run)
         self._relieve(ticket)
-
-    def lane(self, ticket: Ticket) -> LoopLane:
-        """A lane whose loop may keep the time."""
-        run: Any = ticket.owner
-        lane: LoopLane = run.scope.lane_for_timer_of(run)
-        return lane
+        return True
 
     # As a watcher of those runs.
 

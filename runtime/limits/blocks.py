@@ -67,6 +67,8 @@ class Request:
 
     def acquire(self) -> None:
         """Block until it is there."""
+        if self._comes_with_time:
+            self.ticket.lane = current_scope().lane_that_turns()
         if self._engine.limits.limiter.request(self.ticket):
             self._check()
         elif running_loop() is not None and self._seconds != 0:
@@ -77,11 +79,15 @@ class Request:
 
     async def aacquire(self) -> None:
         """Wait until it is there. Cancellation: nothing is held."""
-        self._lane = lane = self._engine.lane_here()
+        self._lane = self.ticket.lane = lane = self._engine.lane_here()
         if self._engine.limits.limiter.request(self.ticket):
             self._check()
         else:
             await self._wait(LoopWaiter(lane))
+
+    @property
+    def _comes_with_time(self) -> bool:
+        return any(limit.comes_with_time for limit, _ in self.ticket.needs)
 
     def give_back(self, *, failed: bool | None = None) -> None:
         """Give back what is held, or stop waiting for it."""
@@ -123,7 +129,8 @@ class Request:
         if seconds == 0:
             refuse()
             return None
-        return self._engine.timers.call_at(now() + round(seconds * 1e9), refuse, lambda: self.lane(self.ticket))
+        lane = self._lane or current_scope().lane_that_turns()
+        return self._engine.timers.call_at(now() + round(seconds * 1e9), refuse, lambda: lane)
 
     def _check(self) -> None:
         error = self.ticket.error
@@ -137,17 +144,13 @@ class Request:
         """Who serves it."""
         return self._engine.limits.limiter
 
-    def served(self, _ticket: Ticket) -> None:
-        """Wake whoever waits."""
+    def served(self, _ticket: Ticket) -> bool:
+        """Wake whoever waits. Whether there is somebody: on a closed loop nobody wakes any more."""
         lane = self._lane
         if lane is not None and lane.loop.is_closed():
-            self.give_back()  # nobody wakes there any more
-        else:
-            self._bell.ring()
-
-    def lane(self, _ticket: Ticket) -> LoopLane:
-        """A lane whose loop may keep the time."""
-        return self._lane or current_scope().lane_that_turns()
+            return False
+        self._bell.ring()
+        return True
 
 
 class concurrency:  # noqa: N801  # it reads as a statement: with concurrency("http"):

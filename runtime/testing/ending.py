@@ -92,7 +92,16 @@ async def _end(engine: VirtualEngine, way: Way) -> list[str]:
     threads = engine.offload.join(PATIENCE_SECONDS)
     if threads:
         told.append(f"{threads} of the engine's threads still run a body whose run was cancelled or timed out.")
-    return told
+    return told + _held(engine)
+
+
+def _held(engine: VirtualEngine) -> list[str]:
+    """The slots that nobody has given back."""
+    return [
+        f"A slot of '{name}' is still held by {holder.name or 'code outside of any run'}."
+        for name in sorted(engine.rationing.tags)
+        for holder in engine.limits[name].holders()
+    ]
 
 
 def _living(engine: VirtualEngine) -> list[TaskRun | FlowRun]:

@@ -19,7 +19,7 @@ import threading
 
 import pytest
 
-from millrace import flow, task
+from millrace import concurrency, flow, task
 from millrace.runtime.testing import assert_completed, assert_failed, assert_states
 
 
@@ -147,6 +147,10 @@ def test_a_test_that_leaves_something_running_is_an_error(outcome_of: OutcomeOf)
         def test_leaves_a_flow_in_a_loop_of_the_engines(millrace_engine):
             millrace_engine.start(for_ever)
 
+        def test_leaves_a_slot(millrace_engine):
+            millrace_engine.limits.create("db", 1)
+            concurrency("db").__enter__()
+
         def test_the_next_one_is_clean(millrace_engine):
             gate.set()
             assert millrace_engine.stats().flow_runs == 0
@@ -161,7 +165,7 @@ def test_a_test_that_leaves_something_running_is_an_error(outcome_of: OutcomeOf)
         """
     )
 
-    result.assert_outcomes(passed=5, failed=1, errors=4)
+    result.assert_outcomes(passed=6, failed=1, errors=5)
     result.stdout.re_match_lines(
         [
             r"The test left something behind:",
@@ -172,6 +176,8 @@ def test_a_test_that_leaves_something_running_is_an_error(outcome_of: OutcomeOf)
             r"  1 of the engine's threads still run a body whose run was cancelled or timed out\.",
             r"The test left something behind:",
             r"  Flow run '[a-z]+-[a-z]+' of 'for_ever' is still Running\.",
+            r"The test left something behind:",
+            r"  A slot of 'db' is still held by code outside of any run\.",
         ]
     )
 
