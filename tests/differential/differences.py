@@ -373,7 +373,13 @@ def numbers_and_keys(side: Side) -> Any:
     return [keys, bound(side, timedelta, "-1 day, 23:00:00", see=lambda given: given.total_seconds())]
 
 
-@difference(10, 5, millrace="x", prefect="raises PydanticUserError")
+@difference(10, 5, millrace=["raises ParameterTypeError", "PosixPath"], prefect=["str", "raises ParameterTypeError"])
+def members_of_enums(side: Side) -> Any:
+    colour = enum.Enum("colour", {"RED": "red"})
+    return [bound(side, kind, colour.RED, see=lambda given: type(given).__name__) for kind in (int, Path)]
+
+
+@difference(10, 6, millrace="x", prefect="raises PydanticUserError")
 def annotations_that_cannot_be_read(side: Side) -> Any:
     return bound(side, "NotThere", "x")
 

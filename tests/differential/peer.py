@@ -1,8 +1,9 @@
 """One engine plays: `python tests/differential/peer.py prefect 0 300` plays the scripts of these seeds.
 
 Runs in a process of its own, in an environment that has the engine. Each answer is a line of JSON on stdout, as soon as
-it is there: `{"seed": 7, "seen": …}`, then one `{"section": 3, "bullet": 0, "case": …, "gave": …}` for each case of a
-listed difference. Whatever an engine prints goes to stderr.
+it is there: `{"seed": -1, "seen": …}` with what became of parameters, then `{"seed": 7, "seen": …}` for each script and
+`{"section": 3, "bullet": 0, "case": …, "gave": …}` for each case of a listed difference. Whatever an engine prints goes
+to stderr.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def main() -> None:
     differences = importlib.import_module("tests.differential.differences")
     engines = importlib.import_module("tests.differential.engines")
     player = importlib.import_module("tests.differential.play")
+    parameters = importlib.import_module("tests.differential.parameters")
     scripts = importlib.import_module("tests.differential.scripts")
 
     def answer(given: dict[str, Any]) -> None:
@@ -36,6 +38,7 @@ def main() -> None:
 
     with _server(engine):
         side = engines.Prefect() if engine == "prefect" else engines.Millrace()
+        answer({"seed": parameters.PLACE, "seen": parameters.converted(side)})
         for seed in range(first, beyond):
             answer({"seed": seed, "seen": player.play(side, scripts.script(seed))})
         for each in differences.DIFFERENCES:

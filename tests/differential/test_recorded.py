@@ -18,6 +18,7 @@ from millrace.runtime.entering import stand_in
 from tests.differential.comparing import failures, unequal
 from tests.differential.differences import DIFFERENCES, Difference, rewritten
 from tests.differential.engines import Millrace
+from tests.differential.parameters import PLACE, converted
 from tests.differential.play import play
 from tests.differential.scripts import script
 
@@ -34,6 +35,16 @@ def side() -> Iterator[Millrace]:
     with stand_in(engine):
         yield Millrace()
     engine.close()
+
+
+PARAMETERS = RECORDED.pop(PLACE)
+
+
+def test_parameters_become_what_prefect_recorded(side: Millrace) -> None:
+    made = json.loads(json.dumps(converted(side)))
+
+    assert len(made) > 1_200
+    assert list(unequal(made, PARAMETERS)) == []
 
 
 @pytest.mark.parametrize("seed", RECORDED)
