@@ -1,7 +1,9 @@
 """Ctrl-C while a flow runs: the first cancels the run and waits for its end, the second ends the process at once.
 
-Decides what a signal does. The handler itself only leaves a note: it may have stopped the main thread anywhere, even
-while that holds a lock of the engine's, so the cancelling is done by a thread that waits for the note.
+Decides what a signal does. The cancelling is done by a thread: a handler may have stopped the main thread anywhere,
+even while that holds a lock of the engine's. The thread hears of a signal by a pipe, which the interpreter writes to
+before it calls any handler: one that comes between the interpreter's last look for signals and the system call that a
+sync body blocks in has its handler called when that call returns, which may be never.
 
 A sync flow's body runs on the main thread and may be busy with anything. Once the run is CANCELLING, and only then,
 the body is interrupted with an exception that is both a `KeyboardInterrupt`, for the user's code, and a cancellation,
@@ -12,10 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -29,6 +31,9 @@ OWN_SIGNAL: Final = signal.SIGUSR2
 
 AGAIN_SECONDS: Final = 0.25
 """How soon the body is interrupted again when it has not heard."""
+
+_OVER: Final = 0
+"""In the pipe, beside the numbers of signals: the block has been left."""
 
 
 class Interruption(KeyboardInterrupt, asyncio.CancelledError):
@@ -47,17 +52,21 @@ class Interrupts:
         self.happened = False
         self._run = run
         self._announce = announce
-        self._notes: SimpleQueue[bool] = SimpleQueue()  # the one queue that a signal handler may put into
         self._stop_body = False  # our own signal is to interrupt the body
-        self._heard = threading.Event()
         self._former: Any = None
         self._former_own: Any = None
-        self._thread = threading.Thread(target=self._cancel_when_told, name="millrace-interrupts", daemon=True)
+        self._former_wakeup = -1
+        self._told, self._tells = -1, -1  # the ends of the pipe
+        self._thread = threading.Thread(target=self._listen, name="millrace-interrupts", daemon=True)
 
     def __enter__(self) -> Self:
         # Only the main thread may handle signals. A process that was started to ignore this one, in the background of a
         # script for instance, goes on ignoring it.
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+            self._told, self._tells = os.pipe()
+            os.set_blocking(self._tells, False)
+            if self._run.blocks:  # else the main thread runs a loop, which wakes for signals by itself
+                self._former_wakeup = signal.set_wakeup_fd(self._tells, warn_on_full_buffer=False)
             self._former = signal.signal(signal.SIGINT, self._handle)
             self._former_own = signal.signal(OWN_SIGNAL, self._interrupt_body)
             self._thread.start()
@@ -66,42 +75,57 @@ class Interrupts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._former is not None:
-            signal.signal(signal.SIGINT, self._former)
-            self._stop_body = False
-            self._heard.set()
-            self._notes.put(False)
-            self._thread.join(timeout=1.0)
-            if (
-                not self._thread.is_alive()
-            ):  # else our own signal may still come, and without a handler it would be the end
-                signal.signal(OWN_SIGNAL, self._former_own)
+        if self._former is None:
+            return
+        signal.signal(signal.SIGINT, self._former)
+        self._stop_body = False
+        if self._run.blocks:
+            signal.set_wakeup_fd(self._former_wakeup)
+        os.write(self._tells, bytes([_OVER]))
+        self._thread.join(timeout=1.0)
+        if not self._thread.is_alive():  # else our own signal may still come, and without a handler it would be the end
+            signal.signal(OWN_SIGNAL, self._former_own)
+            os.close(self._told)
+            os.close(self._tells)
+
+    # In the main thread, whenever it gets to it.
+
+    def _handle(self, number: int, _frame: object) -> None:
+        if not self._run.blocks:
+            os.write(self._tells, bytes([number]))
 
     def _interrupt_body(self, _number: int, _frame: object) -> None:
         if self._stop_body:
             self._stop_body = False
-            self._heard.set()
             if not self._run.ended:
                 raise Interruption
 
-    def _handle(self, _number: int, _frame: object) -> None:
+    # In the thread that listens.
+
+    def _listen(self) -> None:
+        while True:
+            again = self._stop_body and not self._run.ended
+            if again:
+                # Again until it is heard, for the reason that the module's docstring gives.
+                signal.pthread_kill(threading.main_thread().ident or 0, OWN_SIGNAL)
+            for number in self._heard(AGAIN_SECONDS if again else None):
+                if number == _OVER:
+                    return
+                if number == signal.SIGINT:
+                    self._interrupt()
+
+    def _heard(self, seconds: float | None) -> bytes:
+        """What has come, after so long at the latest; without the echoes of our own signal, which are no news."""
+        while select.select([self._told], [], [], seconds)[0]:
+            if news := os.read(self._told, 64).replace(bytes([OWN_SIGNAL]), b""):
+                return news
+        return b""
+
+    def _interrupt(self) -> None:
         if self.happened:
             os.write(2, b"\r\x1b[K" if os.isatty(2) else b"")
             os._exit(EXIT_CODE)
-        else:
-            self.happened = True
-            self._notes.put(True)
-
-    def _cancel_when_told(self) -> None:
-        if not self._notes.get():
-            return
+        self.happened = True
         self._announce()
         self._run.cancel("It was interrupted with Ctrl-C.")
-        if not self._run.blocks:
-            return
-        self._stop_body = True
-        # Again until it is heard: a signal that comes between the interpreter's last look for one and the system call
-        # that a body blocks in wakes nobody.
-        while self._stop_body and not self._run.ended:
-            signal.pthread_kill(threading.main_thread().ident or 0, OWN_SIGNAL)
-            self._heard.wait(AGAIN_SECONDS)
+        self._stop_body = self._run.blocks

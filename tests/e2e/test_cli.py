@@ -127,6 +127,7 @@ def leaving() -> None:
 
 INTERRUPTED = """
 import asyncio
+import signal
 import sys
 import threading
 
@@ -164,6 +165,21 @@ def busy_in_its_body():
         threading.Event().wait()
     finally:
         say("the body ended")
+
+
+@flow
+def interrupted_while_nothing_wakes_it():
+    # As where the signal comes just before the main thread waits: that is told of it, but not woken.
+    main = threading.get_ident()
+
+    def interrupt():
+        while sys._current_frames()[main].f_code is not threading.Condition.wait.__code__:
+            pass
+        say("ready")
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    threading.Event().wait()
 
 
 @flow
@@ -508,6 +524,13 @@ def test_an_interrupt_cancels_children_and_body_and_waits_for_both(flow: str, fo
         re.search(rf"Cancelling {flow}/[a-z-]+; press Ctrl-C again to stop at once\.$", line) for line in done.said
     )
     assert re.search(r" cancelled in .*: 3 runs \(3 cancelled\)$", done.said[-1])
+
+
+def test_an_interrupt_is_heard_where_the_body_waits_and_nothing_wakes_it(folder: Path) -> None:
+    done = python("-m", "millrace", "run", "interrupted.py:interrupted_while_nothing_wakes_it", cwd=folder)
+
+    assert done.code == 130
+    assert "Cancelling interrupted_while_nothing_wakes_it/" in done.err
 
 
 def test_an_interrupt_ends_a_sync_flow_that_waits_for_its_children(folder: Path) -> None:
