@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from millrace.actors.errors import Pause
-from millrace.actors.state import make_awaiting
+from millrace.actors.state import make_awaiting, make_retrying
 from millrace.actors.states import TERMINAL, AwaitingRetry, Cancelled, Paused, Retrying, State, StateDetails, StateType
 from millrace.actors.stored_result import Found
 from millrace.actors.timestamps import from_nanoseconds
@@ -132,7 +132,7 @@ def retry_what_failed(
         return None
     if run.sequence >= TRANSITION_CAP:
         return None
-    if state is not None and state.state_details.retriable is False:
+    if _is_the_last(state):
         return None
     advice = run.advice
     if not advice.retry:
@@ -142,8 +142,17 @@ def retry_what_failed(
     message = f"Retry {retry} of {policy.retries}, after {state if state is not None else 'a failure'}."
     details = _same_transition(state)
     if delay <= 0 and supervisor.admits and not run.node.takes_slots:
-        return reject(Retrying(message=message, state_details=details), reason)
+        return reject(_retrying(message, details), reason)
     return reject(_awaiting_retry(at + round(delay * 1e9), message, details), reason)
+
+
+def _is_the_last(state: State[Any] | None) -> bool:
+    """Whether a failure says that it is not to be tried again."""
+    return state is not None and state.has_details and state.state_details.retriable is False
+
+
+def _retrying(message: str, details: StateDetails | None) -> State[Any]:
+    return make_retrying(message) if details is None else Retrying(message=message, state_details=details)
 
 
 def _awaiting_retry(at: int, message: str, details: StateDetails | None) -> State[Any]:
@@ -159,14 +168,14 @@ def retry_the_flow(run: Supervisor[Any], _proposed: StateType, state: State[Any]
     retry = run.run_count
     if retry < 1 or retry > policy.retries or run.escalated is not None:
         return None
-    if run.sequence >= TRANSITION_CAP or (state is not None and state.state_details.retriable is False):
+    if run.sequence >= TRANSITION_CAP or _is_the_last(state):
         return None
     delay = policy.delay_before(retry)
     reason = f"retry {retry} of {policy.retries}"
     message = f"Retry {retry} of {policy.retries}, after {state if state is not None else 'a failure'}."
     details = _same_transition(state)
     if delay <= 0:
-        return reject(Retrying(message=message, state_details=details), reason)
+        return reject(_retrying(message, details), reason)
     return reject(_awaiting_retry(at + round(delay * 1e9), message, details), reason)
 
 

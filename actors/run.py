@@ -19,6 +19,7 @@ from millrace.actors.instructions import Notify, Order, Tell
 from millrace.actors.mailbox import Mailbox
 from millrace.actors.messages import Cancel, Committed, Unwatch, Watch
 from millrace.actors.rules import TRANSITION_CAP, Picked, answer_a_repeated_proposal_as_before
+from millrace.actors.state_details import RETRYING
 from millrace.actors.states import DEFAULT_NAMES, TERMINAL, State, StateDetails, StateType, make_state
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.actors.verdicts import Answer, Verdict, abort, accept
@@ -29,9 +30,6 @@ _CANCELLING = StateType.CANCELLING
 _CANCELLED = StateType.CANCELLED
 _FAILED = StateType.FAILED
 _PLAIN_WAY = (_PENDING, _RUNNING, _CANCELLING)  # the states that a run may have left without remembering them
-
-RETRYING = "Retrying"
-"""Name of the RUNNING state of an attempt that is not the first."""
 
 NOT_READY = "NotReady"
 """Name of the PENDING state that is final for its run: something it depends on did not complete."""

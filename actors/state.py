@@ -40,6 +40,7 @@ from millrace.actors.errors import (
 from millrace.actors.explaining import explain
 from millrace.actors.state_details import (
     DEFAULT_NAMES,
+    RETRYING,
     TERMINAL,
     StateDetails,
     StateType,
@@ -94,8 +95,8 @@ class State(Generic[R_co]):
     _flow: int | None  # 128 bits of the flow run's id; None when made by hand
     _task: int | None  # the same of the task run's
     _seq: int  # position in its run's history; negative when made by hand
-    # None: nothing to say but the run ids; those in it may be stale. A number: nothing but these and the scheduled
-    # time, in ns.
+    # None: nothing to say but the run ids; those in it may be stale. A number: nothing but these and, of a SCHEDULED
+    # state, the scheduled time, in ns; of another one, how many attempts there were.
     _details: StateDetails | int | None
     _id: UUID | None  # None until somebody looks, where it cannot be derived
 
@@ -157,6 +158,8 @@ class State(Generic[R_co]):
             # Not kept: it holds nothing but the ids, and a state may live for long.
             return StateDetails(flow_run_id=_as_uuid(flow), task_run_id=_as_uuid(task))
         if isinstance(details, int):
+            if self.type is not StateType.SCHEDULED:
+                return StateDetails(flow_run_id=_as_uuid(flow), task_run_id=_as_uuid(task), attempts=details)
             scheduled = from_nanoseconds(details)
             return StateDetails(flow_run_id=_as_uuid(flow), task_run_id=_as_uuid(task), scheduled_time=scheduled)
         if _as_int(details.flow_run_id) != flow or _as_int(details.task_run_id) != task:
@@ -168,9 +171,11 @@ class State(Generic[R_co]):
     def scheduled_ns(self) -> int | None:
         """For when it is scheduled, in nanoseconds since the epoch; None where that is said by no detail."""
         details = self._details
-        if details is None or isinstance(details, int):
-            return details
-        return None if details.scheduled_time is None else to_nanoseconds(details.scheduled_time)
+        if isinstance(details, int):
+            return details if self.type is StateType.SCHEDULED else None
+        if details is None or details.scheduled_time is None:
+            return None
+        return to_nanoseconds(details.scheduled_time)
 
     @property
     def has_details(self) -> bool:
@@ -207,7 +212,10 @@ class State(Generic[R_co]):
 
     def note_attempts(self, attempts: int) -> None:
         """Say in the details how many attempts the run has made. Before anybody has seen the state."""
-        self._details = attrs.evolve(self.state_details, attempts=attempts)
+        if self._details is None and self.type is not StateType.SCHEDULED:
+            self._details = attempts
+        else:
+            self._details = attrs.evolve(self.state_details, attempts=attempts)
 
     def is_scheduled(self) -> bool:
         """Whether the run is to start later."""
@@ -371,6 +379,15 @@ def make_state(  # noqa: PLR0917 - positional, because keywords cost more than a
     state._details = None
     state._id = None
     return state
+
+
+def make_retrying(message: str) -> State[Any]:
+    """Make a RUNNING state that a run is to adopt, and nobody else has seen: the quick way.
+
+    Args:
+        message: For people.
+    """
+    return make_state(StateType.RUNNING, RETRYING, message, None, None, None, None, _ADOPTED)
 
 
 def make_awaiting(name: str, message: str, scheduled: int) -> State[Any]:

@@ -34,6 +34,9 @@ TERMINAL: Final = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CA
 DEFAULT_NAMES: Final[dict[StateType, str]] = {kind: kind.title() for kind in StateType}
 """What a state of each type is called where it is given no name."""
 
+RETRYING: Final = "Retrying"
+"""What the RUNNING state of an attempt is called that is not the first."""
+
 
 def _as_uuid(value: UUID | str | None) -> UUID | None:
     return UUID(value) if isinstance(value, str) else value

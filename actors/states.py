@@ -25,7 +25,7 @@ from millrace.actors.state import (
     make_state,
     raise_state_exception,
 )
-from millrace.actors.state_details import DEFAULT_NAMES, TERMINAL, StateDetails, StateType
+from millrace.actors.state_details import DEFAULT_NAMES, RETRYING, TERMINAL, StateDetails, StateType
 from millrace.actors.stored_result import MISSING, StoredResult
 from millrace.actors.timestamps import from_nanoseconds
 
@@ -101,7 +101,7 @@ def Running(**given: Unpack[_Named]) -> State[Any]:
 
 def Retrying(**given: Unpack[_Unnamed]) -> State[Any]:
     """A RUNNING state named Retrying: a further attempt; what is given is as for `State`."""
-    return State(type=StateType.RUNNING, name="Retrying", **given)
+    return State(type=StateType.RUNNING, name=RETRYING, **given)
 
 
 def Failed(**given: Unpack[_Named]) -> State[Any]:

@@ -58,7 +58,6 @@ from millrace.actors.policies import LET_IT_CRASH, NO_RETRIES, CrashPolicy, Esca
 from millrace.actors.rules import FLOW_RULES, pick
 from millrace.actors.run import RunActor
 from millrace.actors.states import TERMINAL, Cancelled, Cancelling, Failed, State, StateType
-from millrace.actors.timestamps import to_nanoseconds
 from millrace.actors.verdicts import Answer, abort
 
 _FAILURES = (StateType.FAILED, StateType.CRASHED)
@@ -344,11 +343,10 @@ class Supervisor(Pausable, Generic[C]):
         self.expired = None
         self.unseen.clear()
         self.admits = self.type is _RUNNING
-        scheduled = state.state_details.scheduled_time
         if self.type is _RUNNING:
             self.begin()
             return EXECUTE
-        return WakeAt(at if scheduled is None else to_nanoseconds(scheduled))
+        return WakeAt(state.scheduled_ns or at)
 
     def _cancel(self, message: Cancel) -> Order | None:
         if self.ended or self.type is _CANCELLING:

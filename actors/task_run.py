@@ -54,7 +54,7 @@ from millrace.actors.run import NOT_READY, RunActor
 from millrace.actors.state import make_awaiting
 from millrace.actors.states import AwaitingRetry, Cancelled, Failed, Retrying, State, StateType
 from millrace.actors.supervisor import Supervisor
-from millrace.actors.timestamps import from_nanoseconds, to_nanoseconds
+from millrace.actors.timestamps import from_nanoseconds
 from millrace.actors.verdicts import Answer, Verdict, abort
 
 _COMPLETED = StateType.COMPLETED
@@ -325,8 +325,7 @@ class TaskRunActor(RunActor, Generic[N]):
         if state.type is _RUNNING and verdict.answer is Answer.REJECT:
             return EXECUTE
         if state.type is _SCHEDULED:
-            scheduled = state.state_details.scheduled_time
-            return WakeAt(at if scheduled is None else to_nanoseconds(scheduled))
+            return WakeAt(state.scheduled_ns or at)
         return None
 
     def _finish(self, state: State[Any], at: int, cause: str) -> Order | None:

@@ -496,7 +496,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     def wake_at(self, at: int, run: TaskRun) -> None:
         """Put a run in line at a time."""
-        run.alarm = self.engine.timers.call_at(at, run.put_in_line, lambda: self.lane_for_timer_of(run))
+        run.alarm = self.engine.timers.call_at(at, run, lambda: self.lane_for_timer_of(run))
 
     def lane_for_timer_of(self, run: TaskRun) -> LoopLane:
         """A lane whose loop is not blocked by the very call that waits for the time."""

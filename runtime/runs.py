@@ -297,8 +297,8 @@ class TaskRun(TaskRunActor[TaskSite]):
         """End the run before its body, because its arguments cannot be used."""
         self.tell(Stopped(exception_to_failed_state(error), self.node.now()))
 
-    def put_in_line(self) -> None:
-        """Its time has come: it may be admitted."""
+    def __call__(self) -> None:
+        """Its time has come: it may be admitted. A timer calls the run itself; a method would be an object more."""
         self.lane.dispatch(self)
 
     def take_over(self, found: Found) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextvars import Context
 from heapq import heapify, heappop, heappush
 from threading import Lock
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 LITTER: Final = 64
 """So many timers that were called off may stay in a heap, and as many as there are others: then they are swept out."""
+
+
+_AT: Final = 0
+_CALL: Final = 2
+_QUEUE: Final = 3
 
 
 class Alarm(Protocol):
@@ -63,31 +68,32 @@ class LoopTimers:
         return queue.add(at, call)
 
 
-class TimerEntry:
-    """One timer of a queue."""
+class TimerEntry(list[Any]):
+    """One timer of a queue: its time, its place among those of that time, what to call, the queue.
 
-    __slots__ = ("_call", "_queue")
+    A list, so that it is what stands in the heap: lists are compared item by item, and the first two tell all apart. An
+    object beside that would be another hundred bytes for each of a million runs that wait. In place of what to call
+    stands None when that was called, or called off.
+    """
 
-    def __init__(self, call: Callable[[], None], queue: TimerQueue) -> None:
-        self._call: Callable[[], None] | None = call  # None: called, or called off
-        self._queue = queue
+    __slots__ = ()
 
     @property
     def wanted(self) -> bool:
         """Whether it is still to be called."""
-        return self._call is not None
+        return self[_CALL] is not None
 
     def ring(self) -> None:
         """Its time has come."""
-        call, self._call = self._call, None
+        call, self[_CALL] = self[_CALL], None
         if call is not None:
             call()
 
     def call_off(self) -> None:
         """Call nothing."""
-        if self._call is not None:
-            self._call = None
-            self._queue.litter()
+        if self[_CALL] is not None:
+            self[_CALL] = None
+            self[_QUEUE].litter()
 
 
 class TimerQueue:
@@ -99,7 +105,7 @@ class TimerQueue:
         self._lane = lane
         self._now = now
         self._lock = Lock()
-        self._heap: list[tuple[int, int, TimerEntry]] = []
+        self._heap: list[TimerEntry] = []
         self._order = itertools.count()
         self._litter = 0  # entries that were called off; may lag behind by a few, as it is counted without the lock
         self._armed = 0  # for when the loop's timer is set, or is about to be; 0 where there is none
@@ -110,9 +116,9 @@ class TimerQueue:
 
     def add(self, at: int, call: Callable[[], None]) -> TimerEntry:
         """Set a timer. From any thread."""
-        entry = TimerEntry(call, self)
+        entry = TimerEntry((at, next(self._order), call, self))
         with self._lock:
-            heappush(self._heap, (at, next(self._order), entry))
+            heappush(self._heap, entry)
             if self._armed and self._armed <= at:
                 return entry
             self._armed = at
@@ -127,14 +133,14 @@ class TimerQueue:
         self._litter += 1
         if self._litter > LITTER and self._litter > len(self._heap) // 2:
             with self._lock:
-                self._heap = [each for each in self._heap if each[2].wanted]
+                self._heap = [each for each in self._heap if each.wanted]
                 heapify(self._heap)
                 self._litter = 0
 
     def _arm(self) -> None:
         """Set the loop's timer for the earliest. On the loop."""
         with self._lock:
-            at = self._armed = self._heap[0][0] if self._heap else 0
+            at = self._armed = self._heap[0][_AT] if self._heap else 0
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -148,8 +154,8 @@ class TimerQueue:
         now = self._now()
         due: list[TimerEntry] = []
         with self._lock:
-            while self._heap and (self._heap[0][0] <= now or not self._heap[0][2].wanted):
-                due.append(heappop(self._heap)[2])
+            while self._heap and (self._heap[0][_AT] <= now or not self._heap[0].wanted):
+                due.append(heappop(self._heap))
         errors: list[Exception] = []
         for entry in due:
             try:

@@ -16,7 +16,7 @@ from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, Millr
 from millrace.actors.isolation import IsolationLevel
 from millrace.actors.messages import Propose
 from millrace.actors.outcomes import holds_states, return_value_to_state
-from millrace.actors.run import RETRYING
+from millrace.actors.state_details import RETRYING
 from millrace.actors.states import State, StateDetails, StateType
 from millrace.actors.stored_result import Found
 from millrace.actors.timestamps import from_nanoseconds

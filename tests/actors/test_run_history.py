@@ -11,7 +11,8 @@ import pytest
 from millrace.actors.events import Event
 from millrace.actors.mailbox import Message
 from millrace.actors.messages import Admit, Cancel, Propose, Raised, Returned, Stopped
-from millrace.actors.run import NOT_READY, RETRYING, RunActor, is_final
+from millrace.actors.run import NOT_READY, RunActor, is_final
+from millrace.actors.state_details import RETRYING
 from millrace.actors.states import TERMINAL, Completed, Failed, Pending, Scheduled, State, StateType
 from tests.actors.runs import (
     at,

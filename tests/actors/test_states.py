@@ -24,6 +24,7 @@ from millrace.actors.errors import (
     RunError,
     UnfinishedRun,
 )
+from millrace.actors.state import make_awaiting, make_retrying
 from millrace.actors.states import (
     DEFAULT_NAMES,
     MISSING,
@@ -50,11 +51,14 @@ from millrace.actors.states import (
     make_state,
     raise_state_exception,
 )
+from millrace.actors.timestamps import to_nanoseconds
 
 if TYPE_CHECKING:
     from tests.actors.conftest import Surroundings
 
 pytestmark = pytest.mark.usefixtures("surroundings")
+
+WHEN = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 Make = Callable[..., State[Any]]
 
@@ -395,6 +399,33 @@ def test_a_state_of_one_run_that_another_adopts_gets_the_other_s_ids() -> None:
 
     assert adopted.state_details == StateDetails(flow_run_id=UUID(int=FLOW), cache_key="k")
     assert str(adopted.id) == "0199f3c2-1111-8003-8333-444444444444"
+
+
+@pytest.mark.parametrize(
+    "proposed",
+    [Failed(message="no"), Failed(state_details={"retriable": False}), AwaitingRetry(scheduled_time=WHEN)],
+    ids=["nothing else", "another detail", "a scheduled time"],
+)
+def test_the_number_of_attempts_is_one_of_the_details_beside_what_else_they_say(proposed: State[Any]) -> None:
+    state = proposed.adopt(1, FLOW, TASK, 3)
+    expected = attrs.evolve(state.state_details, attempts=2)
+    state.note_attempts(2)
+
+    assert state.state_details == expected
+    assert sent(state).state_details == expected
+    assert state.scheduled_ns == proposed.scheduled_ns
+    assert state.has_details
+
+
+def test_the_states_that_runs_make_for_another_attempt_are_those_that_are_made_by_hand() -> None:
+    for made, by_hand in (
+        (make_retrying("m"), Retrying(message="m")),
+        (make_awaiting("AwaitingRetry", "m", to_nanoseconds(WHEN)), AwaitingRetry(scheduled_time=WHEN, message="m")),
+    ):
+        one, other = (state.adopt(1, FLOW, TASK, 2) for state in (made, by_hand))
+        assert (one.type, one.name, one.message, one.data) == (other.type, other.name, other.message, other.data)
+        assert (one.nanoseconds, one.state_details) == (other.nanoseconds, other.state_details)
+        assert one.id == other.id
 
 
 # Constructors.
