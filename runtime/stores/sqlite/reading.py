@@ -92,11 +92,11 @@ def read_results(connection: Connection, flow_run_id: int) -> Mapping[int, Value
     """The results of what a flow run has called."""
     query = (
         "SELECT r.id, d.tag, d.blob, d.missing FROM task_runs r LEFT JOIN results d ON d.run = r.id "
-        "WHERE r.flow_run = ?1 AND r.type = 'COMPLETED' AND NOT r.undone UNION ALL "
+        "WHERE r.flow_run = ? AND r.type = 'COMPLETED' AND NOT r.undone UNION ALL "
         "SELECT r.id, d.tag, d.blob, d.missing FROM flow_runs r LEFT JOIN results d ON d.run = r.id "
-        "WHERE r.parent = ?1 AND r.type = 'COMPLETED'"
+        "WHERE r.parent = ? AND r.type = 'COMPLETED'"
     )
-    rows = connection.execute(query, (id_of(flow_run_id),))
+    rows = connection.execute(query, (id_of(flow_run_id), id_of(flow_run_id)))
     return {int.from_bytes(run, "big"): value_of(*data) for run, *data in rows}
 
 
@@ -110,8 +110,8 @@ def read_answers(connection: Connection, flow_run_id: int) -> list[Answered]:
 def last_id(connection: Connection, flow_run_id: int) -> int:
     """The largest id that a run of a flow run has."""
     key, end = id_of(flow_run_id), flow_run_id + (1 << CHILD_BITS)
-    query = "SELECT max(id) FROM task_runs WHERE flow_run = ?1 AND id BETWEEN ?1 AND ?2"
-    (task_run,) = connection.execute(query, (key, id_of(end - 1))).fetchone()
+    query = "SELECT max(id) FROM task_runs WHERE flow_run = ? AND id BETWEEN ? AND ?"
+    (task_run,) = connection.execute(query, (key, key, id_of(end - 1))).fetchone()
     calls = connection.execute("SELECT first, count FROM calls WHERE flow_run = ?", (key,))
     called = [int.from_bytes(first, "big") + count - 1 for first, count in calls]
     made = [] if task_run is None else [int.from_bytes(task_run, "big")]

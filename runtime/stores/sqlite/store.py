@@ -187,8 +187,8 @@ class SqliteStore:
         writer.execute("BEGIN IMMEDIATE")
         reach("group begun")
         counted = writer.execute(
-            "UPDATE owners SET groups = ?1 WHERE token = ?2 AND ended IS NULL AND groups = ?1 - 1",
-            (group.number, group.token),
+            "UPDATE owners SET groups = ? WHERE token = ? AND ended IS NULL AND groups = ? - 1",
+            (group.number, group.token, group.number),
         ).rowcount
         if counted == 1:
             rows.write(writer)
