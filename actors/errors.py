@@ -7,6 +7,7 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
 
     MillraceError
     +-- UsageError                     the calling code is wrong
+    |   +-- AmbiguousRunId             (LookupError)
     |   +-- BlockingCallOnLoop         (RuntimeError)
     |   +-- CacheKeyError              (ValueError)
     |   +-- ConfigurationError         (ValueError)
@@ -26,8 +27,10 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
     |   +-- ParameterTypeError         (TypeError)
     |   +-- PauseRefused               (RuntimeError)
     |   +-- ReservedArgumentError      (TypeError)
+    |   +-- RunEnded                   (RuntimeError)
     |   +-- RunNameError               (ValueError)
     |   +-- RunNotFound                (LookupError)
+    |   +-- RunNotRemovable            (RuntimeError)
     |   +-- RunNotResumable            (RuntimeError)
     |   +-- SignatureMismatchError     (TypeError)
     |   +-- StreamInUse                (RuntimeError)
@@ -55,6 +58,7 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
         +-- MailboxFull                (RuntimeError)
         +-- MissingExtra               (ImportError)
         +-- SecretMissing              (LookupError)
+        +-- OwnerUnreachable           (ConnectionError)
         +-- SerializationError         (ValueError)
         +-- StorageError               (OSError)
         +-- StoreError                 (OSError)
@@ -459,6 +463,22 @@ class ReservedArgumentError(UsageError, TypeError):
         self.parameter = parameter
 
 
+class RunEnded(UsageError, RuntimeError):
+    """Something was asked of a run that has ended already.
+
+    Args:
+        attempted: What was asked, as in "cancel".
+        run: The run's name or id.
+        state: The state that it has ended in.
+    """
+
+    def __init__(self, attempted: str, run: object, state: object) -> None:
+        self.attempted = attempted
+        self.run = str(run)
+        self.state = str(state)
+        super().__init__(f"Cannot {attempted} flow run '{self.run}': it has ended already, and is {self.state}.")
+
+
 class RunNameError(UsageError, ValueError):
     """A run has no name, because what is to make one failed.
 
@@ -491,6 +511,37 @@ class RunNotFound(UsageError, LookupError):
         super().__init__(
             f"There is no {kind} '{self.run_id}' in {store}. Check the id, and which store it was recorded in."
         )
+
+
+class AmbiguousRunId(RunNotFound):
+    """Several runs have an id that begins like the one that was given.
+
+    Args:
+        beginning: What was given.
+        found: The ids of some of them.
+        store: Where they were found.
+    """
+
+    def __init__(self, beginning: str, found: Iterable[str], store: str) -> None:
+        super().__init__(beginning, store=store)
+        self.found = tuple(found)
+        told = f"Several flow runs in {store} have an id that begins with '{beginning}'"
+        self.args = (f"{told}, {_names(self.found)} for example. Give more of it.",)
+
+
+class RunNotRemovable(UsageError, RuntimeError):
+    """The record of a run cannot be removed now.
+
+    Args:
+        run: The run's name or id.
+        reason: Why not; a clause without a full stop.
+        advice: What to do; a sentence.
+    """
+
+    def __init__(self, run: object, reason: str, advice: str = "") -> None:
+        super().__init__(f"Cannot remove flow run '{run}': {reason}.{advice and f' {advice}'}")
+        self.run = str(run)
+        self.reason = reason
 
 
 class RunNotResumable(UsageError, RuntimeError):
@@ -842,6 +893,21 @@ class StorageError(EngineError, OSError):
 
     def __init__(self, attempted: str, reason: str) -> None:
         super().__init__(f"Could not {attempted}: {reason}.")
+        self.attempted = attempted
+        self.reason = reason
+
+
+class OwnerUnreachable(EngineError, ConnectionError):
+    """The process that runs a flow run cannot be told what to do with it.
+
+    Args:
+        attempted: What it was to do, as in "cancel flow run 'misty-otter'".
+        reason: Why it cannot be told; a clause without a full stop.
+        advice: What to do; a sentence.
+    """
+
+    def __init__(self, attempted: str, reason: str, advice: str = "") -> None:
+        super().__init__(f"Could not {attempted}: {reason}.{advice and f' {advice}'}")
         self.attempted = attempted
         self.reason = reason
 

@@ -121,6 +121,8 @@ class Engine:
         self.root: FlowRun = FlowRun(self, None, {})
         self.root.ask(Admit(clock()))
         self.rationing.begin(limits)
+        if self.chronicle is not None:
+            self.chronicle.steer(self)
 
     @functools.cached_property
     def locks(self) -> MemoryLockManager:
@@ -256,10 +258,17 @@ class Engine:
             The state it ended in.
 
         Raises:
-            RunNotFound: no flow run with that id is running here.
+            RunNotFound: no flow run with that id is running here, nor is one in the engine's store.
+            RunEnded: it has ended already. (In the store.)
+            OwnerUnreachable: the process that runs it is over, or does not answer. (In a store of several processes.)
 
         Cancellation: only the wait ends.
         """
+        if self.chronicle is not None and not self.runs_flow(run_id.int):
+            from millrace.runtime.stores import by_id  # noqa: PLC0415  # most engines have no store
+
+            steered = by_id.Steered(self.chronicle.writer.store, self)
+            return await by_id.elsewhere(lambda: by_id.cancel(steered, run_id))
         run = self.find_flow_run(run_id)
         run.cancel()
         return await FlowFuture[Any].of(run).wait_async()
@@ -515,6 +524,17 @@ def default_engine() -> Engine:
         if not _default or _default[0].closed:
             _default[:] = [Engine(store=STORE.read())]
         return _default[0]
+
+
+def engine_at_hand() -> Engine | None:
+    """The engine that a call made here belongs to, without making one; None where one would have to be made."""
+    run = CURRENT.get()
+    if run is not None:
+        return run.scope.engine
+    entered = entered_engine()
+    if entered is None and _default and not _default[0].closed:
+        return _default[0]
+    return entered
 
 
 def _forget_default() -> None:

@@ -34,7 +34,9 @@ class Pausing:
         wait_for_input: The type of what is to be given when the run is resumed; None for anything.
     """
 
-    __slots__ = ("_alarm", "end", "id", "key", "lapsed", "refused", "resumed", "state", "wait_for_input")
+    __slots__ = (
+        "_alarm", "end", "id", "key", "lapsed", "outside", "refused", "resumed", "state", "wait_for_input",
+    )  # fmt: skip
 
     def __init__(self, key: Hashable, state: State[Any], wait_for_input: Any) -> None:
         self.key = key
@@ -42,6 +44,7 @@ class Pausing:
         self.id = state.id  # drawn now: of two who look at it at once, later, each would draw one
         self.wait_for_input = wait_for_input
         self.end = Latch()  # opened when it ends, however that is
+        self.outside = False  # it was not the run's own body, or one of a task of it, that has paused
         self.resumed = False
         self.lapsed = False  # its time was over first
         self.refused = ""  # why it has never begun
@@ -121,11 +124,15 @@ class Pauses:
 
     # The way of a pause.
 
-    def begin(self, pausing: Pausing) -> Pausing:
+    def begin(self, pausing: Pausing, *, waits: bool = False) -> Pausing:
         """A body wants to pause.
 
+        Args:
+            pausing: The pause.
+            waits: It can wait for the end of a pause that somebody outside has begun.
+
         Returns:
-            The pause; another one with the same key, if the run is in that.
+            The pause; another one with the same key, or such a one, if the run is in that.
 
         Raises:
             PauseRefused: it is in a pause with another key.
@@ -135,7 +142,7 @@ class Pauses:
             if present is None:
                 self.present = pausing
                 return pausing
-        if present.key == pausing.key:
+        if present.key == pausing.key or (waits and present.outside):
             return present
         raise PauseRefused(self._run.name, "it is paused already")
 

@@ -11,17 +11,19 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, overload
 from uuid import UUID
 
+import attrs
+
 from millrace.actors.errors import (
     CancelledRun,
+    ConfigurationError,
     FlowPauseTimeout,
     MissingContextError,
-    NotPausedError,
     ParameterTypeError,
     Pause,
     PauseRefused,
     RunNotFound,
 )
-from millrace.actors.messages import Lapsed, Propose, Resume
+from millrace.actors.messages import Lapsed, Propose
 from millrace.actors.states import Paused, Suspended
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.actors.verdicts import Answer, Verdict
@@ -29,11 +31,11 @@ from millrace.runtime import interrupting
 from millrace.runtime.attempt import run_blocking
 from millrace.runtime.context import CURRENT
 from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects
-from millrace.runtime.engine import Engine
-from millrace.runtime.futures import FlowFuture
+from millrace.runtime.engine import Engine, engine_at_hand
 from millrace.runtime.logs import get_run_logger
 from millrace.runtime.pauses import Pausing, Unconverted
 from millrace.runtime.running import running_loop
+from millrace.runtime.settings import STORE
 from millrace.runtime.task_options import seconds_of
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
@@ -43,13 +45,24 @@ if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.loop_lane import LoopLane
     from millrace.runtime.runs import TaskRun
+    from millrace.runtime.stores.port import Store
 
 
-def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, key: str | None = None) -> Any:
-    """Pause the flow run that this code belongs to, until somebody resumes it.
+def pause_flow_run(  # what a pause is made of
+    wait_for_input: Any = None,
+    timeout: float | None = 3600,
+    key: str | None = None,
+    *,
+    flow_run_id: UUID | str | None = None,
+    store: Store | str | None = None,
+) -> Any:
+    """Pause the flow run that this code belongs to, or another one, until somebody resumes it.
 
     Tasks that run go on, and no other one starts. In sync code it blocks; in async code it is awaited. Inside a task it
     pauses the flow run of the task. Whoever pauses with the key of the present pause waits for the end of that, too.
+
+    With an id it pauses that run, in this process or in another one that has the same store, and does not wait for the
+    end of the pause. The body of that run goes on as far as it can without starting anything.
 
     Args:
         wait_for_input: The type of what `resume_flow_run` is to be given: an attrs class, a dataclass, or any other
@@ -57,19 +70,28 @@ def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, key
         timeout: Seconds. Not resumed by then, the flow run is FAILED. None for no limit.
         key: A pause with the same key happens once in a run, also when its body is run again. By default pauses are
             counted, in the flow's body and in each task run by itself.
+        flow_run_id: The flow run; by default the one that this code belongs to.
+        store: The store, or its URL, of a run of another process; by default that of `MILLRACE_STORE`. Then the id may
+            be a beginning that no other run has.
 
     Returns:
-        What the run was resumed with, converted to the type. In async code, something to await for that.
+        What the run was resumed with, converted to the type; with an id None. In async code, something to await for
+        that.
 
     Raises:
-        MissingContextError: this code belongs to no flow run.
+        MissingContextError: there is neither an id, nor a flow run that this code belongs to.
+        RunNotFound: no flow run with that id is running here, nor is one in the store.
+        RunEnded: it has ended already. (In a store.)
         PauseRefused: the flow run is not RUNNING, so it cannot be paused.
+        OwnerUnreachable: the process that runs it is over, or does not answer.
         FlowPauseTimeout: it was not resumed in time. The run is FAILED then, whatever is made of this.
         CancelledRun: it was cancelled, or stopped otherwise, instead.
         ConfigurationError: the timeout is no number above 0.
 
     Cancellation: only the wait ends; the flow run stays paused, until it is resumed or stopped.
     """
+    if flow_run_id is not None and not _is_around(flow_run_id):
+        return _pause_by_id(_ById(flow_run_id, store, timeout, key, wait_for_input), suspends=False)
     run, body = _flow_run("pause_flow_run()")
     pausing, seconds = _pausing(run, wait_for_input, timeout, key, body, suspends=False)
     if body.blocks:
@@ -80,7 +102,14 @@ def pause_flow_run(wait_for_input: Any = None, timeout: float | None = 3600, key
 async def _pause(run: FlowRun, wanted: Pausing, seconds: float | None, fx: Effects) -> Any:
     if wanted.key in run.pauses.given:
         return _given(run, wanted)
-    pausing = run.pauses.begin(wanted)
+    pausing = run.pauses.begin(wanted, waits=True)
+    while pausing.outside and pausing is not wanted:
+        run.pauses.refuse_if_suspended()
+        await pausing.end.wait(ThreadWaiter() if fx is BLOCKING else LoopWaiter(run.engine.lane_here()))
+        interrupting.check()
+        if not pausing.resumed:
+            break
+        pausing = run.pauses.begin(wanted, waits=True)
     if pausing is wanted:
         _propose(run, pausing)
         if fx is BLOCKING and running_loop() is not None:
@@ -106,14 +135,20 @@ async def _pause(run: FlowRun, wanted: Pausing, seconds: float | None, fx: Effec
 def suspend_flow_run(wait_for_input: Any = ..., *, timeout: float | None = ..., key: str | None = ...) -> Any: ...
 @overload
 def suspend_flow_run(
-    wait_for_input: Any = ..., *, flow_run_id: UUID | str, timeout: float | None = ..., key: str | None = ...
+    wait_for_input: Any = ...,
+    *,
+    flow_run_id: UUID | str,
+    timeout: float | None = ...,
+    key: str | None = ...,
+    store: Store | str | None = ...,
 ) -> Any: ...
-def suspend_flow_run(
+def suspend_flow_run(  # what a suspension is made of
     wait_for_input: Any = None,
     *,
     flow_run_id: UUID | str | None = None,
     timeout: float | None = None,
     key: str | None = None,
+    store: Store | str | None = None,
 ) -> Any:
     """End the work on a flow run for now; resuming it runs the flow again from its recorded results.
 
@@ -126,6 +161,7 @@ def suspend_flow_run(
         flow_run_id: The flow run; by default the one that this code belongs to.
         timeout: Seconds. Not resumed by then, the flow run is FAILED. None for no limit.
         key: As for `pause_flow_run`.
+        store: As for `pause_flow_run`.
 
     Returns:
         When the flow has been resumed and its body comes here again: what it was resumed with. In async code it may be
@@ -133,68 +169,100 @@ def suspend_flow_run(
 
     Raises:
         MissingContextError: there is neither an id, nor a flow run that this code belongs to.
-        RunNotFound: no flow run with that id is running here.
+        RunNotFound: no flow run with that id is running here, nor is one in the store.
+        RunEnded: it has ended already. (In a store.)
         PauseRefused: the flow run is not RUNNING, or is a subflow, which cannot be suspended by itself.
+        OwnerUnreachable: the process that runs it is over, or does not answer.
         Pause: ends the body. It is not to be caught.
         ConfigurationError: the timeout is no number above 0.
     """
-    current = CURRENT.get()
-    if flow_run_id is None:
-        run, current = _flow_run("suspend_flow_run()")
-    else:
-        run = _found(flow_run_id)
-    inside = current is not None and current.scope is run
-    blocks = running_loop() is None if current is None else current.blocks
-    if run.parent is not None:
-        raise PauseRefused(run.name, "it is a subflow, which cannot be suspended by itself; suspend the outermost flow")
-    pausing, seconds = _pausing(run, wait_for_input, timeout, key, current if inside else None, suspends=True)
+    if flow_run_id is not None and not _is_around(flow_run_id):
+        return _pause_by_id(_ById(flow_run_id, store, timeout, key, wait_for_input), suspends=True)
+    run, current = _flow_run("suspend_flow_run()")
+    _check_outermost(run)
+    pausing, seconds = _pausing(run, wait_for_input, timeout, key, current, suspends=True)
     if pausing.key in run.pauses.given:
-        return _at_hand(_given(run, pausing), blocks=blocks)
+        return _at_hand(_given(run, pausing), blocks=current.blocks)
     if run.pauses.begin(pausing) is pausing:
         _propose(run, pausing)
         _set_alarm(run, pausing, seconds, run.engine.own_lane)  # the loop of the flow may end before
-    if inside:
-        raise Pause(run.state)
-    return _at_hand(None, blocks=blocks)
+    raise Pause(run.state)
 
 
-def resume_flow_run(flow_run_id: UUID | str, run_input: Any = None) -> FlowFuture[Any]:
-    """Let a paused or suspended flow run go on. From any thread or task; returns at once.
+@attrs.frozen
+class _ById:
+    """A pause of a run that is named by its id. See `pause_flow_run`."""
 
-    Args:
-        flow_run_id: The flow run.
-        run_input: What it waits for, or a mapping from which that can be made. Without it the type's defaults count.
+    flow_run_id: UUID | str
+    store: Store | str | None
+    timeout: float | None
+    key: str | None
+    wait_for_input: Any = None
 
-    Returns:
-        The future of the flow run.
+
+def pause_from_outside(  # what a pause is made of
+    run: FlowRun, timeout: float | None, key: str | None, *, suspends: bool, wait_for_input: Any = None
+) -> None:
+    """Pause or suspend a run of this engine, not from its own body; see `pause_flow_run` and `suspend_flow_run`."""
+    if suspends:
+        _check_outermost(run)
+    pausing, seconds = _pausing(run, wait_for_input, timeout, key, None, suspends=suspends)
+    pausing.outside = True
+    if pausing.key not in run.pauses.given and run.pauses.begin(pausing) is pausing:
+        _propose(run, pausing)
+        _set_alarm(run, pausing, seconds, run.engine.own_lane)  # the loop of the flow may end before
+
+
+def _check_outermost(run: FlowRun) -> None:
+    """Check that a run may be suspended by itself.
 
     Raises:
-        RunNotFound: no flow run with that id is running here, nor suspended in the store of the engine.
-        NotPausedError: it is not paused, or somebody else has resumed it.
-        RunNotResumable: it was suspended by another process, and its flow cannot be had.
-        ParameterTypeError: the input cannot be converted to the type that the run waits for; it stays paused.
+        PauseRefused: it is a subflow.
     """
-    number = _number(flow_run_id)
-    engine = Engine.current()
-    if engine.chronicle is not None and not engine.runs_flow(number):
-        from millrace.runtime.stores.resuming import start_suspended  # noqa: PLC0415  # most engines have no store
+    if run.parent is not None:
+        raise PauseRefused(run.name, "it is a subflow, which cannot be suspended by itself; suspend the outermost flow")
 
-        return start_suspended(engine, number, run_input)
-    run = engine.find_flow_run(UUID(int=number))
-    paused, pausing = run.state, run.pauses.present
-    if pausing is not None and pausing.id != paused.id:
-        pausing = None  # it is about to begin; the present one was proposed from outside
-    if not run.paused:
-        raise NotPausedError(run.name, run.standing if run.stopping else paused)
-    given = None if pausing is None else _converted(run, pausing.wait_for_input, run_input)
-    if not run.pauses.take(paused, pausing):
-        raise NotPausedError(run.name, run.state if run.state.id != paused.id else "being resumed already")
-    if pausing is not None:
-        run.pauses.given[pausing.key] = given
-        if run.engine.chronicle is not None:
-            run.engine.chronicle.answered(run, pausing.key, given)
-    run.tell(Resume(paused.id, run.engine.now()))
-    return FlowFuture[Any].of(run)  # type: ignore[return-value]
+
+def _pause_by_id(wanted: _ById, *, suspends: bool) -> Any:
+    """Pause or suspend a run of this process or of another one. In async code, something to await for that."""
+    current = CURRENT.get()
+    blocks = running_loop() is None if current is None else current.blocks
+    engine = engine_with(wanted.flow_run_id, wanted.store)
+    if engine is not None:
+        run = engine.find_flow_run(UUID(int=number_of(wanted.flow_run_id)))
+        pause_from_outside(run, wanted.timeout, wanted.key, suspends=suspends, wait_for_input=wanted.wait_for_input)
+        return _at_hand(None, blocks=blocks)
+    if wanted.wait_for_input is not None:
+        raise ConfigurationError("wait_for_input", wanted.wait_for_input, "nothing, for a run of another process")
+    seconds_of({"timeout": wanted.timeout}, "timeout")
+    from millrace.runtime.stores import by_id  # noqa: PLC0415  # few programs steer others
+
+    steered = by_id.Steered.of(wanted.store)
+
+    def ask() -> None:
+        by_id.pause(steered, wanted.flow_run_id, wanted.timeout, wanted.key, suspends=suspends)
+
+    return ask() if blocks else by_id.elsewhere(ask)
+
+
+def _is_around(flow_run_id: UUID | str) -> bool:
+    """Whether the code at hand belongs to the flow run with an id."""
+    current = CURRENT.get()
+    return current is not None and current.scope.flow is not None and str(current.scope.uuid) == str(flow_run_id)
+
+
+def engine_with(flow_run_id: UUID | str, store: Store | str | None) -> Engine | None:
+    """The engine that is to act on a run; None where that is for the process that has a store open."""
+    if store is not None:
+        return None
+    engine = engine_at_hand()
+    if engine is None and STORE.read() is None:
+        engine = Engine.current()
+    if engine is None or (
+        engine.chronicle is None and STORE.read() is not None and not engine.runs_flow(number_of(flow_run_id))
+    ):
+        return None
+    return engine
 
 
 def _pausing(  # what a pause is made of
@@ -255,11 +323,11 @@ def _given(run: FlowRun, wanted: Pausing) -> Any:
     """What the run was resumed with from a pause."""
     given = run.pauses.given[wanted.key]
     if isinstance(given, Unconverted):
-        given = run.pauses.given[wanted.key] = _converted(run, wanted.wait_for_input, given.value)
+        given = run.pauses.given[wanted.key] = converted(run, wanted.wait_for_input, given.value)
     return given
 
 
-def _converted(run: FlowRun, wanted: Any, given: Any) -> Any:
+def converted(run: FlowRun, wanted: Any, given: Any) -> Any:
     """The input of a run as its body wants it.
 
     Raises:
@@ -302,16 +370,12 @@ def _at_hand(value: Any, *, blocks: bool) -> Any:
     return value if blocks else _AtHand(value)
 
 
-def _found(flow_run_id: UUID | str) -> FlowRun:
-    """A flow run that has not ended.
+def number_of(flow_run_id: UUID | str) -> int:
+    """A flow run's id as a number.
 
     Raises:
-        RunNotFound: there is none with that id.
+        RunNotFound: it is no id.
     """
-    return Engine.current().find_flow_run(UUID(int=_number(flow_run_id)))
-
-
-def _number(flow_run_id: UUID | str) -> int:
     try:
         return UUID(str(flow_run_id)).int
     except ValueError:

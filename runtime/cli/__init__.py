@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from millrace.runtime.cli.bench_options import add_bench
+from millrace.runtime.cli.commands import add_commands
 
 EPILOG = """\
 exit codes:
-  0    the flow completed
+  0    the flow completed, or was suspended and is on record
   1    it failed, crashed or was cancelled, or its file raised when it was imported
   2    the command was wrong: no such flow, parameters that do not fit
   130  interrupted: Ctrl-C once cancels the flow and waits for its end, twice stops at once
@@ -54,6 +56,15 @@ examples:
   millrace resume 0199f3c2 --store sqlite:///runs.db
 """
 
+_DONE_BY = {
+    "run": ("running", "run_command"),
+    "resume": ("running", "run_command"),
+    "bench": ("bench", "bench_command"),
+    "runs": ("runs", "runs_command"),
+    "store": ("store", "store_command"),
+}
+"""By command: the module and the function in it that does it; imported when it is needed, as --help does without."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
@@ -75,14 +86,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help(sys.stderr)
         return 2
-    if options.command == "bench":
-        from millrace.runtime.cli.bench import bench_command  # noqa: PLC0415  # --help does without it
-
-        options.words = sys.argv[1:] if argv is None else list(argv)
-        return bench_command(options)
-    from millrace.runtime.cli.running import run_command  # noqa: PLC0415  # --help does without it
-
-    return run_command(options)
+    options.words = sys.argv[1:] if argv is None else list(argv)
+    module, function = _DONE_BY[options.command]
+    command: Callable[[argparse.Namespace], int] = getattr(import_module(f"millrace.runtime.cli.{module}"), function)
+    return command(options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -133,8 +140,10 @@ def _parser() -> argparse.ArgumentParser:
         "--flow", metavar="FILE.py:FLOW", help="the flow; by default it is taken from where it was when the run began"
     )
     resume.add_argument("--force", action="store_true", help="run it although it has ended its process again and again")
+    resume.set_defaults(answer=None)
     _add_common(resume)
     add_bench(commands)
+    add_commands(commands)
     return parser
 
 

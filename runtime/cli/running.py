@@ -126,7 +126,7 @@ def _begin_again(engine: Engine, options: argparse.Namespace, verbosity: int) ->
     set_up_logging(verbosity)
     try:
         flow = None if options.flow is None else _flow_of(options.flow)
-        run, call = prepare(engine, options.run, flow, None, force=options.force)
+        run, call = prepare(engine, options.run, flow, None, force=options.force, answer=options.answer)
     except MillraceError as error:
         raise Stop(USAGE, f"millrace: {error}") from None
     except Exception as error:  # noqa: BLE001  # whatever a file raises is its author's affair
@@ -182,6 +182,9 @@ def _print_outcome(run: FlowRun, *, as_document: bool) -> int:
     state: State[Any] = run.state
     if state.type is not StateType.COMPLETED:
         name = "" if run.flow is None else run.flow.name
+        if run.let_go:
+            tell(f"{name}/{run.name} is suspended. To let it go on: millrace runs resume {run.uuid}")
+            return COMPLETED
         tell(f"{trouble_of(state)}{name}/{run.name}: {state}")
         return FAILED
     value = state.result()

@@ -24,6 +24,7 @@ from millrace.runtime.stores.writer import StoreWriter, Unencoded
 from millrace.runtime.tracking import TaskRunInput
 
 if TYPE_CHECKING:
+    from millrace.runtime.engine import Engine
     from millrace.runtime.flow import BaseFlow
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.runs import TaskRun
@@ -44,6 +45,14 @@ class Chronicle:
     def __init__(self, writer: StoreWriter, now: Callable[[], int]) -> None:
         self.writer = writer
         self._now = now
+
+    def steer(self, engine: Engine) -> None:
+        """Let other processes say what is to be done with the runs of the engine, where they can reach the store."""
+        control = getattr(self.writer.store, "control", None)
+        if control is not None:
+            from millrace.runtime.stores.steering import Steering  # noqa: PLC0415  # it needs the engine, which needs this
+
+            control.listen(Steering(engine).hear)
 
     def check_recording(self) -> None:
         """Check that what begins now can be put on record.

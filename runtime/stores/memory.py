@@ -6,6 +6,7 @@ and for programs that want to read about their runs. It can be opened again at a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any, Final
@@ -14,6 +15,7 @@ import attrs
 
 from millrace.actors.errors import RunNotFound, RunNotResumable, StoreError, StoreFenced
 from millrace.actors.states import DEFAULT_NAMES, StateType
+from millrace.runtime.stores.control import Control
 from millrace.runtime.stores.port import Group, Opened, Owner
 from millrace.runtime.stores.records import (
     CHILD_BITS,
@@ -26,8 +28,8 @@ from millrace.runtime.stores.records import (
     TaskRunMade,
     Value,
 )
-from millrace.runtime.stores.rows import FlowRunRow, RunFilter, StateRow, TaskRunRow
-from millrace.runtime.stores.verdicts import death_notice, suspends
+from millrace.runtime.stores.rows import FlowRunRow, RunFilter, StateRow, StoreFacts, TaskRunRow
+from millrace.runtime.stores.verdicts import check_removable, death_notice, suspends
 
 _NO_STATE: Final = StateRow(0, -1, StateType.PENDING, "Pending", None, 0, "", None)
 
@@ -36,6 +38,7 @@ class MemoryStore:
     """Records in memory. See the module's docstring."""
 
     name = "the memory store"
+    control: Control | None = None  # no other process can have it
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -48,6 +51,7 @@ class MemoryStore:
         self._states: dict[int, list[StateRow]] = {}  # by id of the run
         self._calls: dict[int, dict[tuple[int, int], Called]] = {}  # by id of the flow run; by attempt and order
         self._answers: dict[int, list[Answered]] = {}  # by id of the flow run
+        self._removed: set[int] = set()  # ids of flow runs, of which task runs may be left
 
     # Writing.
 
@@ -159,8 +163,7 @@ class MemoryStore:
     def claim(self, run_id: int, token: int, at: int) -> FlowRunRow:  # noqa: ARG002  # others keep it
         """Become the owner of a flow run. See `port.Store`."""
         with self._lock:
-            if token != self._token:
-                raise StoreFenced(self.name, token)
+            self._check_owner(token)
             run = self._flow_runs.get(run_id)
             if run is None:
                 raise RunNotFound(run_id)
@@ -168,6 +171,51 @@ class MemoryStore:
                 raise RunNotResumable(run.name, f"it is {run.state.type}, and {self._owners[run.owner].name} runs it")
             run = self._flow_runs[run_id] = attrs.evolve(run, owner=token, ended=None, suspended=False)
             return run
+
+    # Removing.
+
+    def remove(self, run_id: int, token: int) -> None:
+        """Remove a flow run. See `port.Store`."""
+        with self._lock:
+            self._check_owner(token)
+            run = self._flow_runs.get(run_id)
+            if run is None:
+                raise RunNotFound(f"{run_id:032x}", store=self.name)
+            check_removable(run.name, run.state.type, run.parent, run.ended, suspended=run.suspended)
+            inside = [run_id]
+            for each in inside:  # grows
+                inside += [other.id for other in self._flow_runs.values() if other.parent == each]
+            for each in inside:
+                del self._flow_runs[each], self._states[each]
+                self._calls.pop(each, None)
+                self._answers.pop(each, None)
+            self._removed.update(inside)
+
+    def remove_task_runs(self, before: int, token: int, most: int) -> int:
+        """Remove task runs outside of any flow. See `port.Store`."""
+        with self._lock:
+            self._check_owner(token)
+            runs = self._task_runs.values()
+            found = [run.id for run in runs if run.flow_run is None and (run.ended or before) < before]
+            return self._forget(found[:most])
+
+    def sweep(self, token: int, most: int) -> int:
+        """Remove what belonged to flow runs that are removed. See `port.Store`."""
+        with self._lock:
+            self._check_owner(token)
+            found = [run.id for run in self._task_runs.values() if run.flow_run in self._removed]
+            if not found:
+                self._removed.clear()
+            return self._forget(found[:most])
+
+    def _forget(self, task_runs: Sequence[int]) -> int:
+        for run in task_runs:
+            del self._task_runs[run], self._states[run]
+        return len(task_runs)
+
+    def _check_owner(self, token: int) -> None:
+        if token != self._token:
+            raise StoreFenced(self.name, token)
 
     def close(self) -> None:
         """Let go of the store."""
@@ -203,6 +251,34 @@ class MemoryStore:
     def read_states(self, run_id: int) -> list[StateRow]:
         """All states of a run, first to last."""
         return list(self._states.get(run_id, ()))
+
+    def read_finished(self, before: int, parked: int, after: int, limit: int) -> list[int]:
+        """Flow runs that are over. See `port.Store`."""
+        with self._lock:
+            found = [
+                run.id
+                for run in self._flow_runs.values()
+                if run.id > after
+                and run.parent is None
+                and run.ended is not None
+                and run.ended < before
+                and not (run.state.type is StateType.CRASHED and run.deaths >= parked)
+            ]
+        return sorted(found)[:limit]
+
+    def count_task_runs(self, flow_run_id: int) -> Mapping[tuple[str, StateType], int]:
+        """How many task runs a flow run has."""
+        with self._lock:
+            runs = sorted(self._task_runs.values(), key=lambda run: run.id)
+            return Counter((run.task, run.state.type) for run in runs if run.flow_run == flow_run_id)
+
+    def read_facts(self) -> StoreFacts:
+        """What there is in the store."""
+        with self._lock:
+            owner = self._owners.get(self._tokens)
+            kinds = Counter(run.state.type for run in self._flow_runs.values())
+            name, opened = ("", None) if owner is None else (owner.name, owner.at)
+            return StoreFacts(name, opened, kinds, len(self._task_runs))
 
     def read_calls(self, flow_run_id: int) -> list[Called]:
         """What the body of a flow run has called."""

@@ -23,8 +23,10 @@ from typing import Protocol
 
 import attrs
 
+from millrace.actors.states import StateType
+from millrace.runtime.stores.control import Control
 from millrace.runtime.stores.records import Answered, Called, Record, Value
-from millrace.runtime.stores.rows import FlowRunRow, RunFilter, StateRow, TaskRunRow
+from millrace.runtime.stores.rows import FlowRunRow, RunFilter, StateRow, StoreFacts, TaskRunRow
 
 OWNER_DIED = "owner died"
 """The cause of the CRASHED state of a run whose owner is over."""
@@ -82,6 +84,11 @@ class Store(Protocol):
         """Says where it is, without anything secret."""
         ...
 
+    @property
+    def control(self) -> Control | None:
+        """The way to the process that has it open; None where other processes cannot have it open anyway."""
+        ...
+
     # Writing: all of it on one thread.
 
     def open(self, owner: Owner) -> Opened:
@@ -111,6 +118,42 @@ class Store(Protocol):
         """
         ...
 
+    # Removing: all of it on that thread, too.
+
+    def remove(self, run_id: int, token: int) -> None:
+        """Remove a flow run that has ended, and all inside of it.
+
+        It is gone at once, and as a whole. What belonged to it, and can be much, is left to `sweep`.
+
+        Raises:
+            RunNotFound: there is none with that id.
+            RunNotRemovable: it has not ended, or belongs to another run.
+            StoreFenced: the owner is over.
+        """
+        ...
+
+    def remove_task_runs(self, before: int, token: int, most: int) -> int:
+        """Remove task runs outside of any flow that have ended before a time, in nanoseconds since the epoch.
+
+        Returns:
+            How many have been removed; `most` at a time.
+
+        Raises:
+            StoreFenced: the owner is over.
+        """
+        ...
+
+    def sweep(self, token: int, most: int) -> int:
+        """Remove what belonged to flow runs that are removed.
+
+        Returns:
+            How many rows have been removed, not more than about `most` at a time; 0 when nothing is left.
+
+        Raises:
+            StoreFenced: the owner is over.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of the store. What belongs to the owner, and has not ended, is left to the next one."""
         ...
@@ -135,6 +178,25 @@ class Store(Protocol):
 
     def read_states(self, run_id: int) -> list[StateRow]:
         """All states of a run, first to last; empty where there is none with that id."""
+        ...
+
+    def read_finished(self, before: int, parked: int, after: int, limit: int) -> list[int]:
+        """Ids of flow runs in no other, which have ended before a time; the first ones first.
+
+        Args:
+            before: The time, in nanoseconds since the epoch.
+            parked: One that is CRASHED, and has ended so many processes or more, is left out.
+            after: Only larger ids.
+            limit: How many, at most.
+        """
+        ...
+
+    def count_task_runs(self, flow_run_id: int) -> Mapping[tuple[str, StateType], int]:
+        """How many task runs a flow run has: by name of the task, and type of the present state."""
+        ...
+
+    def read_facts(self) -> StoreFacts:
+        """What there is in the store, as a whole."""
         ...
 
     # For running again.

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import attrs
 
-from millrace.actors.errors import ConfigurationError, RunNotFound, SerializationError
+from millrace.actors.errors import AmbiguousRunId, ConfigurationError, RunNotFound, SerializationError
 from millrace.actors.states import State, StateType
 from millrace.actors.stored_result import MISSING
 from millrace.actors.timestamps import from_nanoseconds
@@ -258,21 +258,22 @@ def by_prefix(store: Store, run_id: UUID | str) -> FlowRunRow:
     """The recorded flow run with an id, or with the one id that begins so.
 
     Raises:
-        RunNotFound: there is none, or several.
+        RunNotFound: there is none.
+        AmbiguousRunId: there are several.
     """
     digits = (run_id.hex if isinstance(run_id, UUID) else str(run_id)).replace("-", "").lower()
     if not digits or len(digits) > _DIGITS or any(each not in "0123456789abcdef" for each in digits):
-        raise RunNotFound(run_id)
+        raise RunNotFound(run_id, store=store.name)
     first = int(digits.ljust(_DIGITS, "0"), 16)
     last = int(digits.ljust(_DIGITS, "f"), 16)
     if first != last:
         found = store.read_flow_runs(RunFilter(first=first, last=last, limit=2))
-        if len(found) != 1:
-            raise RunNotFound(f"{digits}…, which {len(found) or 'no'} runs begin with" if found else run_id)
-        first = found[0].id
+        if len(found) > 1:
+            raise AmbiguousRunId(str(run_id), [str(UUID(int=each.id)) for each in found], store.name)
+        first = found[0].id if found else first
     row = store.read_flow_run(first)
     if row is None:
-        raise RunNotFound(run_id)
+        raise RunNotFound(run_id, store=store.name)
     return row
 
 

@@ -42,9 +42,7 @@ from millrace.runtime.stores.encoding import decode, serializer_for, state_of
 from millrace.runtime.stores.records import Entry
 from millrace.runtime.stores.recovery import Recovery
 from millrace.runtime.stores.rows import FlowRunRow
-
-MOST_DEATHS: Final = 10
-"""A run that has ended its process so often is parked: it is run again only by force."""
+from millrace.runtime.stores.verdicts import MOST_DEATHS
 
 _MAY_GO_ON: Final = (StateType.CRASHED, StateType.FAILED)
 """States from which a recorded run may be run again; and from PAUSED, if it is suspended."""

@@ -126,3 +126,26 @@ class RunFilter:
     flow_run: int | None = None
     outermost: bool = False
     limit: int = attrs.field(default=50, validator=[attrs.validators.ge(1), attrs.validators.le(MOST_ROWS)])
+
+
+@attrs.frozen
+class StoreFacts:
+    """What there is in a store.
+
+    Args:
+        owner: Says who has opened it last; empty for nobody.
+        opened: When that was; None for never.
+        flow_runs: How many flow runs, by type of the present state.
+        task_runs: How many task runs.
+        size: How many bytes it takes.
+        free: How many of those hold nothing any more, and are used again.
+        schema: The version of its schema; 0 where it has none.
+    """
+
+    owner: str
+    opened: int | None
+    flow_runs: Mapping[StateType, int]
+    task_runs: int
+    size: int = 0
+    free: int = 0
+    schema: int = 0

@@ -10,6 +10,7 @@ from millrace.actors.annotations import Annotation, allow_failure, opaque, quote
 from millrace.actors.errors import (
     Abort,
     AcquireConcurrencySlotTimeoutError,
+    AmbiguousRunId,
     BlockingCallOnLoop,
     CancelledRun,
     ConfigurationError,
@@ -32,6 +33,7 @@ from millrace.actors.errors import (
     MissingExtra,
     MissingResult,
     NotPausedError,
+    OwnerUnreachable,
     ParameterBindError,
     ParameterTypeError,
     Pause,
@@ -40,8 +42,10 @@ from millrace.actors.errors import (
     ReservedArgumentError,
     RestartLimitExceeded,
     RollBack,
+    RunEnded,
     RunNameError,
     RunNotFound,
+    RunNotRemovable,
     RunNotResumable,
     SecretMissing,
     SerializationError,
@@ -106,7 +110,7 @@ from millrace.runtime.gathering import as_completed, wait
 from millrace.runtime.generator_flow import AsyncGeneratorFlow, GeneratorFlow
 from millrace.runtime.generator_task import AsyncGeneratorTask, GeneratorTask
 from millrace.runtime.logs import get_run_logger
-from millrace.runtime.pausing import pause_flow_run, resume_flow_run, suspend_flow_run
+from millrace.runtime.pausing import pause_flow_run, suspend_flow_run
 from millrace.runtime.proposing import propose_state
 from millrace.runtime.resolving import resolve_futures_to_results, resolve_futures_to_states
 from millrace.runtime.runners import DefaultTaskRunner, SequentialTaskRunner, TaskRunner, ThreadPoolTaskRunner
@@ -116,6 +120,7 @@ from millrace.runtime.runs import TaskRun
 from millrace.runtime.task import AsyncTask, Task
 from millrace.runtime.task_decorator import task
 from millrace.runtime.tracking import FlowRunResult, TaskRunResult
+from millrace.runtime.unpausing import aresume_flow_run, resume_flow_run
 
 if TYPE_CHECKING:
     from millrace.actors.transaction_state import (
@@ -154,6 +159,10 @@ if TYPE_CHECKING:
         register_serializer,
     )
     from millrace.runtime.secret import Secret
+    from millrace.runtime.stores.by_id import (
+        acancel_flow_run,
+        cancel_flow_run,
+    )
     from millrace.runtime.stores.memory import (
         MemoryStore,
     )
@@ -229,6 +238,8 @@ _LATER = {
     "Storage": "millrace.runtime.results",
     "register_serializer": "millrace.runtime.results",
     "Secret": "millrace.runtime.secret",
+    "acancel_flow_run": "millrace.runtime.stores.by_id",
+    "cancel_flow_run": "millrace.runtime.stores.by_id",
     "resume_run": "millrace.runtime.stores.resuming",
     "aresume_run": "millrace.runtime.stores.resuming",
     "read_flow_run": "millrace.runtime.stores.reading",
@@ -270,6 +281,7 @@ __all__ = (
     "Abort",
     "AcquireConcurrencySlotTimeoutError",
     "AdaptiveLimit",
+    "AmbiguousRunId",
     "Annotation",
     "AsyncFlow",
     "AsyncGeneratorFlow",
@@ -332,6 +344,7 @@ __all__ = (
     "MissingExtra",
     "MissingResult",
     "NotPausedError",
+    "OwnerUnreachable",
     "ParameterBindError",
     "ParameterTypeError",
     "Pause",
@@ -350,8 +363,10 @@ __all__ = (
     "ResultStore",
     "Retrying",
     "RollBack",
+    "RunEnded",
     "RunNameError",
     "RunNotFound",
+    "RunNotRemovable",
     "RunNotResumable",
     "Running",
     "Scheduled",
@@ -393,6 +408,7 @@ __all__ = (
     "UpstreamTaskError",
     "WaitTimeout",
     "__version__",
+    "acancel_flow_run",
     "allow_failure",
     "aread_flow_run",
     "aread_flow_run_states",
@@ -400,10 +416,12 @@ __all__ = (
     "aread_task_run",
     "aread_task_run_states",
     "aread_task_runs",
+    "aresume_flow_run",
     "aresume_run",
     "as_completed",
     "asgi",
     "atransaction",
+    "cancel_flow_run",
     "cancelled",
     "check_cancelled",
     "concurrency",

@@ -14,6 +14,7 @@ from millrace.actors.errors import (
     Abort,
     AcquireConcurrencySlotTimeoutError,
     AmbientMissing,
+    AmbiguousRunId,
     BlockingCallOnLoop,
     CacheKeyError,
     CancelledRun,
@@ -39,6 +40,7 @@ from millrace.actors.errors import (
     MissingExtra,
     MissingResult,
     NotPausedError,
+    OwnerUnreachable,
     ParameterBindError,
     ParameterTypeError,
     Pause,
@@ -47,9 +49,11 @@ from millrace.actors.errors import (
     ReservedArgumentError,
     RestartLimitExceeded,
     RollBack,
+    RunEnded,
     RunError,
     RunNameError,
     RunNotFound,
+    RunNotRemovable,
     RunNotResumable,
     SecretMissing,
     SerializationError,
@@ -391,6 +395,29 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
             "Could not write a group of records to runs.db: its owner, number 3, is over, and another one has taken "
             "its place. Nothing of the group was written."
         ),
+    ),
+    (
+        RunEnded("cancel", "misty-otter", "Completed()"),
+        RuntimeError,
+        "Cannot cancel flow run 'misty-otter': it has ended already, and is Completed().",
+    ),
+    (
+        AmbiguousRunId("0199f", ["0199f3", "0199f4"], "runs.db"),
+        LookupError,
+        (
+            "Several flow runs in runs.db have an id that begins with '0199f', '0199f3', '0199f4' for example. "
+            "Give more of it."
+        ),
+    ),
+    (
+        RunNotRemovable("misty-otter", "it is RUNNING", "Cancel it first."),
+        RuntimeError,
+        "Cannot remove flow run 'misty-otter': it is RUNNING. Cancel it first.",
+    ),
+    (
+        OwnerUnreachable("cancel flow run 'misty-otter'", "no process has runs.db open", "Resume it."),
+        ConnectionError,
+        "Could not cancel flow run 'misty-otter': no process has runs.db open. Resume it.",
     ),
     (Pause(), Signal, "The run is paused."),
     (Pause("Suspended()"), Signal, "The run is paused: Suspended()."),

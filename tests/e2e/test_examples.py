@@ -15,7 +15,7 @@ EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
 
 def test_every_example_is_tested() -> None:
     assert EXAMPLES == [
-        "in_a_service.py", "service.py", "stdlib_census.py", "survives.py", "ten_lines.py",
+        "in_a_service.py", "newsletter.py", "service.py", "stdlib_census.py", "survives.py", "ten_lines.py",
     ]  # fmt: skip
 
 
@@ -39,6 +39,19 @@ def test_the_one_that_survives_needs_no_store_to_run(tmp_path: Path) -> None:
 
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[-1] == "22 letters are out"
+
+
+def test_the_newsletter_waits_for_its_approval_on_record(tmp_path: Path) -> None:
+    store = ("--store", "sqlite:///runs.db")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    drafted = python("-m", "millrace", "run", "examples/newsletter.py", "-p", "issue=7", "-q", *store, cwd=tmp_path)
+    assert (drafted.code, drafted.out) == (0, "drafting news\ndrafting letters\n")
+    assert drafted.err.startswith("newsletter/issue-7 is suspended. To let it go on: millrace runs resume ")
+
+    wrong = python("-m", "millrace", "runs", "resume", "issue-7", "--input", '{"of": "Ada"}', *store, cwd=tmp_path)
+
+    assert (wrong.code, wrong.out) == (1, "")
+    assert "run_input" in wrong.err
 
 
 def test_the_census_runs_from_the_command_line_too() -> None:

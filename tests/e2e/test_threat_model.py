@@ -11,7 +11,7 @@ from tests.e2e.programs import ROOT
 
 PAGE = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
 NAMED = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", PAGE)
-UNTESTED = {"The code of flows", "The durable store"}
+UNTESTED = {"The code of flows"}
 
 
 @pytest.mark.parametrize(("file", "test"), NAMED, ids=[test for _, test in NAMED])

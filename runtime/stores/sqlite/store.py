@@ -9,6 +9,7 @@ well although it is not. So nothing is tried again here.
 from __future__ import annotations
 
 import logging
+import socket
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -24,14 +25,17 @@ from millrace.actors.errors import (
     StoreFenced,
     StoreRefused,
 )
+from millrace.actors.states import StateType
+from millrace.runtime.stores.control import Control
 from millrace.runtime.stores.faults import reach
 from millrace.runtime.stores.port import OWNER_DIED, Group, Opened, Owner
 from millrace.runtime.stores.records import Answered, Called, Value
-from millrace.runtime.stores.rows import FlowRunRow, RunFilter, StateRow, TaskRunRow
-from millrace.runtime.stores.sqlite import connecting, reading, safety
+from millrace.runtime.stores.rows import FlowRunRow, RunFilter, StateRow, StoreFacts, TaskRunRow
+from millrace.runtime.stores.sqlite import connecting, facts, reading, removing, safety
 from millrace.runtime.stores.sqlite.connecting import Connection
 from millrace.runtime.stores.sqlite.migrating import check_schema, migrate
 from millrace.runtime.stores.sqlite.ownership import Ownership
+from millrace.runtime.stores.sqlite.socket_control import SocketControl
 from millrace.runtime.stores.sqlite.statements import DuplicateRow
 from millrace.runtime.stores.sqlite.writing import Rows, id_of
 from millrace.runtime.stores.verdicts import death_message
@@ -98,11 +102,17 @@ class SqliteStore:
         self._reader: Connection | None = None
         self._reading = Lock()
         self._failed: Connection | None = None  # what was the writer, before it failed
+        self._control = SocketControl(self.path) if hasattr(socket, "AF_UNIX") else None
 
     @property
     def name(self) -> str:
         """Says where it is."""
         return str(self.path)
+
+    @property
+    def control(self) -> Control | None:
+        """The way to its owner. See `port.Store`."""
+        return self._control
 
     # Writing.
 
@@ -206,25 +216,50 @@ class SqliteStore:
 
     def claim(self, run_id: int, token: int, at: int) -> FlowRunRow:  # noqa: ARG002  # others keep it
         """Become the owner of a flow run. See `port.Store`."""
+
+        def claim(writer: Connection) -> FlowRunRow:
+            run = self._claim(writer, run_id, token)
+            reach("run claimed")
+            return run
+
+        return self._transact(f"claim run {run_id:032x} in", token, claim)
+
+    def remove(self, run_id: int, token: int) -> None:
+        """Remove a flow run. See `port.Store`."""
+        self._transact(f"remove run {run_id:032x} from", token, lambda writer: removing.remove(writer, run_id))
+
+    def remove_task_runs(self, before: int, token: int, most: int) -> int:
+        """Remove task runs outside of any flow. See `port.Store`."""
+        attempted = "remove task runs from"
+        return self._transact(attempted, token, lambda writer: removing.remove_loose(writer, before, most))
+
+    def sweep(self, token: int, most: int) -> int:
+        """Remove what belonged to flow runs that are removed. See `port.Store`."""
+        return self._transact("remove task runs from", token, lambda writer: removing.sweep(writer, most))
+
+    def _transact(self, attempted: str, token: int, act: Callable[[Connection], T]) -> T:
+        """Do something in a transaction of its own, as the present owner."""
         writer = self._open_writer()
         try:
             writer.execute("BEGIN IMMEDIATE")
             try:
-                run = self._claim(writer, run_id, token)
-                reach("run claimed")
+                self._check_owner(writer, token)
+                outcome = act(writer)
                 writer.execute("COMMIT")
             except BaseException:
                 writer.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
             self._give_up()
-            raise connecting.reported(error, self.name, f"claim run {run_id:032x} in") from error
-        return run
+            raise connecting.reported(error, self.name, attempted) from error
+        return outcome
 
-    def _claim(self, writer: Connection, run_id: int, token: int) -> FlowRunRow:
+    def _check_owner(self, writer: Connection, token: int) -> None:
         present = writer.execute("SELECT 1 FROM owners WHERE token = ? AND ended IS NULL", (token,)).fetchone()
         if present is None:
             raise StoreFenced(self.name, token)
+
+    def _claim(self, writer: Connection, run_id: int, token: int) -> FlowRunRow:
         run = reading.read_flow_run(writer, run_id)
         if run is None:
             raise RunNotFound(run_id)
@@ -250,6 +285,8 @@ class SqliteStore:
 
     def close(self) -> None:
         """Let go of the store. See `port.Store`."""
+        if self._control is not None:
+            self._control.close()  # before somebody else may own the store
         with self._reading:
             reader, self._reader = self._reader, None
         # The writer last: whoever is closed last writes what is in the log to the file, and a reader cannot.
@@ -264,6 +301,8 @@ class SqliteStore:
 
     def abandon(self) -> None:
         """In the child of a fork: leave everything to the parent."""
+        if self._control is not None:
+            self._control.abandon()
         inherited = (self._writer, self._failed, self._reader)
         _left_to_parents.extend(each for each in inherited if each is not None)
         self._writer = self._failed = self._reader = None
@@ -315,6 +354,18 @@ class SqliteStore:
     def read_states(self, run_id: int) -> list[StateRow]:
         """All states of a run, first to last."""
         return self._read(reading.read_states, run_id)
+
+    def read_finished(self, before: int, parked: int, after: int, limit: int) -> list[int]:
+        """Flow runs that are over. See `port.Store`."""
+        return self._read(facts.read_finished, before, parked, after, limit)
+
+    def count_task_runs(self, flow_run_id: int) -> Mapping[tuple[str, StateType], int]:
+        """How many task runs a flow run has."""
+        return self._read(facts.count_task_runs, flow_run_id)
+
+    def read_facts(self) -> StoreFacts:
+        """What there is in the file."""
+        return self._read(facts.read_facts)
 
     def read_calls(self, flow_run_id: int) -> list[Called]:
         """What the body of a flow run has called."""

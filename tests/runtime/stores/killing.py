@@ -68,7 +68,7 @@ class Kill:
         folder = self._folder / f"copy-{self.copies}"
         folder.mkdir(mode=0o700)
         for path in self.store.path.parent.glob("runs.db*"):
-            if path.suffix != ".lock" and not path.name.endswith("-shm"):
+            if path.suffix not in {".lock", ".sock"} and not path.name.endswith("-shm"):
                 shutil.copy(path, folder / path.name)
         return SqliteStore(folder / "runs.db")
 

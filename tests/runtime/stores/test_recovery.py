@@ -514,7 +514,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(place: Place) -> None:
         for _ in range(2):
             quietly(body)
         newest = read_flow_runs()[0].id
-        with pytest.raises(RunNotFound, match="2 runs begin with"):
+        with pytest.raises(RunNotFound, match="Several flow runs in"):
             read_flow_run(newest.hex[:4])
         assert read_flow_run(str(newest)[:-8]).id == newest
 
@@ -663,7 +663,9 @@ def test_what_a_run_was_resumed_with_is_not_asked_for_again(kill: Kill) -> None:
 
     with engine_of(kill.store) as engine:
         state = body(return_state=True)
-        future = resume_flow_run(state.state_details.flow_run_id, [1, 2])
+        run_id = state.state_details.flow_run_id
+        assert run_id is not None
+        future = resume_flow_run(run_id, [1, 2])
         left = kill.left(engine)
         kill.go_on()
         assert future.result(PATIENCE) == [1, 2]
