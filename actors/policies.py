@@ -256,6 +256,10 @@ class RestartWindow:
         self._policy = policy
         self._times: deque[int] = deque()  # ns, as they came; len <= max_restarts + 1
 
+    def times(self) -> tuple[int, ...]:
+        """When those were, in nanoseconds since the epoch, and one that was not allowed."""
+        return tuple(self._times)
+
     def admits(self, at: int) -> bool:
         """Count one more restart; whether that is within the policy's intensity.
 

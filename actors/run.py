@@ -302,10 +302,15 @@ class RunActor(Mailbox):
         if self.journal.listening:
             self.record(cause)
 
+    @property
+    def entered(self) -> int:
+        """When it entered its present state, in nanoseconds since the epoch."""
+        state = self._state
+        return self._plain_time(self.type) if state is None else state.nanoseconds
+
     def _in_order(self, at: int) -> int:
         """A time, or that of the present state if it is later: of two threads, the first to ask may be heard second."""
-        state = self._state
-        return max(at, (self._plain_time(self.type) if state is None else state.nanoseconds))
+        return max(at, self.entered)
 
     def _count_attempt(self, at: int) -> None:
         self.run_count += 1

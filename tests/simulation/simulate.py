@@ -14,6 +14,7 @@ import anyio
 import attrs
 
 from millrace import Abort, Crashed, Engine, Paused, propose_state, resume_flow_run, suspend_flow_run
+from millrace.actors import validation
 from millrace.actors.errors import MillraceError
 from millrace.runtime.future_list import FutureList
 from tests.simulation.bodies import Stage
@@ -71,6 +72,11 @@ class Simulation:
         self.ledger: Any = None
         self.settled = False  # there is nothing more to befall anybody
         self.over = False
+
+    def broken(self, problem: str) -> None:
+        """An actor has done what it may not do."""
+        if self.ledger is not None:
+            self.ledger.broken.append(problem)
 
     # The tops.
 
@@ -379,7 +385,11 @@ def simulate(
     report = Report(seed, "")
     logging.disable(logging.CRITICAL)
     with world.entered():
-        _in_thread(world, lambda: _run(simulation, world, report))
+        switch_off = validation.switch_on(simulation.broken)
+        try:
+            _in_thread(world, lambda: _run(simulation, world, report))
+        finally:
+            switch_off()
         if world.sched.failed is not None and not report.problem:
             report.problem = f"{type(world.sched.failed).__name__}: {world.sched.failed}"
         stubborn = world.sched.finish()
