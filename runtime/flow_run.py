@@ -348,8 +348,10 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         )
         futures: FutureList[Any] = FutureList(cursor=cursor)
         if plan.size:
+            self.tell(Spawned(plan.size))  # first: whoever comes upon the map may drop what it has not made
             self.ongoing.add_map(cursor)
-            self.tell(Spawned(plan.size))
+            if self.stopping:  # whoever stops the run may have looked before
+                cursor.cancel()
             lane.dispatch_map(cursor)
         return futures
 
@@ -717,10 +719,13 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
 
     def count(self) -> None:
         """It is there: tell whoever listens, and the scope around it. Before it begins."""
-        if self.journal.listening and self.sequence == 0:  # else another process has made it
+        told = self.journal.listening and self.sequence == 0  # else another process has made it
+        if self.parent is not None:  # counted before it is told of, so that the end of its parent waits
+            self.parent.tell(Spawned(1) if told else Spawned(1, (self,)))
+        if told:
             self.record("created")
-        if self.parent is not None:
-            self.parent.tell(Spawned(1, (self,)))
+            if self.parent is not None:
+                self.parent.tell(Born((self,)))
 
     def publish(self, event: Event) -> None:
         """Tell whoever listens of an event; and of the same one of the task run that stands for this in its parent."""

@@ -12,14 +12,18 @@ from typing import Any
 import anyio
 
 from millrace import (
+    CacheKeyFnPolicy,
     CrashPolicy,
     Engine,
     Future,
     FutureList,
+    IsolationLevel,
+    MemoryStorage,
     MillraceError,
     Pause,
     as_completed,
     atransaction,
+    concurrency,
     flow,
     pause_flow_run,
     suspend_flow_run,
@@ -66,10 +70,12 @@ class Stage:
         self.world = world
         self.engine = engine
         self.futures: list[Any] = []  # every future that anybody has got
-        self.bodies: dict[int, int] = {}  # by id of the run: bodies that are in their function
+        self.bodies: dict[tuple[int, int], int] = {}  # by run and attempt: bodies that are in their function
         self.broken: list[str] = []
         self.calm = False  # nothing hangs any more
         self._calmed: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self.occupied: dict[str, int] = {}  # by tag: bodies that are in their function
+        self._storage = MemoryStorage()
         self._tasks: dict[int, Any] = {}
         self._flows: dict[int, Any] = {}
 
@@ -109,8 +115,18 @@ class Stage:
         if made is None:
             hooks = {point: [self._hook(how)] for point, how in plan.hooks}
             options = {**dict(plan.options), **hooks, "name": plan.name}
+            cached = options.pop("cached", None)
+            if cached is not None:
+                options |= self._cached(plan.name, cached)
             made = self._tasks[id(plan)] = task(**options)(self._function_of(plan))
         return made
+
+    def _cached(self, name: str, how: str) -> dict[str, Any]:
+        """Options of a task that looks for its result first, and takes turns in that where it is to."""
+        policy = CacheKeyFnPolicy(cache_key_fn=lambda _run, given: f"{name} of {_numbers(given)}")
+        if how == "serial":
+            policy = policy.configure(isolation_level=IsolationLevel.SERIALIZABLE)
+        return {"cache_policy": policy, "result_storage": self._storage}
 
     def _function_of(self, plan: TaskPlan | FlowPlan) -> Any:
         def body(*args: Any) -> Any:
@@ -161,11 +177,20 @@ class Stage:
 
         return async_hook if how in {"async", "sleeps", "cancels"} else hook
 
+    def _occupy(self, tags: tuple[str, ...], change: int) -> None:
+        for tag in tags:
+            now = self.occupied[tag] = self.occupied.get(tag, 0) + change
+            if now > self.engine.limits[tag].limit:
+                self.broken.append(f"11, {now} bodies at once under the limit '{tag}'")
+
     async def _body(self, plan: Any, args: tuple[Any, ...], *, blocks: bool) -> Any:
         run = CURRENT.get()
         assert run is not None
         number = run.run_count
-        self.bodies[run.id] = self.bodies.get(run.id, 0) + 1
+        here = (run.id, number)
+        self.bodies[here] = self.bodies.get(here, 0) + 1
+        tags = dict(plan.options).get("tags", ()) if plan.kind in {"sync", "async"} else ()
+        self._occupy(tags, 1)
         try:
             act = Acting(self, run, blocks=blocks)
             await act.all(plan.ops)
@@ -175,7 +200,12 @@ class Stage:
                 return (plan.name, *(each for each in args if isinstance(each, int)))
             return act.singles() if plan.returns == "futures" else None
         finally:
-            self.bodies[run.id] -= 1
+            self._occupy(tags, -1)
+            self.bodies[here] -= 1
+
+
+def _numbers(given: dict[str, Any]) -> list[int]:
+    return [each for value in given.values() for each in value if isinstance(each, int)]
 
 
 def finish(body: Any) -> Any:
@@ -382,6 +412,34 @@ class Acting:
                 await self.all(op.ops)
         else:
             async with atransaction():
+                await self.all(op.ops)
+
+    async def _stream(self, op: Op) -> None:
+        made = self._stage.task_of(op.task)  # type: ignore[arg-type]
+        options: dict[str, Any] = {"max_in_flight": op.count, "ordered": op.how == "state"}
+        options["on_error"] = "raise" if op.how == "raise" else "state"
+
+        async def walk() -> None:
+            taken = 0
+            async for _ in made.stream(range(6), **options):
+                taken += 1
+                if op.how == "swallow" and taken >= op.count:
+                    break
+
+        def walk_blocking() -> None:
+            for taken, _ in enumerate(made.stream(range(6), **options), 1):
+                if op.how == "swallow" and taken >= op.count:
+                    break
+
+        await self._outcome(op, walk_blocking if self._blocks else walk)
+
+    async def _occupy(self, op: Op) -> None:
+        name = "narrow" if op.count == 1 else "wide"
+        if self._blocks:
+            with concurrency(name, timeout_seconds=op.seconds * 4 or None):
+                await self.all(op.ops)
+        else:
+            async with concurrency(name, timeout_seconds=op.seconds * 4 or None):
                 await self.all(op.ops)
 
     async def _iterate(self, op: Op) -> None:

@@ -133,12 +133,14 @@ class Plan:
         tops: The flows.
         acts: What happens to them.
         threads: Of the engine.
+        limits: Of the engine, by name.
         ending: `calm`: all is let go on until it has ended. `cancel`: the engine is closed at once.
     """
 
     tops: tuple[Top, ...]
     acts: tuple[Act, ...]
     threads: int = 2
+    limits: tuple[tuple[str, int], ...] = ()
     ending: str = "calm"
 
 
@@ -191,6 +193,8 @@ KINDS: Final = (
     Kind("within", 2, "gathers", made="ops", only_async=True),
     Kind("transaction", 2, "transactions", made="ops"),
     Kind("iterate", 2, "generators", made="generator"),
+    Kind("stream", 2, "streams", made="task"),
+    Kind("occupy", 2, "limits", made="ops"),
     Kind("cancel", 1, "cancels"),
     Kind("cancel_self", 1, "cancels"),
     Kind("pause", 1, "pauses"),
@@ -215,13 +219,14 @@ class Drawer:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._names = 0
+        self._holding = 0  # what is being drawn is inside of something that holds a limit, and must want no other
         # A swarm: each seed has some of the faults, and others not at all.
         self._has = {
             each: rng.random() < 0.5
             for each in (
                 "errors", "crashes", "hangs", "swallows", "timeouts", "retries", "pauses", "hooks", "nesting",
                 "subflows", "sync", "acts", "cancels", "transactions", "generators", "leaks", "policies", "suspends",
-                "gathers", "upstreams",
+                "gathers", "upstreams", "limits", "streams", "caches",
             )
         }  # fmt: skip
         self._budget = rng.choice((6, 12, 25, 40))
@@ -231,7 +236,8 @@ class Drawer:
         rng = self._rng
         tops = tuple(self._top() for _ in range(rng.choice((1, 1, 2, 3))))
         acts = tuple(self._act() for _ in range(rng.randrange(8))) if self._has["acts"] else ()
-        return Plan(tops, acts, rng.choice((1, 2, 4)), rng.choice(("calm", "calm", "calm", "cancel")))
+        limits = (("narrow", 1), ("wide", rng.choice((2, 3)))) if self._has["limits"] else ()
+        return Plan(tops, acts, rng.choice((1, 2, 4)), limits, rng.choice(("calm", "calm", "calm", "cancel")))
 
     def _top(self) -> Top:
         plan = self._flow(0)
@@ -298,8 +304,15 @@ class Drawer:
             options["retry_delay_seconds"] = rng.choice(DELAYS)
         if self._has["timeouts"] and rng.random() < 0.4:
             options["timeout_seconds"] = rng.choice((0.001, 0.5, 1.5))
+        holds = self._has["limits"] and not self._holding and rng.random() < 0.5
+        if holds:
+            options["tags"] = rng.choice((("narrow",), ("wide",), ("narrow", "wide")))
+        self._holding += holds
+        if self._has["caches"] and rng.random() < 0.4:
+            options["cached"] = rng.choice(("shared", "serial"))
         name = self._name("t")
         ops = tuple(self._op(depth + 1, kind, flow=False) for _ in range(rng.choice((0, 1, 1, 2, 3))))
+        self._holding -= holds
         fails = rng.choice((0, 0, 0, 1, 2, 9)) if self._has["errors"] else 0
         hooks = self._hooks(("on_running", "on_completion", "on_failure"))
         return TaskPlan(name, kind, ops, tuple(options.items()), fails, self._error(), hooks)
@@ -313,6 +326,8 @@ class Drawer:
 
     def _fits(self, each: Kind, kind: str, *, leaf: bool, flow: bool) -> bool:
         if each.starts and leaf:
+            return False
+        if each.name == "occupy" and self._holding:
             return False
         if each.only_async and kind == "sync":
             return False
@@ -332,7 +347,9 @@ class Drawer:
         if chosen.made == "flow":
             return attrs.evolve(op, flow=self._flow(depth + 1))
         if chosen.made == "ops":
+            self._holding += what == "occupy"
             inside = tuple(self._op(depth + 1, kind, flow=True) for _ in range(rng.randrange(1, 3)))
+            self._holding -= what == "occupy"
             return attrs.evolve(op, how=rng.choice(("asyncio", "anyio")), ops=inside)
         if chosen.made:
             return attrs.evolve(op, task=self._task_for(chosen.made, depth, kind))

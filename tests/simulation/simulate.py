@@ -215,6 +215,8 @@ class Simulation:
         self.ledger = Ledger(engine, self.world.note)
         self.ledger.on_run = self._allow_more
         self.stage = Stage(self.world, engine)
+        for name, limit in self.plan.limits:
+            engine.limits.create(name, limit)
         async with engine:
             self._thread(self._keep_the_peace)
             for top in self.plan.tops:
@@ -313,6 +315,9 @@ class Simulation:
         stats = engine.stats()
         if stats.flow_runs or stats.task_runs or stats.threads.lent or engine.root.waiting:
             raise Broken(f"11, not at rest: {stats}")
+        for limit in engine.limits.values():
+            if limit.held or limit.waiters():
+                raise Broken(f"11, {limit}: held by {limit.holders()}, waited for by {limit.waiters()}")
 
 
 async def _swallow(awaitable: Any) -> Any:
