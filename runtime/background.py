@@ -38,6 +38,7 @@ def start_on_loop(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], w
     """See the run of an async flow through on a loop that turns: that of the run around it, else the engine's own."""
     context = copy_context()
     lane = run.parent.lane_for_async() if run.parent is not None else run.engine.own_lane()
+    run.loop_lane = lane  # known at once: whoever holds up that loop must not wait for the run
     lane.post(lambda: _start_task(run, (args, kwargs, wait_for), context))
 
 
@@ -66,6 +67,7 @@ def _start_thread(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], w
 def _start_task(run: FlowRun, call: tuple[tuple[Any, ...], dict[str, Any], Any], context: Context) -> None:
     """See a run through in a task of its own, on the running loop."""
     engine = run.engine
+    run.loop_lane = engine.lane_here()
     see_through_body = see_through_async(run, *call)
     body = _to_the_end(see_through_body)
     task = asyncio.get_running_loop().create_task(body, context=context)

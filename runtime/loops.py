@@ -63,7 +63,11 @@ class LoopThread:
                     self._loop.run_forever()
                 except (KeyboardInterrupt, SystemExit):
                     continue  # the run that raised it has it on record, and the other runs of this loop go on
-            finish_loop(self._loop, self._grace_seconds)
+            while not self._loop.is_closed():
+                try:
+                    finish_loop(self._loop, self._grace_seconds)
+                except (KeyboardInterrupt, SystemExit):
+                    continue  # likewise, and the others are yet to end
         finally:
             if self._on_end is not None:
                 self._on_end()

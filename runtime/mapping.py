@@ -347,14 +347,13 @@ class Cursor:
             if placed is not None:  # a taker has been here in between
                 self._early.pop(index, None)
                 return placed
-            runs[index] = run
             if self._site.journal.listening:
                 _tell_of([run])
-            if dropped:
+            if dropped:  # it counts as ended already: nobody may come upon it before it is
+                run.end_unstarted()
                 self._early.pop(index, None)
-        if dropped:
-            run.end_unstarted()
-        else:
+            runs[index] = run
+        if not dropped:
             self._announce([run])
         return run
 

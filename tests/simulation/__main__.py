@@ -1,4 +1,11 @@
-"""`python -m tests.simulation --seed N`: run the simulation of a seed, and say what happened."""
+"""`python -m tests.simulation`: run simulations, and say what happened.
+
+--seed N             the simulation of a seed
+--seed N --count K   those of K seeds
+--seed N --trace     what happens in it, line by line; with --plan what is run in it
+--seed N --shrink    the smallest plan that fails in the same way
+--proof              all that `make proof` does: many seeds, and each safeguard taken away
+"""
 
 from __future__ import annotations
 
@@ -8,28 +15,42 @@ import random
 import sys
 import time
 
+from tests.simulation.ablations import ABLATIONS
 from tests.simulation.plans import draw
 from tests.simulation.shrinking import shown, shrink
-from tests.simulation.simulate import simulate
+from tests.simulation.simulate import CANARY, simulate
 from tests.simulation.world import Conditions
+
+SEEDS = 5_000
+"""That the proof runs, unless it is told otherwise."""
+
+MOST = 2_000
+"""Within so many seeds a safeguard that is missing has to be missed."""
 
 
 def main() -> int:
-    """Run it."""
+    """Do what the command line says."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--count", type=int, default=1)
-    parser.add_argument("--trace", action="store_true")
-    parser.add_argument("--plan", action="store_true")
-    parser.add_argument("--stop", type=int, default=5)
-    parser.add_argument("--lines", type=int, default=120)
-    parser.add_argument("--shrink", action="store_true")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--count", type=int, default=1, help="how many seeds")
+    parser.add_argument("--stop", type=int, default=5, help="after how many that fail")
+    parser.add_argument("--lines", type=int, default=120, help="of the trace of a plan that was shrunk")
+    for flag in ("trace", "plan", "digests", "shrink", "proof"):
+        parser.add_argument(f"--{flag}", action="store_true")
     given = parser.parse_args()
     if given.shrink:
-        plan, conditions, problem = shrink(given.seed)
-        print(conditions, shown(plan), problem, sep="\n")
-        print("\n".join(simulate(given.seed, plan=plan, conditions=conditions, traced=True).trace[-given.lines :]))
-        return 1
+        return _shrink(given.seed, given.lines)
+    return _prove(given) if given.proof else _run(given)
+
+
+def _shrink(seed: int, lines: int) -> int:
+    plan, conditions, problem = shrink(seed)
+    print(conditions, shown(plan), problem, sep="\n")
+    print("\n".join(simulate(seed, plan=plan, conditions=conditions, traced=True).trace[-lines:]))
+    return 1
+
+
+def _run(given: argparse.Namespace) -> int:
     failed: list[int] = []
     began = time.process_time()
     steps = runs = 0
@@ -42,16 +63,40 @@ def main() -> int:
         runs += report.runs
         if given.trace:
             print("\n".join(report.trace))
+        if given.digests:
+            print(seed, report.digest)
         if report.problem:
             failed.append(seed)
-            print(f"seed {seed}: {report.problem}\n")
+            print(f"seed {seed}: {report.problem}\nAgain: python -m tests.simulation --seed {seed} --trace\n")
             if len(failed) >= given.stop:
                 break
-        elif given.count == 1:
-            print(report)
-    spent = time.process_time() - began
-    print(f"{given.count} seeds, {len(failed)} failed {failed}; {steps:,} steps, {runs:,} runs, {spent:.1f} s")
-    return bool(failed)
+    if not given.digests:
+        spent = time.process_time() - began
+        print(
+            f"{given.count:,} seeds, failed: {failed or 'none'}; {steps:,} steps, {runs:,} runs, {spent:.0f} s of CPU"
+        )
+    return int(bool(failed))
+
+
+def _prove(given: argparse.Namespace) -> int:
+    given.count = SEEDS if given.count == 1 else given.count
+    failed = _run(given)
+    again = [seed for seed in range(given.seed, given.seed + given.count, 20) if not _repeats(seed)]
+    print(f"run twice: {given.count // 20:,} seeds; another trace: {again or 'none'}")
+    canary = simulate(CANARY).problem
+    print(f"the canary {'fails, as it must' if canary else 'DOES NOT FAIL'}")
+    missed = 0
+    print("without the safeguard that …")
+    for ablation in ABLATIONS:
+        seed, problem = ablation.find(range(MOST))
+        missed += seed < 0
+        found = "NOT FOUND OUT" if seed < 0 else f"found out by seed {seed:,}: {problem.splitlines()[0][:70]}"
+        print(f"  {ablation.name:50} {found}", flush=True)
+    return int(bool(failed or again or missed or not canary))
+
+
+def _repeats(seed: int) -> bool:
+    return simulate(seed).digest == simulate(seed).digest
 
 
 code = main()

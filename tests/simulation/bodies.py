@@ -17,7 +17,6 @@ from millrace import (
     Engine,
     Future,
     FutureList,
-    IsolationLevel,
     MemoryStorage,
     MillraceError,
     Pause,
@@ -115,17 +114,14 @@ class Stage:
         if made is None:
             hooks = {point: [self._hook(how)] for point, how in plan.hooks}
             options = {**dict(plan.options), **hooks, "name": plan.name}
-            cached = options.pop("cached", None)
-            if cached is not None:
-                options |= self._cached(plan.name, cached)
+            if options.pop("cached", None) is not None:
+                options |= self._cached(plan.name)
             made = self._tasks[id(plan)] = task(**options)(self._function_of(plan))
         return made
 
-    def _cached(self, name: str, how: str) -> dict[str, Any]:
-        """Options of a task that looks for its result first, and takes turns in that where it is to."""
+    def _cached(self, name: str) -> dict[str, Any]:
+        """Options of a task that looks for its result first."""
         policy = CacheKeyFnPolicy(cache_key_fn=lambda _run, given: f"{name} of {_numbers(given)}")
-        if how == "serial":
-            policy = policy.configure(isolation_level=IsolationLevel.SERIALIZABLE)
         return {"cache_policy": policy, "result_storage": self._storage}
 
     def _function_of(self, plan: TaskPlan | FlowPlan) -> Any:

@@ -84,9 +84,11 @@ class Ledger:
         self._note = note
         self._flows: dict[Any, set[Any]] = {}  # task runs by flow run
         self.on_run: Any = None
-        engine.subscribe(self._heard)
+        self.runs_body: Any = lambda _run, _attempt: False
+        engine.subscribe(self.hear)
 
-    def _heard(self, event: Event) -> None:
+    def hear(self, event: Event) -> None:
+        """An event."""
         key = event.task_run_id or event.flow_run_id
         chain = self.chains.setdefault(key, [])
         if key not in self.names:
@@ -96,7 +98,7 @@ class Ledger:
         state = event.state
         self._note(f"{self.names[key]} {event}")
         last = chain[-1] if chain else None
-        problem = next(filter(None, (rule(event, last) for rule in RULES)), "")
+        problem = next(filter(None, (rule(event, last) for rule in RULES)), "") or self._problem_of_task(event, last)
         if problem:
             self.broken.append(f"{problem}: {self.names[key]} {event}; before: {[str(each) for each in chain[-6:]]}")
         chain.append(event)
@@ -109,6 +111,27 @@ class Ledger:
             if left:
                 names = [f"{self.names[each]} {self.chains[each][-1]}" for each in left]
                 self.broken.append(f"13, flow run {event} has ended before {names}")
+
+    def _problem_of_task(self, event: Event, last: Event | None) -> str:
+        """What is wrong between a task run and its flow, or its body."""
+        kind, details = event.state.type, event.state.state_details
+        run = event.task_run_id
+        if (
+            run is None or last is None or details.child_flow_run_id is not None
+        ):  # a subflow begins in a paused flow too
+            return ""
+        if kind is _S.RUNNING and last.state.type is not _S.RUNNING and event.cause != "forced":
+            flow = self.chains.get(event.flow_run_id)
+            return "8, it runs although its flow does not" if flow and flow[-1].state.type is not _S.RUNNING else ""
+        if kind is _S.COMPLETED and event.cause == "returned" and self.runs_body(run.int, self.attempts(event)):
+            return "9, it is COMPLETED, and its body goes on"
+        return ""
+
+    def attempts(self, event: Event) -> int:
+        """How many attempts a run has had."""
+        return sum(
+            each.state.type is _S.RUNNING and each.cause != "resumed" for each in self.chains[event.task_run_id or 0]
+        )
 
     def check(self) -> None:
         """Whether all has been as it must be.

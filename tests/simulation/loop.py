@@ -10,7 +10,6 @@ import asyncio
 import heapq
 import math
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from tests.simulation.scheduler import Scheduler
@@ -32,7 +31,6 @@ class SimLoop(asyncio.BaseEventLoop):
         self._number = number
         self._tasks_made = 0
         self.faults: list[dict[str, Any]] = []
-        self.after_step: Callable[[], None] | None = None
         self.set_exception_handler(lambda _loop, context: self.faults.append(context))
 
     def __hash__(self) -> int:
@@ -48,6 +46,7 @@ class SimLoop(asyncio.BaseEventLoop):
     _ready: deque[Any]  # of BaseEventLoop, like the next two
     _scheduled: list[Any]
     _stopping: bool
+    _thread_id: int | None
 
     def create_task(self, coro: Any, *, name: object = None, context: Any = None) -> Any:
         """Make a task with a name that is the same in every process."""
@@ -60,6 +59,13 @@ class SimLoop(asyncio.BaseEventLoop):
 
     async def shutdown_default_executor(self, *_: Any) -> None:
         """There is none."""
+
+    def leave(self) -> None:
+        """Close it, whatever is left on it. When all is over."""
+        self._ready.clear()
+        self._scheduled.clear()
+        self._thread_id = None  # of a thread that has ended in the middle of something
+        self.close()
 
     def _write_to_self(self) -> None:
         """Whoever waits for callbacks looks at them."""
@@ -97,8 +103,6 @@ class SimLoop(asyncio.BaseEventLoop):
         if sched.log is not None:
             sched.log(f"@{sched.now - _START} {_named(handle._callback)}")
         handle._run()
-        if self.after_step is not None:
-            self.after_step()
 
 
 _START = 1_700_000_000_000_000_000

@@ -214,9 +214,10 @@ class Drawer:
 
     Args:
         rng: Decides.
+        has: Faults that it has in any case.
     """
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, has: tuple[str, ...] = ()) -> None:
         self._rng = rng
         self._names = 0
         self._holding = 0  # what is being drawn is inside of something that holds a limit, and must want no other
@@ -229,6 +230,7 @@ class Drawer:
                 "gathers", "upstreams", "limits", "streams", "caches",
             )
         }  # fmt: skip
+        self._has.update(dict.fromkeys(has, True))
         self._budget = rng.choice((6, 12, 25, 40))
 
     def plan(self) -> Plan:
@@ -309,7 +311,7 @@ class Drawer:
             options["tags"] = rng.choice((("narrow",), ("wide",), ("narrow", "wide")))
         self._holding += holds
         if self._has["caches"] and rng.random() < 0.4:
-            options["cached"] = rng.choice(("shared", "serial"))
+            options["cached"] = "shared"  # serial ones, nested, may wait for each other for ever, as locks do
         name = self._name("t")
         ops = tuple(self._op(depth + 1, kind, flow=False) for _ in range(rng.choice((0, 1, 1, 2, 3))))
         self._holding -= holds
@@ -364,9 +366,9 @@ class Drawer:
         return attrs.evolve(task, kind="async") if made == "async" else task
 
 
-def draw(rng: random.Random) -> Plan:
-    """A plan as a seed has it."""
-    return Drawer(rng).plan()
+def draw(rng: random.Random, has: tuple[str, ...] = ()) -> Plan:
+    """A plan as a seed has it, with some faults in any case."""
+    return Drawer(rng, has).plan()
 
 
 # Smaller plans.

@@ -8,13 +8,16 @@ import logging
 import random
 import threading
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
+from unittest.mock import patch
 
 import anyio
 import attrs
 
-from millrace import Abort, Crashed, Engine, Paused, propose_state, resume_flow_run, suspend_flow_run
-from millrace.actors import validation
+from millrace import Abort, Crashed, Engine, Event, Paused, propose_state, resume_flow_run, suspend_flow_run
+from millrace.actors import mailbox, validation
 from millrace.actors.errors import MillraceError
 from millrace.runtime.future_list import FutureList
 from tests.simulation.bodies import Stage
@@ -76,6 +79,7 @@ class Simulation:
     def broken(self, problem: str) -> None:
         """An actor has done what it may not do."""
         if self.ledger is not None:
+            self.world.note(f"BROKEN {problem}")
             self.ledger.broken.append(problem)
 
     # The tops.
@@ -215,6 +219,7 @@ class Simulation:
         self.ledger = Ledger(engine, self.world.note)
         self.ledger.on_run = self._allow_more
         self.stage = Stage(self.world, engine)
+        self.ledger.runs_body = lambda run, attempt: bool(self.stage.bodies.get((run, attempt)))
         for name, limit in self.plan.limits:
             engine.limits.create(name, limit)
         async with engine:
@@ -329,6 +334,36 @@ async def _swallow(awaitable: Any) -> Any:
         return None
 
 
+@contextlib.contextmanager
+def _watched(queue: Any, simulation: Simulation) -> Iterator[None]:
+    """Look at every message that is taken from a mailbox: control goes ahead of data."""
+    take = queue.pop
+
+    def pop(waiting: Any) -> Any:
+        control = bool(waiting.control)
+        message = take(waiting)
+        if control and not message.control:
+            simulation.broken(f"14, {message!r} is handled before {waiting.control[0]!r}")
+        return message
+
+    with patch.object(queue, "pop", pop):
+        yield
+
+
+CANARY = 999_999_937
+"""The seed of a simulation in which an event goes missing: it has to fail."""
+
+
+def _canary() -> AbstractContextManager[Any]:
+    original = Ledger.hear
+
+    def hear(ledger: Ledger, event: Event) -> None:
+        if event.sequence != 1:
+            original(ledger, event)
+
+    return patch.object(Ledger, "hear", hear)
+
+
 def check_faults(world: World) -> None:
     """Whether a loop was told of an error that nobody has taken, but for a closing that a body has made up.
 
@@ -379,9 +414,24 @@ def _run(simulation: Simulation, world: World, report: Report) -> None:
 
 
 def simulate(
-    seed: int, *, plan: Plan | None = None, conditions: Conditions | None = None, traced: bool = False
+    seed: int,
+    *,
+    plan: Plan | None = None,
+    conditions: Conditions | None = None,
+    traced: bool = False,
+    without: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
 ) -> Report:
-    """Run the simulation of a seed."""
+    """Run the simulation of a seed.
+
+    Args:
+        seed: The seed.
+        plan: Another plan than that of the seed.
+        conditions: Other conditions, likewise.
+        traced: Keep what happens, line by line.
+        without: Takes a safeguard away; see `ablations`.
+    """
+    if seed == CANARY:
+        without = _canary
     rng = random.Random(seed)
     drawn = Conditions.drawn(rng)
     drawn_plan = draw(rng)
@@ -389,7 +439,7 @@ def simulate(
     simulation = Simulation(plan or drawn_plan, world)
     report = Report(seed, "")
     logging.disable(logging.CRITICAL)
-    with world.entered():
+    with world.entered(), without(), _watched(mailbox._Queue, simulation):
         switch_off = validation.switch_on(simulation.broken)
         try:
             _in_thread(world, lambda: _run(simulation, world, report))
@@ -400,6 +450,8 @@ def simulate(
         stubborn = world.sched.finish()
         if stubborn:
             report.problem += f"\nthreads that do not end: {stubborn}"
+        for each in world.loops:
+            each.leave()
         if report.problem:  # what was left in the middle of something would be told when it is collected
             _left_behind.append((simulation, [asyncio.all_tasks(each) for each in world.loops]))
     report.digest = world.digest

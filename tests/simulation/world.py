@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import anyio._backends._asyncio as anyio_asyncio
 import attrs
@@ -28,7 +28,6 @@ import attrs
 import millrace
 from millrace.actors import ambient
 from millrace.runtime import engine as engine_module
-from millrace.runtime import loops as loops_module
 from millrace.runtime.ports import ForwardClock, IdSource, system_clock, system_ids
 from tests.simulation.loop import SimLoop
 from tests.simulation.scheduler import (
@@ -70,6 +69,28 @@ def modules() -> tuple[Any, ...]:
             if ".cli" not in each.name and not each.name.endswith(("fsspec_storage", "asgi", "plugin")):
                 importlib.import_module(each.name)
     return tuple(module for name, module in sorted(sys.modules.items()) if name.startswith("millrace."))
+
+
+REPLACED: Final = {
+    id(each): each.__name__
+    for each in (
+        threading.Lock, threading.RLock, threading.Thread, threading.Event, queue.SimpleQueue, time.perf_counter,
+        time.monotonic, time.sleep,
+    )
+}  # fmt: skip
+REPLACED[id(threading.Lock)] = "Lock"  # its own name is another
+"""By identity: what a simulation has others for."""
+
+
+@cache
+def _imported() -> tuple[tuple[Any, str, str], ...]:
+    """Where millrace has imported what is replaced: module, name there, and what it is."""
+    return tuple(
+        (module, name, REPLACED[id(value)])
+        for module in modules()
+        for name, value in vars(module).items()
+        if id(value) in REPLACED
+    )
 
 
 @attrs.frozen
@@ -165,31 +186,25 @@ class World:
     @contextmanager
     def entered(self) -> Generator[World]:
         """Have millrace live in this world."""
-        replaced = {
-            id(threading.Lock): SimLock,
-            id(threading.RLock): SimRLock,
-            id(threading.Thread): SimThread,
-            id(threading.Event): SimEvent,
-            id(queue.SimpleQueue): SimQueue,
-            id(time.perf_counter): self.sched.seconds,
-            id(time.monotonic): self.sched.seconds,
-            id(time.sleep): self.sched.sleep,
+        others = {
+            "Lock": SimLock,
+            "RLock": SimRLock,
+            "Thread": SimThread,
+            "Event": SimEvent,
+            "SimpleQueue": SimQueue,
+            "perf_counter": self.sched.seconds,
+            "monotonic": self.sched.seconds,
+            "sleep": self.sched.sleep,
         }
         undo: list[tuple[Any, str, Any]] = []
         _scheduler.append(self.sched)
+        for module, name, what in _imported():
+            undo.append((module, name, getattr(module, name)))
+            setattr(module, name, others[what])
         for module in modules():
-            for name, value in list(vars(module).items()):
-                other = replaced.get(id(value))
-                if other is not None:
-                    undo.append((module, name, value))
-                    setattr(module, name, other)
-        undo.append((loops_module, "new_loop", loops_module.new_loop))
-        for module in modules():
-            if getattr(module, "new_loop", None) is undo[-1][2]:
+            if hasattr(module, "new_loop"):
                 undo.append((module, "new_loop", module.new_loop))
-        for module, name, _ in undo:
-            if name == "new_loop":
-                setattr(module, name, self.new_loop)
+                module.new_loop = self.new_loop
         anyio_asyncio.set = OrderedSet  # type: ignore[attr-defined]
         ids = IdSource(self.clock.now, self.rng.randbytes)
         ambient.install(now_ns=self.clock.now, new_id=ids.fresh_uuid)

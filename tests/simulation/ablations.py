@@ -1,0 +1,245 @@
+"""Ablations: each takes one safeguard away, to see whether the simulation finds out.
+
+They exist here only. Each is a context manager, entered around a simulation in which it is in force.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator, Iterable
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any, Final
+from unittest.mock import patch
+
+import attrs
+
+from millrace.actors import mailbox, rules, run, supervisor, task_run
+from millrace.actors.messages import UpstreamEnded, Watch
+from millrace.actors.policies import RestartWindow
+from millrace.actors.rules import TASK_RULES, pick
+from millrace.runtime import bells, flow_run, lending, pauses, runs
+from tests.simulation.plans import draw
+from tests.simulation.simulate import simulate
+from tests.simulation.world import Conditions, modules
+
+
+@attrs.frozen
+class Ablation:
+    """A safeguard that can be taken away.
+
+    Args:
+        name: What it does when it is there.
+        without: Takes it away for as long as it is entered.
+        has: Faults that the plans have in which it is looked for.
+        switching: How likely threads are interrupted in them; None: as the seed says.
+    """
+
+    name: str
+    without: Callable[[], AbstractContextManager[Any]]
+    has: tuple[str, ...] = ()
+    switching: float | None = None
+
+    def find(self, seeds: Iterable[int]) -> tuple[int, str]:
+        """Run simulations without the safeguard until one fails.
+
+        Returns:
+            Its seed, and what was wrong; -1 and nothing where none did.
+        """
+        for seed in seeds:
+            rng = random.Random(seed)
+            conditions = Conditions.drawn(rng)
+            if self.switching is not None:
+                conditions = attrs.evolve(conditions, switching=self.switching)
+            problem = simulate(seed, plan=draw(rng, self.has), conditions=conditions, without=self.without).problem
+            if problem:
+                return seed, problem
+        return -1, ""
+
+
+@contextmanager
+def _without_rule(rule: Any) -> Generator[None]:
+    left = [each for each in TASK_RULES if each.decide is not rule]
+    actor = task_run.TaskRunActor
+    with (
+        patch.object(actor, "plain_rules", pick(left, detailed=False)),
+        patch.object(actor, "detailed_rules", pick(left, detailed=True)),
+    ):
+        yield
+
+
+def _handlers(actor: Any, message: type, handler: Any) -> AbstractContextManager[Any]:
+    return patch.object(actor, "handlers", {**actor.handlers, message: handler})
+
+
+@contextmanager
+def _first_upstream_suffices() -> Generator[None]:
+    original = task_run.TaskRunActor.handlers[UpstreamEnded]
+
+    def handler(actor: Any, message: Any) -> Any:
+        if not actor.ended and actor.unready:
+            actor.unready = 1
+        return original(actor, message)
+
+    with _handlers(task_run.TaskRunActor, UpstreamEnded, handler):
+        yield
+
+
+def _pop_data_first(queue: Any) -> Any:
+    for lane in (queue.data, queue.control):
+        if lane:
+            return lane.popleft()
+    return None
+
+
+async def _at_once(*_: Any) -> None:
+    return None
+
+
+@contextmanager
+def _scopes_are_left_at_once() -> Generator[None]:
+    with (
+        patch.object(flow_run.FlowRun, "join", lambda _: None),
+        patch.object(flow_run.FlowRun, "join_async", _at_once),
+        patch("millrace.runtime.flow_body._leave_async", _leave_at_once),
+        patch.object(supervisor.Supervisor, "_goes_on", property(lambda _: False)),
+    ):
+        yield
+
+
+async def _leave_at_once(_run: Any, error: Any) -> Any:
+    return error
+
+
+@contextmanager
+def _nobody_lends() -> Generator[None]:
+    with ExitStack() as stack:
+        for module in modules():
+            if getattr(module, "lend", None) is lending.lend:
+                stack.enter_context(patch.object(module, "lend", nullcontext))
+        yield
+
+
+def _ask_without_a_second_look(actor: Any, message: Any) -> Any:
+    """`Mailbox.ask`, which does not look for what has come in since it handled its message."""
+    queue = actor._queue
+    if (queue is None or not (queue.data or queue.control)) and actor._turn.acquire(blocking=False):
+        try:
+            return actor.handlers[message.__class__](actor, message)
+        finally:
+            actor.handled += 1
+            actor._turn.release()
+    actor._leave(message)
+    return None
+
+
+def _forget_what_is_rung(bell: Any) -> None:
+    """`Bell.ring`, which is not heard by who comes later."""
+    with bell._lock:
+        waiter, bell._waiter = bell._waiter, None
+    if waiter is not None:
+        waiter.notify()
+
+
+def _watch_only_before_the_end(actor: Any, message: Watch) -> Any:
+    if not actor.ended:
+        actor.watchers = [*(actor.watchers or ()), message.watcher]
+
+
+@contextmanager
+def _late_watchers_are_forgotten() -> Generator[None]:
+    with (
+        _handlers(task_run.TaskRunActor, Watch, _watch_only_before_the_end),
+        _handlers(supervisor.Supervisor, Watch, _watch_only_before_the_end),
+    ):
+        yield
+
+
+@contextmanager
+def _pauses_draw_ids_late() -> Generator[None]:
+    """The id of a pause is drawn by whoever looks first."""
+    original = pauses.Pausing.__init__
+
+    def without(pausing: Any, *args: Any) -> None:
+        original(pausing, *args)
+        pausing.state._id = None
+
+    late = property(lambda pausing: pausing.state.id, lambda *_: None)
+    with patch.object(pauses.Pausing, "__init__", without), patch.object(pauses.Pausing, "id", late):
+        yield
+
+
+def _give_no_slots_back(*_: Any, **__: Any) -> None:
+    """`give_back` of a limiter that forgets to."""
+
+
+@contextmanager
+def _slots_are_kept() -> Generator[None]:
+    from millrace.runtime.limits.acting import ActingLimiter  # noqa: PLC0415  # few programs have limits
+
+    with patch.object(ActingLimiter, "give_back", _give_no_slots_back):
+        yield
+
+
+def _as_it_comes(_actor: Any, at: int) -> int:
+    return at
+
+
+def _settle_without_the_supervisor(child: Any) -> None:
+    """`TaskRun.settle_up`, which tells the watchers alone."""
+    watchers, child.watchers = child.watchers, None
+    for watcher in watchers or ():
+        watcher.notify(child)
+
+
+ABLATIONS: Final = (
+    Ablation("FAILED is not recorded while retries are left", lambda: _without_rule(rules.retry_what_failed)),
+    Ablation("a task runs only while its flow does", lambda: _without_rule(rules.run_only_in_a_running_flow)),
+    Ablation(
+        "what an earlier attempt comes to is a dead letter",
+        lambda: patch.object(task_run.TaskRunActor, "_is_past", lambda *_: False),
+        ("timeouts", "retries", "sync", "errors", "hangs"),
+    ),
+    Ablation("restarts are counted in a window", lambda: patch.object(RestartWindow, "admits", _admit_and_count)),
+    Ablation(
+        "control goes ahead of data",
+        lambda: patch.object(mailbox._Queue, "pop", _pop_data_first),
+        ("sync", "acts", "cancels"),
+        0.3,
+    ),
+    Ablation("a scope is left by its last child", _scopes_are_left_at_once),
+    Ablation("what is started as a flow ends is waited for", lambda: patch.object(
+        supervisor.Supervisor, "_goes_on", property(lambda _: False)
+    ), ("leaks", "nesting", "sync"), 0.3),
+    Ablation("a worker that waits lends its place", _nobody_lends),
+    Ablation(
+        "whoever had a turn looks again",
+        lambda: patch.object(mailbox.Mailbox, "ask", _ask_without_a_second_look),
+        ("sync", "nesting"),
+        0.3,
+    ),
+    Ablation(
+        "a bell is heard by who comes later",
+        lambda: patch.object(bells.Bell, "ring", _forget_what_is_rung),
+        ("retries", "errors", "acts", "cancels", "limits"),
+        0.3,
+    ),
+    Ablation(
+        "times within a run are put in order",
+        lambda: patch.object(run.RunActor, "_in_order", _as_it_comes),
+        ("sync", "cancels", "acts"),
+        0.3,
+    ),
+    Ablation("a run waits for all that it depends on", _first_upstream_suffices, ("upstreams",)),
+    Ablation("who comes after the end is told at once", _late_watchers_are_forgotten),
+    Ablation("a child's end is told to its supervisor", lambda: patch.object(
+        runs.TaskRun, "settle_up", _settle_without_the_supervisor
+    )),
+    Ablation("the id of a pause is drawn when it is made", _pauses_draw_ids_late, ("pauses", "acts", "sync"), 0.3),
+    Ablation("slots are given back", _slots_are_kept, ("limits",)),
+)  # fmt: skip
+"""In the order of the table in docs/reliability.md."""
+
+
+def _admit_and_count(window: Any, at: int) -> bool:
+    window._times.append(at)
+    return True

@@ -1,0 +1,58 @@
+"""The simulation itself: a share of its seeds, and whether it can fail, repeat itself, and find what is missing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.ablations import ABLATIONS, Ablation
+from tests.simulation.simulate import CANARY, simulate
+
+ROOT = Path(__file__).parents[2]
+
+SHARE = 260
+"""Seeds that the tests run. `make proof` runs more."""
+
+BLOCK = 20
+
+
+@pytest.mark.parametrize("first", range(0, SHARE, BLOCK))
+def test_whatever_befalls_it_all_ends_and_nothing_is_broken(first: int) -> None:
+    for seed in range(first, first + BLOCK):
+        report = simulate(seed)
+        assert not report.problem, f"python -m tests.simulation --seed {seed}\n{report.problem}"
+        assert report.steps
+
+
+def test_the_canary_fails() -> None:
+    assert simulate(CANARY).problem.startswith("Broken: 2, a gap between two events")
+
+
+def test_a_seed_that_is_run_twice_comes_to_the_same_trace() -> None:
+    for seed in range(0, SHARE, 20):  # five in a hundred
+        once, again = simulate(seed, traced=True), simulate(seed, traced=True)
+        assert once.trace == again.trace
+        assert once.digest == again.digest
+
+
+def test_the_same_seed_comes_to_the_same_trace_in_other_processes() -> None:
+    digests = set()
+    for hash_seed in ("0", "1", "77", "random"):
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-m", "tests.simulation", "--seed", "30", "--count", "4", "--digests"]
+        digests.add(
+            subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment).stdout
+        )
+    assert len(digests) == 1
+    assert len(digests.pop().splitlines()) == 4
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS[:7], ids=lambda each: each.name)
+def test_a_safeguard_that_is_missing_is_missed(ablation: Ablation) -> None:
+    seed, problem = ablation.find(range(200))
+    assert seed >= 0, "it was not found out"
+    assert problem
