@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from millrace import (
+    BlockingCallOnLoop,
     CancelledRun,
     ConfigurationError,
     Engine,
@@ -283,6 +284,26 @@ async def test_a_sync_flow_that_holds_up_a_loop_starts_an_async_one_on_another()
 
     async with asyncio.timeout(WAIT):
         assert await body() != threading.get_ident()
+
+
+def test_waiting_for_a_flow_that_needs_the_loop_which_that_holds_up_is_refused() -> None:
+    @flow
+    async def background() -> None: ...
+
+    @task
+    def starts() -> Any:
+        return Engine.current().start(background).result(WAIT)
+
+    @task
+    async def calls() -> Any:
+        return starts()  # on the thread of the engine's own loop
+
+    @flow
+    def body() -> Any:
+        return calls()
+
+    with pytest.raises(BlockingCallOnLoop):
+        body()
 
 
 def test_a_flow_may_be_started_from_sync_code() -> None:

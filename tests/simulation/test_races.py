@@ -148,6 +148,36 @@ def test_a_map_that_is_dropped_as_it_begins_is_counted_before() -> None:
         play(seed, maps).check()
 
 
+def test_a_run_that_was_dropped_with_its_map_is_counted_once_however_many_look_at_it() -> None:
+    # 1. A map is cancelled, and what it has not made counts as ended. 2. Somebody looks at such a run, which is made
+    # now. 3. Somebody else comes upon it before it has ended, and cancels it, and so it is counted again.
+    def drops(world: World) -> Any:
+        @task
+        def slow(_x: int) -> None:
+            world.sched.sleep(1)
+
+        @flow
+        def body() -> None:
+            context = FlowRunContext.get()
+            assert context is not None
+            futures = slow.map(range(30))
+            world.sched.sleep(0.5)
+            context.flow_run.cancel()
+
+            def look() -> None:
+                for future in futures:
+                    future.cancel()
+
+            for _ in range(3):
+                SimThread(target=look).start()
+
+        return body
+
+    for seed in range(40):
+        miscounted = [each for each in play(seed, drops).broken if each.startswith("12")]
+        assert not miscounted
+
+
 def test_the_order_of_threads_follows_from_the_seed() -> None:
     def numbers(world: World) -> Any:
         @task

@@ -51,8 +51,9 @@ def test_the_same_seed_comes_to_the_same_trace_in_other_processes() -> None:
     assert len(digests.pop().splitlines()) == 4
 
 
-@pytest.mark.parametrize("ablation", ABLATIONS[:7], ids=lambda each: each.name)
-def test_a_safeguard_that_is_missing_is_missed(ablation: Ablation) -> None:
-    seed, problem = ablation.find(range(200))
+@pytest.mark.parametrize("ablation", [each for each in ABLATIONS if each.switching is None], ids=lambda each: each.name)
+def test_a_safeguard_that_is_missing_is_missed(ablation: Ablation, invariants_hold: list[str]) -> None:
+    seed, problem = ablation.find(range(300))
     assert seed >= 0, "it was not found out"
     assert problem
+    invariants_hold.clear()  # they do not
