@@ -23,9 +23,10 @@ test: $(VENV)/.dev  ## run the tests on every supported Python that is found
 test-%: $(VENV)/bin/python  ## run the tests on one version, as in: make test-3.12
 	@MAKE="$(MAKE)" VENV="$(VENV)" tests/run_matrix.sh $*
 
-proof: $(VENV)/.dev  ## kill flows hundreds of times, and cut the power of their store (a few minutes)
+proof: $(VENV)/.dev  ## kill flows hundreds of times, cut the power of their store, simulate thousands (many minutes)
 	@$(BIN)/python -m tests.proofs.kills --kills 200 --points 5
 	@$(BIN)/python -m tests.proofs.cuts --seeds 20
+	@$(BIN)/python -m tests.simulation --proof
 
 lint: $(VENV)/.dev  ## check style and formatting
 	@$(BIN)/ruff check; checked=$$?; $(BIN)/ruff format --check && exit $$checked

@@ -28,6 +28,7 @@ import attrs
 import millrace
 from millrace.actors import ambient
 from millrace.runtime import engine as engine_module
+from millrace.runtime import offload
 from millrace.runtime.ports import ForwardClock, IdSource, system_clock, system_ids
 from tests.simulation.loop import SimLoop
 from tests.simulation.scheduler import (
@@ -205,6 +206,8 @@ class World:
             if hasattr(module, "new_loop"):
                 undo.append((module, "new_loop", module.new_loop))
                 module.new_loop = self.new_loop
+        undo.append((offload.Worker, "__bases__", offload.Worker.__bases__))
+        offload.Worker.__bases__ = (SimThread,)  # it was derived when millrace was imported
         anyio_asyncio.set = OrderedSet  # type: ignore[attr-defined]
         ids = IdSource(self.clock.now, self.rng.randbytes)
         ambient.install(now_ns=self.clock.now, new_id=ids.fresh_uuid)
