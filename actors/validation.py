@@ -143,7 +143,8 @@ def restarts_are_bounded(actor: Supervisor[Any], _before: Before, message: Any, 
         return ""
     policy = actor.crash_policy
     since = message.at - round(policy.within_seconds * 1e9)
-    restarts = sum(since <= at <= message.at for at in actor.window.times())
+    times = () if actor.window is None else actor.window.times()
+    restarts = sum(since <= at <= message.at for at in times)
     return f"17, {restarts} restarts, where {policy.max_restarts} are allowed" if restarts > policy.max_restarts else ""
 
 

@@ -410,25 +410,6 @@ class Acting:
             async with atransaction():
                 await self.all(op.ops)
 
-    async def _stream(self, op: Op) -> None:
-        made = self._stage.task_of(op.task)  # type: ignore[arg-type]
-        options: dict[str, Any] = {"max_in_flight": op.count, "ordered": op.how == "state"}
-        options["on_error"] = "raise" if op.how == "raise" else "state"
-
-        async def walk() -> None:
-            taken = 0
-            async for _ in made.stream(range(6), **options):
-                taken += 1
-                if op.how == "swallow" and taken >= op.count:
-                    break
-
-        def walk_blocking() -> None:
-            for taken, _ in enumerate(made.stream(range(6), **options), 1):
-                if op.how == "swallow" and taken >= op.count:
-                    break
-
-        await self._outcome(op, walk_blocking if self._blocks else walk)
-
     async def _occupy(self, op: Op) -> None:
         name = "narrow" if op.count == 1 else "wide"
         if self._blocks:

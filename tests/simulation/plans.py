@@ -184,7 +184,6 @@ KINDS: Final = (
     Kind("call", 2, made="task"),
     Kind("submit", 4, made="task"),
     Kind("map", 4, made="task"),
-    Kind("stream", 3, made="task"),
     Kind("take", 4),
     Kind("as_completed", 1),
     Kind("subflow", 2, "subflows", made="flow"),
