@@ -14,7 +14,7 @@ from unittest.mock import patch
 import attrs
 
 from millrace.actors import mailbox, rules, run, supervisor, task_run
-from millrace.actors.messages import UpstreamEnded, Watch
+from millrace.actors.messages import Watch
 from millrace.actors.policies import RestartWindow
 from millrace.actors.rules import TASK_RULES, pick
 from millrace.runtime import bells, flow_run, lending, pauses, runs
@@ -69,19 +69,6 @@ def _without_rule(rule: Any) -> Generator[None]:
 
 def _handlers(actor: Any, message: type, handler: Any) -> AbstractContextManager[Any]:
     return patch.object(actor, "handlers", {**actor.handlers, message: handler})
-
-
-@contextmanager
-def _first_upstream_suffices() -> Generator[None]:
-    original = task_run.TaskRunActor.handlers[UpstreamEnded]
-
-    def handler(actor: Any, message: Any) -> Any:
-        if not actor.ended and actor.unready:
-            actor.unready = 1
-        return original(actor, message)
-
-    with _handlers(task_run.TaskRunActor, UpstreamEnded, handler):
-        yield
 
 
 def _pop_data_first(queue: Any) -> Any:
@@ -210,7 +197,7 @@ ABLATIONS: Final = (
     Ablation("what is started as a flow ends is waited for", lambda: patch.object(
         supervisor.Supervisor, "_goes_on", property(lambda _: False)
     ), ("leaks", "nesting", "sync"), 0.3),
-    Ablation("a worker that waits lends its place", _nobody_lends),
+    Ablation("a worker that waits lends its place", _nobody_lends, ("sync", "nesting")),
     Ablation(
         "whoever had a turn looks again",
         lambda: patch.object(mailbox.Mailbox, "ask", _ask_without_a_second_look),
@@ -229,7 +216,6 @@ ABLATIONS: Final = (
         ("sync", "cancels", "acts"),
         0.3,
     ),
-    Ablation("a run waits for all that it depends on", _first_upstream_suffices, ("upstreams",)),
     Ablation("who comes after the end is told at once", _late_watchers_are_forgotten),
     Ablation("a child's end is told to its supervisor", lambda: patch.object(
         runs.TaskRun, "settle_up", _settle_without_the_supervisor
@@ -238,6 +224,16 @@ ABLATIONS: Final = (
     Ablation("slots are given back", _slots_are_kept, ("limits",)),
 )  # fmt: skip
 """In the order of the table in docs/reliability.md."""
+
+QUICK: Final = (
+    "retries are left",
+    "while its flow does",
+    "in a window",
+    "by its last child",
+    "told at once",
+    "given back",
+)
+"""Parts of the names of those that are found out within a few seeds: for the tests."""
 
 
 def _admit_and_count(window: Any, at: int) -> bool:
