@@ -39,6 +39,9 @@ class Ablation:
     has: tuple[str, ...] = ()
     switching: float | None = None
 
+    def __str__(self) -> str:
+        return self.name
+
     def find(self, seeds: Iterable[int]) -> tuple[int, str]:
         """Run simulations without the safeguard until one fails.
 
