@@ -34,7 +34,7 @@ from millrace.runtime.hooks import Hook, checked_hooks
 from millrace.runtime.lending import lend
 from millrace.runtime.prints import logs_prints
 from millrace.runtime.run_names import RunName
-from millrace.runtime.stack import check_room
+from millrace.runtime.stack import ROOM_TO_RECORD, check_room
 from millrace.runtime.task import call_blocks
 from millrace.runtime.task_options import flag_of, hooks_of, seconds_of, text_of
 from millrace.runtime.validation.plan import ParameterPlan
@@ -187,7 +187,7 @@ class BaseFlow(Bindable, Generic[P, R]):
             EngineClosed: the engine is closing, or the flow run around it has ended.
             RecursionError: flows call each other so deep that the stack would not do.
         """
-        check_room()
+        check_room() if engine.chronicle is None else check_room(ROOM_TO_RECORD)
         parameters = self.shape.by_name(args, kwargs)
         outer = CURRENT.get()
         parent = engine.root if outer is None else outer.scope

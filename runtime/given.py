@@ -36,10 +36,13 @@ class Given:
             number: One of the flow run's own, for a run without an id.
 
         Raises:
-            ConfigurationError: the id is that of a run that is going on there.
+            ConfigurationError: the id is that of a run that is going on there, or that is on record.
         """
         if self.run_id in flow_run.children:
             raise ConfigurationError("task_run_id", UUID(int=self.run_id), "the id of no run that is going on")
+        chronicle = flow_run.engine.chronicle
+        if self.run_id and chronicle is not None and not chronicle.take_id(self.run_id):
+            raise ConfigurationError("task_run_id", UUID(int=self.run_id), "the id of no run that is on record")
         return self.run_id or number
 
     def added_to(self, inputs: Inputs | None) -> Inputs | None:

@@ -13,6 +13,9 @@ from typing import Any, Final
 ROOM: Final = 100
 """Calls that have to fit in when a flow is called; starting the run and leaving it takes half of that."""
 
+ROOM_TO_RECORD: Final = 180
+"""The same where the run is put on record, for which serializers are called."""
+
 
 def _nested(depth: int) -> list[Any]:
     made: list[Any] = []
@@ -23,26 +26,32 @@ def _nested(depth: int) -> list[Any]:
 
 if sys.version_info >= (3, 12):  # the limit counts frames, and nothing else
 
-    def check_room() -> None:
+    def check_room(room: int = ROOM) -> None:
         """Check that the stack has room for a flow run.
+
+        Args:
+            room: How many calls have to fit in: `ROOM`, or `ROOM_TO_RECORD`.
 
         Raises:
             RecursionError: it has not.
         """
         try:
-            sys._getframe(sys.getrecursionlimit() - ROOM)  # noqa: SLF001  # nothing else says how deep it is
+            sys._getframe(sys.getrecursionlimit() - room)  # noqa: SLF001  # nothing else says how deep it is
         except ValueError:
             return
-        raise RecursionError(f"Fewer than {ROOM} calls are left of the stack. Does a flow call itself without end?")
+        raise RecursionError(f"Fewer than {room} calls are left of the stack. Does a flow call itself without end?")
 
 else:  # calls from C count as well, which no frame tells; so whatever recurses in C goes there
-    _NESTED: Final = _nested(ROOM), _nested(ROOM)
+    _NESTED: Final = {room: (_nested(room), _nested(room)) for room in (ROOM, ROOM_TO_RECORD)}
 
-    def check_room() -> None:
+    def check_room(room: int = ROOM) -> None:
         """Check that the stack has room for a flow run.
+
+        Args:
+            room: How many calls have to fit in: `ROOM`, or `ROOM_TO_RECORD`.
 
         Raises:
             RecursionError: it has not.
         """
-        one, other = _NESTED
+        one, other = _NESTED[room]
         _ = one == other

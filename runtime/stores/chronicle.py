@@ -40,11 +40,12 @@ class Chronicle:
         now: The time, in nanoseconds since the epoch.
     """
 
-    __slots__ = ("_now", "writer")
+    __slots__ = ("_given", "_now", "writer")
 
     def __init__(self, writer: StoreWriter, now: Callable[[], int]) -> None:
         self.writer = writer
         self._now = now
+        self._given: set[int] = set()  # ids that task runs were given from outside
 
     def steer(self, engine: Engine) -> None:
         """Let other processes say what is to be done with the runs of the engine, where they can reach the store."""
@@ -62,6 +63,13 @@ class Chronicle:
         """
         if self.writer.failed is not None:
             raise self.writer.failed
+
+    def take_id(self, run_id: int) -> bool:
+        """Give a task run an id from outside; whether no other run on record has it. Reads the store."""
+        if run_id in self._given or self.writer.store.read_task_run(run_id) is not None:
+            return False
+        self._given.add(run_id)
+        return True
 
     def replay_of(self, run: FlowRun, *, keeps: bool) -> Replay:
         """What a flow run has called, which is put on record.

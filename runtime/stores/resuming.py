@@ -27,6 +27,7 @@ from millrace.actors.errors import (
     SerializationError,
 )
 from millrace.actors.states import StateType
+from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.background import start
 from millrace.runtime.cli.targets import A_FLOW, Target
 from millrace.runtime.effects import in_thread
@@ -126,7 +127,7 @@ def start_suspended(engine: Engine, run_id: int, run_input: Any) -> FlowFuture[A
     Raises:
         RunNotFound: there is no such run.
         NotPausedError: it is not suspended.
-        RunNotResumable: its flow cannot be had.
+        RunNotResumable: its flow cannot be had, or the time of its pause is over.
     """
     chronicle = _chronicle_of(engine)
     row = chronicle.writer.store.read_flow_run(run_id)
@@ -134,7 +135,10 @@ def start_suspended(engine: Engine, run_id: int, run_input: Any) -> FlowFuture[A
         raise RunNotFound(UUID(int=run_id))
     if not row.suspended:
         raise NotPausedError(row.name, row.state.type)
-    key = state_of(row.state, row.id, None).state_details.pause_key
+    details = state_of(row.state, row.id, None).state_details
+    if details.pause_timeout is not None and details.pause_timeout <= from_nanoseconds(engine.now()):
+        raise RunNotResumable(row.name, f"its pause was over at {details.pause_timeout}", "Run its flow anew.")
+    key = details.pause_key
     run, call = prepare(engine, UUID(int=run_id), None, None, force=False, answer=(key, run_input))
     Context().run(start, run, *call, None)
     return FlowFuture[Any].of(run)  # type: ignore[return-value]

@@ -27,6 +27,7 @@ import attrs
 
 from millrace.actors.errors import StoreError
 from millrace.actors.events import Event
+from millrace.actors.states import StateType
 from millrace.runtime.lending import lend
 from millrace.runtime.one_line import engine_logger
 from millrace.runtime.results.serializers import Serializer
@@ -349,7 +350,7 @@ class StoreWriter:
         record = item.record
         if self.failed is None:
             record.data = encode(item.data, item.serializer)
-            if record.data.missing and item.task not in self._warned:
+            if record.data.missing and record.type is StateType.COMPLETED and item.task not in self._warned:
                 self._warned.add(item.task)
                 _logger.warning(
                     "What '%s' came to in run %032x is not recorded: it is %s. If its flow is resumed, it runs again.",

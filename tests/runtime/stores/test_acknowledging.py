@@ -23,6 +23,7 @@ from millrace import (
 )
 from millrace.actors.states import StateType
 from millrace.runtime.entering import ENTERED
+from millrace.runtime.stores.memory import MemoryStore
 from millrace.runtime.stores.rows import RunFilter
 from tests.runtime.stores.held import PATIENCE, HeldStore
 from tests.runtime.worlds import World
@@ -353,3 +354,16 @@ async def test_the_loop_goes_on_while_a_commit_is_waited_for(store: HeldStore) -
         assert await future == list(range(100))
 
     assert ticks == 100
+
+
+def test_a_flow_that_calls_itself_without_end_fails_with_a_store_too(world: World) -> None:
+    """To put on record takes more of the stack, and a run that has none left to end would be waited for without end."""
+
+    @world.flow
+    async def again() -> Any:
+        return await world.call(again)
+
+    with Engine(store=MemoryStore()) as made:
+        state = world.run(again, return_state=True, engine=made)
+
+    assert isinstance(state.data, RecursionError)

@@ -29,14 +29,17 @@ from millrace import (
     read_flow_run,
     read_flow_run_states,
     read_flow_runs,
+    read_task_run,
     read_task_runs,
     resume_flow_run,
     resume_run,
+    run_task,
     suspend_flow_run,
     task,
     transaction,
 )
 from millrace.actors.states import StateType
+from tests.clock import VirtualTime
 from tests.runtime.stores import recorded_flows
 from tests.runtime.stores.killing import PATIENCE, Kill, engine_of, killed, quietly
 from tests.runtime.stores.places import Place
@@ -652,6 +655,43 @@ def test_a_suspended_run_goes_on_in_another_process(world: World, place: Place, 
             assert resume_flow_run(run.id).name
 
     assert recorded_flows.ran == ["prepare"]
+
+
+def test_a_pause_whose_time_is_over_is_not_resumed_in_another_process(place: Place, tmp_path: Path) -> None:
+    time = VirtualTime()
+
+    @flow
+    def body() -> object:
+        return suspend_flow_run(timeout=10)
+
+    with Engine(store=place.store(), clock=time.now, timers=time):
+        engine = Engine.current()
+        assert body(return_state=True).name == "Suspended"
+        run_id = read_flow_runs()[0].id
+        assert engine.chronicle is not None
+    time.advance(10)
+    with (
+        Engine(store=place.store(), clock=time.now, timers=time),
+        pytest.raises(RunNotResumable, match="its pause was over at"),
+    ):
+        assert resume_flow_run(run_id).name
+
+
+def test_an_id_that_is_on_record_is_given_to_no_other_run(place: Place) -> None:
+    @task
+    def work() -> int:
+        return 1
+
+    chosen = UUID(int=5)
+    with engine_of(place.store()):
+        assert run_task(work, task_run_id=chosen) == 1
+        with pytest.raises(ConfigurationError, match="the id of no run that is on record"):
+            run_task(work, task_run_id=chosen)
+        assert work() == 1
+    with engine_of(place.store()):
+        with pytest.raises(ConfigurationError, match="the id of no run that is on record"):
+            run_task(work, task_run_id=chosen)
+        assert read_task_run(chosen).state.result() == 1
 
 
 def test_what_a_run_was_resumed_with_is_not_asked_for_again(kill: Kill) -> None:
