@@ -303,7 +303,9 @@ async def execute_async(run: TaskRun, order: Order | Suspended | None = None) ->
             order = await order
         else:
             break
-    if order is not None:
+    if order is SETTLE:
+        run.settle_up()  # as above
+    elif order is not None:
         run.perform(order)
 
 

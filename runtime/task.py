@@ -10,8 +10,9 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 
 from millrace.actors.errors import BlockingCallOnLoop
+from millrace.actors.instructions import EXECUTE, SETTLE, Order
 from millrace.actors.states import State
-from millrace.runtime.attempt import execute
+from millrace.runtime.attempt import Suspended, begin, execute, start
 from millrace.runtime.base_task import BaseTask, Dependency, reserved
 from millrace.runtime.context import CURRENT, HELD
 from millrace.runtime.engine import current_scope
@@ -218,7 +219,13 @@ class AsyncTask(BaseTask[P, R]):
         run = scope.start_run(self, args, kwargs, wait_for, lane, given, in_line=False)
         try:
             if not run.unready:
-                await execute_async(run)
+                order: Order | Suspended | None = begin(run)
+                if order is EXECUTE:
+                    order = start(run)
+                if order is SETTLE:
+                    run.settle_up()  # mostly, and for less than a coroutine more
+                elif order is not None:
+                    await execute_async(run, order)
         except BaseException as error:
             run.crash(error)  # a dead letter, unless another attempt was to follow, which nobody sees through any more
             raise

@@ -62,6 +62,8 @@ TaskRunInput = TaskRunResult | FlowRunResult
 
 def trackable(value: object) -> bool:
     """Whether a value's identity says where it came from."""
+    if value.__class__ is int:
+        return value not in _SMALL_INTS  # first: it is a frequent one, and soon told
     if isinstance(value, _SHARED_TYPES):
         return False
     if isinstance(value, int):
@@ -142,24 +144,27 @@ class Tracker:
     def _note(self, run_id: int, value: object, kind: type[TaskRunInput]) -> None:
         if not trackable(value):
             return
+        if value.__class__ not in _NO_WEAK_REFERENCES and self._note_weakly(run_id, value, kind):
+            return
         known = self._known
-        key = id(value)
-        if value.__class__ not in _NO_WEAK_REFERENCES:
-
-            def forget(_gone: object) -> None:
-                known.pop(key, None)
-
-            try:
-                reference = weakref.ref(value, forget)
-            except TypeError:
-                pass
-            else:
-                known[key] = (reference, run_id, kind)
-                return
-        known[key] = ((value,), run_id, kind)
+        known[id(value)] = ((value,), run_id, kind)
         self._held += sys.getsizeof(value)
         if len(known) >= self._sweep_at or self._held >= self._sweep_at_bytes:
             self._sweep()
+
+    def _note_weakly(self, run_id: int, value: object, kind: type[TaskRunInput]) -> bool:
+        """Note it without holding it; whether that is possible."""
+        known, key = self._known, id(value)
+
+        def forget(_gone: object) -> None:
+            known.pop(key, None)
+
+        try:
+            reference = weakref.ref(value, forget)
+        except TypeError:
+            return False
+        known[key] = (reference, run_id, kind)
+        return True
 
     def _sweep(self) -> None:
         """Forget what nobody else holds. The next time comes at twice the rest: O(1) for a note, on average."""
