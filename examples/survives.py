@@ -33,8 +33,8 @@ def publish(letters: int) -> str:
 
 @flow
 def week() -> str:
-    days = load.map(["Monday", "Tuesday", "Wednesday"]).result()
-    return publish(sum(days))
+    letters = [load(day) for day in ("Monday", "Tuesday", "Wednesday")]
+    return publish(sum(letters))
 
 
 if __name__ == "__main__":
