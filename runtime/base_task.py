@@ -29,7 +29,6 @@ from millrace.runtime.mapping import Plan, plan_map
 from millrace.runtime.prints import logs_prints
 from millrace.runtime.priorities import USUAL, checked_priority, ranked
 from millrace.runtime.rationing import checked_rate
-from millrace.runtime.run_names import RunName
 from millrace.runtime.runners import LaneTaskRunner
 from millrace.runtime.runs import TaskRun
 from millrace.runtime.settings import RESULTS_PERSIST_BY_DEFAULT
@@ -40,6 +39,7 @@ from millrace.runtime.task_options import (
     hooks_of,
     keeps_results,
     retry_policy_of,
+    run_name_of,
     seconds_of,
     tags_of,
     text_of,
@@ -95,7 +95,7 @@ class BaseTask(Bindable, Generic[P, R]):
         self.tags: frozenset[str] = tags_of(options)
         self.version: str | None = text_of(options, "version")
         self.task_run_name: str | Callable[..., str] | None = options.get("task_run_name")
-        self.run_name: RunName | None = RunName.of("task_run_name", self.task_run_name, self.shape, owner=self.name)
+        self.run_name = run_name_of(options, "task_run_name", self.shape, self.name)
         self.retry_policy: RetryPolicy = retry_policy_of(options)
         self.retries: int = self.retry_policy.retries
         self.retry_delay_seconds: Delays | None = options.get("retry_delay_seconds")

@@ -1,4 +1,4 @@
-"""The context of a run: which run the code at hand belongs to, and its tags.
+"""The context of a run: which run the code at hand belongs to, and its tags. How users see it is `run_contexts`.
 
 Decides nothing. It travels in `contextvars`, so it goes along into asyncio tasks, engine threads and copied contexts,
 and concurrent runs never see each other's.
@@ -10,18 +10,10 @@ from asyncio import AbstractEventLoop
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-import attrs
-
-from millrace.actors.errors import MissingContextError
-from millrace.actors.timestamps import from_nanoseconds
-
 if TYPE_CHECKING:
-    from millrace.runtime.base_task import BaseTask
-    from millrace.runtime.flow import BaseFlow
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.runs import TaskRun
 
@@ -31,70 +23,6 @@ ATTEMPT: ContextVar[int] = ContextVar("millrace_attempt", default=0)
 HELD: ContextVar[frozenset[AbstractEventLoop]] = ContextVar("millrace_held_loops", default=frozenset())
 """Loops that do not turn before this code has ended: a direct call that waits for it was made on their threads."""
 TAGS: ContextVar[frozenset[str]] = ContextVar("millrace_tags", default=frozenset())
-
-
-@attrs.frozen
-class FlowRunContext:
-    """What is known inside a flow run.
-
-    Args:
-        flow: The flow.
-        flow_run: Its run.
-        parameters: The arguments by name, defaults filled in.
-        start_time: When the run entered RUNNING.
-    """
-
-    flow: BaseFlow[Any, Any]
-    flow_run: FlowRun
-    parameters: dict[str, Any]
-    start_time: datetime
-
-    @classmethod
-    def get(cls) -> FlowRunContext | None:
-        """The context of the flow run that this code belongs to, also inside its tasks; None outside of any."""
-        current = CURRENT.get()
-        scope = current if current is None else current.scope
-        if scope is None or scope.flow is None:
-            return None
-        return cls(scope.flow, scope, scope.parameters, from_nanoseconds(scope.started or scope.created))
-
-
-@attrs.frozen
-class TaskRunContext:
-    """What is known inside a task run.
-
-    Args:
-        task: The task.
-        task_run: Its run.
-        parameters: The arguments by name, with futures replaced by their results.
-        start_time: When the run first entered RUNNING.
-    """
-
-    task: BaseTask[Any, Any]
-    task_run: TaskRun
-    parameters: dict[str, Any]
-    start_time: datetime
-
-    @classmethod
-    def get(cls) -> TaskRunContext | None:
-        """The context of the task run that this code belongs to; None outside of any."""
-        current = CURRENT.get()
-        if current is None or current.is_flow:
-            return None
-        run: TaskRun = current  # type: ignore[assignment]
-        return cls(run.task, run, run.bound_parameters(), from_nanoseconds(run.started or run.created))
-
-
-def get_run_context() -> TaskRunContext | FlowRunContext:
-    """The innermost run context.
-
-    Raises:
-        MissingContextError: outside of any flow or task run.
-    """
-    context = TaskRunContext.get() or FlowRunContext.get()
-    if context is None:
-        raise MissingContextError("get_run_context()")
-    return context
 
 
 @contextmanager

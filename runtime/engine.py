@@ -24,7 +24,6 @@ from millrace.actors.events import Event, Journal
 from millrace.actors.messages import Admit
 from millrace.actors.states import State
 from millrace.runtime.context import CURRENT
-from millrace.runtime.engine_stats import EngineStats
 from millrace.runtime.entering import ENTERED, Entry, entered_engine
 from millrace.runtime.flow_run import LOOP_ENDED, FlowRun
 from millrace.runtime.futures import FlowFuture
@@ -42,6 +41,7 @@ from millrace.runtime.waiting import LoopWaiter, block_until_done
 if TYPE_CHECKING:
     from millrace.actors.tickets import Amount
     from millrace.runtime.asgi import Lifespan
+    from millrace.runtime.engine_stats import EngineStats
     from millrace.runtime.flow import AsyncFlow, BaseFlow, Flow
     from millrace.runtime.limits import Limits
     from millrace.runtime.results import MemoryLockManager
@@ -353,6 +353,8 @@ class Engine:
 
     def stats(self) -> EngineStats:
         """What the engine holds at this moment."""
+        from millrace.runtime.engine_stats import EngineStats  # noqa: PLC0415  # seldom asked for, and slow to import
+
         return EngineStats.of(self)
 
     # The end.

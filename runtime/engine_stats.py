@@ -9,10 +9,27 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
-from millrace.runtime.offload import OffloadStats
-
 if TYPE_CHECKING:
     from millrace.runtime.engine import Engine
+
+
+@attrs.frozen
+class OffloadStats:
+    """The threads of an offload at one moment.
+
+    Args:
+        threads: Alive.
+        busy: Running a body, abandoned ones included.
+        lent: Blocked in a body that waits for other runs.
+        abandoned: Running a body whose run has ended already, or is in a later attempt.
+        limit: How many may be busy and not lent, abandoned ones aside.
+    """
+
+    threads: int
+    busy: int
+    lent: int
+    abandoned: int
+    limit: int
 
 
 @attrs.frozen

@@ -33,10 +33,9 @@ from millrace.runtime.futures import FlowFuture, take, take_async
 from millrace.runtime.hooks import Hook, checked_hooks
 from millrace.runtime.lending import lend
 from millrace.runtime.prints import logs_prints
-from millrace.runtime.run_names import RunName
 from millrace.runtime.stack import ROOM_TO_RECORD, check_room
 from millrace.runtime.task import call_blocks
-from millrace.runtime.task_options import flag_of, hooks_of, seconds_of, text_of
+from millrace.runtime.task_options import flag_of, hooks_of, run_name_of, seconds_of, text_of
 from millrace.runtime.validation.plan import ParameterPlan
 from millrace.runtime.waiting import ThreadWaiter
 
@@ -70,7 +69,7 @@ class BaseFlow(Bindable, Generic[P, R]):
         self.description: str | None = inspect.getdoc(self.fn) if described is None else described
         self.version: str | None = text_of(options, "version")
         self.flow_run_name: str | Callable[..., str] | None = options.get("flow_run_name")
-        self.run_name: RunName | None = RunName.of("flow_run_name", self.flow_run_name, self.shape, owner=self.name)
+        self.run_name = run_name_of(options, "flow_run_name", self.shape, self.name)
         self.retry_policy: RetryPolicy = retry_policy_of(options)
         self.retries: int = self.retry_policy.retries
         self.retry_delay_seconds: Delays | None = options.get("retry_delay_seconds")

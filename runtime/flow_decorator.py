@@ -14,7 +14,6 @@ from millrace.runtime.binding import ClassLevel, function_in
 from millrace.runtime.engine import Engine, not_a_flow
 from millrace.runtime.flow import AsyncFlow, BaseFlow, Flow
 from millrace.runtime.flow_options import FlowOptions, check_names
-from millrace.runtime.generator_flow import AsyncGeneratorFlow, GeneratorFlow
 from millrace.runtime.loops import run_in_new_loop
 from millrace.runtime.running import running_loop
 
@@ -22,7 +21,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Y = TypeVar("Y")
 
-if TYPE_CHECKING:  # they cannot be subscripted at run time
+if TYPE_CHECKING:  # the aliases cannot be subscripted at run time
+    from millrace.runtime.generator_flow import AsyncGeneratorFlow, GeneratorFlow
+
     InClass = classmethod[Any, P, R] | staticmethod[P, R]
     AsyncInClass = classmethod[Any, P, Coroutine[Any, Any, R]] | staticmethod[P, Coroutine[Any, Any, R]]
 
@@ -95,10 +96,11 @@ def _make(fn: object, options: FlowOptions) -> BaseFlow[Any, Any]:
 def _kind_for(function: Any) -> type[BaseFlow[Any, Any]]:
     """The class of flow that a function, or an object that is called like one, becomes."""
     for callee in (function, getattr(function, "__call__", None)):  # noqa: B004  # looked at, not tested for
-        if inspect.isasyncgenfunction(callee):
-            return AsyncGeneratorFlow
-        if inspect.isgeneratorfunction(callee):
-            return GeneratorFlow
+        is_async = inspect.isasyncgenfunction(callee)
+        if is_async or inspect.isgeneratorfunction(callee):
+            from millrace.runtime.generator_flow import AsyncGeneratorFlow, GeneratorFlow  # noqa: PLC0415  # few flows
+
+            return AsyncGeneratorFlow if is_async else GeneratorFlow
         if inspect.iscoroutinefunction(callee):
             return AsyncFlow
     return Flow
@@ -132,13 +134,11 @@ def run(flow: Any, /, *args: Any, **kwargs: Any) -> Any:
     """
     if not isinstance(flow, BaseFlow):
         raise not_a_flow(flow, "run()")
-    if isinstance(flow, Flow):
-        return flow(*args, **kwargs)
-    if isinstance(flow, GeneratorFlow):
-        return list(flow(*args, **kwargs))
+    start: Callable[..., Any] = cast("Any", flow)
+    if not flow.is_async:
+        return list(start(*args, **kwargs)) if flow.is_generator else start(*args, **kwargs)
     if running_loop() is not None:
         raise BlockingCallOnLoop(f"run({flow.name}, ...)", f"await {flow.name}(...)")
-    start: Callable[..., Any] = cast("Any", flow)
     try:
         if flow.is_generator:
             return run_in_new_loop(lambda: _collected(start(*args, **kwargs)))

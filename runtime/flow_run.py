@@ -37,7 +37,6 @@ from millrace.actors.supervisor import Supervisor
 from millrace.runtime import interrupting
 from millrace.runtime.context import CURRENT, HELD, TAGS
 from millrace.runtime.future_list import FutureList
-from millrace.runtime.given import Given
 from millrace.runtime.here_lanes import HeldUp
 from millrace.runtime.holding import waits_for
 from millrace.runtime.inputs import dependencies, scan
@@ -48,10 +47,8 @@ from millrace.runtime.names import random_name
 from millrace.runtime.ongoing import Ongoing, is_of_the_body
 from millrace.runtime.patience import Patience
 from millrace.runtime.pauses import Pauses
-from millrace.runtime.replaying import Replay
 from millrace.runtime.running import running_loop
 from millrace.runtime.runs import TaskRun, TaskSite, blocks_here
-from millrace.runtime.subflow_run import SubflowTaskRun
 from millrace.runtime.tracking import FlowRunResult, TaskRunInput, Tracker
 from millrace.runtime.waiting import CallbackWatcher, LoopWaiter, ThreadWaiter, Watcher
 
@@ -61,9 +58,12 @@ if TYPE_CHECKING:
     from millrace.runtime.conductor import Conductor
     from millrace.runtime.engine import Engine
     from millrace.runtime.flow import BaseFlow
+    from millrace.runtime.given import Given
     from millrace.runtime.lanes import Lane
     from millrace.runtime.loop_lane import LoopLane
+    from millrace.runtime.replaying import Replay
     from millrace.runtime.runners import TaskRunner
+    from millrace.runtime.subflow_run import SubflowTaskRun
 
 _NO_SOURCES: Mapping[str, list[TaskRunInput]] = {}
 _NOTHING: frozenset[asyncio.AbstractEventLoop] = frozenset()
@@ -125,7 +125,7 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         self.conductor: Conductor | None = None  # sees the run through; None: nobody does, or not yet
         # What earlier attempts came to, where there may be another one; else None.
         records = self.retry.retries > 0 or (flow is not None and flow.persist_result is True)
-        self.replay = Replay() if records else None
+        self.replay = _replay() if records else None
         if engine.chronicle is not None and flow is not None:
             self.replay = engine.chronicle.replay_of(self, keeps=records)
         self._pauses: Pauses | None = None  # made when somebody asks for it; guarded by the lock
@@ -147,6 +147,8 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         """The task run that stands for it in the flow run around it; None where it is no subflow."""
         if self.stands_for is None or self.parent is None:
             return None
+        from millrace.runtime.subflow_run import SubflowTaskRun  # noqa: PLC0415  # slow to import, seldom looked at
+
         number, key = self.stands_for
         return SubflowTaskRun(number, key, self, self.parent)
 
@@ -757,6 +759,12 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
             if self.flow is not None:
                 self.loop_lane = lane
         return lane
+
+
+def _replay() -> Replay:
+    from millrace.runtime.replaying import Replay  # noqa: PLC0415  # slow to import, and most flows are run once
+
+    return Replay()
 
 
 def _is_dead(lane: Lane, ending: asyncio.AbstractEventLoop | None) -> bool:

@@ -18,11 +18,11 @@ from millrace.actors.isolation import IsolationLevel
 from millrace.actors.outcomes import holds_states
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.caching import DEFAULT, NO_CACHE, CacheKeyFnPolicy, CachePolicy, Explanation, explain, key_of
-from millrace.runtime.context import TaskRunContext
 from millrace.runtime.effects import Effects
 from millrace.runtime.engine import current_scope
 from millrace.runtime.recording import NOT_RECORDED, Recording
 from millrace.runtime.results import ResultStore, StoredValue, serializer_of, storage_of
+from millrace.runtime.run_contexts import TaskRunContext
 from millrace.runtime.runs import TaskRun, TaskSite
 from millrace.runtime.settings import RESULTS_PERSIST_BY_DEFAULT, TASKS_DISABLE_CACHING, TASKS_REFRESH_CACHE
 from millrace.runtime.storage_keys import StorageKey

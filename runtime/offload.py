@@ -23,8 +23,6 @@ from threading import enumerate as enumerate_threads
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any, Final, Union
 
-import attrs
-
 from millrace.actors.task_run import TaskRunActor
 from millrace.runtime.attempt import execute
 from millrace.runtime.lending import set_lender
@@ -34,6 +32,7 @@ from millrace.runtime.priorities import Ranks, priority_on
 from millrace.runtime.settings import THREADS, whole_number
 
 if TYPE_CHECKING:
+    from millrace.runtime.engine_stats import OffloadStats
     from millrace.runtime.lanes import RunSource
     from millrace.runtime.runs import TaskRun
 
@@ -45,25 +44,6 @@ LOOP_GRACE_SECONDS: Final = 1.0
 
 TURN_SECONDS: Final = 0.0005
 """How long a thread takes runs from one map before it looks for other work."""
-
-
-@attrs.frozen
-class OffloadStats:
-    """The threads of an offload at one moment.
-
-    Args:
-        threads: Alive.
-        busy: Running a body, abandoned ones included.
-        lent: Blocked in a body that waits for other runs.
-        abandoned: Running a body whose run has ended already, or is in a later attempt.
-        limit: How many may be busy and not lent, abandoned ones aside.
-    """
-
-    threads: int
-    busy: int
-    lent: int
-    abandoned: int
-    limit: int
 
 
 class Call:
@@ -216,6 +196,8 @@ class Offload:
 
     def stats(self) -> OffloadStats:
         """The threads at this moment."""
+        from millrace.runtime.engine_stats import OffloadStats  # noqa: PLC0415  # seldom asked for, and slow to import
+
         with self._lock:
             running = list(self._running.values())
             return OffloadStats(

@@ -7,7 +7,7 @@ are exact.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, overload
 
 from millrace.actors.errors import BlockingCallOnLoop
 from millrace.actors.instructions import EXECUTE, SETTLE, Order
@@ -18,13 +18,15 @@ from millrace.runtime.context import CURRENT, HELD
 from millrace.runtime.engine import current_scope
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import Future, take, take_async
-from millrace.runtime.given import Given
 from millrace.runtime.here_lanes import LoopElsewhere, LoopHere, ThreadElsewhere, ThreadHere
 from millrace.runtime.lanes import Lane
 from millrace.runtime.loop_lane import execute_async
 from millrace.runtime.running import running_loop
 from millrace.runtime.runs import TaskRun, blocks_here
 from millrace.runtime.waiting import block_until_told, wait_until_done
+
+if TYPE_CHECKING:
+    from millrace.runtime.given import Given
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast, overloa
 from millrace.actors.errors import TaskDefinitionError
 from millrace.runtime.base_task import BaseTask
 from millrace.runtime.binding import ClassLevel, function_in
-from millrace.runtime.generator_task import AsyncGeneratorTask, GeneratorTask
 from millrace.runtime.task import AsyncTask, Task
 from millrace.runtime.task_options import (
     TaskOptions,
@@ -23,7 +22,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Y = TypeVar("Y")
 
-if TYPE_CHECKING:  # they cannot be subscripted at run time
+if TYPE_CHECKING:  # the aliases cannot be subscripted at run time
+    from millrace.runtime.generator_task import AsyncGeneratorTask, GeneratorTask
+
     InClass = classmethod[Any, P, R] | staticmethod[P, R]
     AsyncInClass = classmethod[Any, P, Coroutine[Any, Any, R]] | staticmethod[P, Coroutine[Any, Any, R]]
     GeneratorInClass = classmethod[Any, P, Generator[Y, Any, Any]] | staticmethod[P, Generator[Y, Any, Any]]
@@ -106,10 +107,11 @@ def _make(fn: object, options: TaskOptions) -> BaseTask[Any, Any]:
 def _kind_for(function: Any) -> type[BaseTask[Any, Any]]:
     """The class of task that a function, or an object that is called like one, becomes."""
     for callee in (function, getattr(function, "__call__", None)):  # noqa: B004  # looked at, not tested for
-        if inspect.isasyncgenfunction(callee):
-            return AsyncGeneratorTask
-        if inspect.isgeneratorfunction(callee):
-            return GeneratorTask
+        is_async = inspect.isasyncgenfunction(callee)
+        if is_async or inspect.isgeneratorfunction(callee):
+            from millrace.runtime.generator_task import AsyncGeneratorTask, GeneratorTask  # noqa: PLC0415  # few tasks
+
+            return AsyncGeneratorTask if is_async else GeneratorTask
         if inspect.iscoroutinefunction(callee):
             return AsyncTask
     return Task

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from millrace.runtime.caching import CachePolicy
     from millrace.runtime.results import Serializer, Storage
+    from millrace.runtime.run_names import RunName
+    from millrace.runtime.shape import Shape
 
 
 class TaskOptions(TypedDict, total=False):
@@ -141,6 +143,25 @@ def text_of(options: Mapping[str, Any], name: str) -> str | None:
     if text is not None and not isinstance(text, str):
         raise ConfigurationError(name, text, "a string")
     return text
+
+
+def run_name_of(options: Mapping[str, Any], name: str, shape: Shape, owner: str) -> RunName | None:
+    """An option that gives runs their names.
+
+    Args:
+        options: All options.
+        name: The one.
+        shape: Of the function.
+        owner: The name of the task or flow, for errors.
+
+    Raises:
+        ConfigurationError: it is neither a template nor a function, or names something that is no parameter.
+    """
+    if options.get(name) is None:
+        return None
+    from millrace.runtime.run_names import RunName  # noqa: PLC0415  # slow to import, and most runs have usual names
+
+    return RunName.of(name, options[name], shape, owner=owner)
 
 
 def flag_of(options: Mapping[str, Any], name: str) -> bool | None:

@@ -18,7 +18,7 @@ from millrace.runtime.caching.policies import CachePolicy, key_and_parts
 
 if TYPE_CHECKING:
     from millrace.runtime.base_task import BaseTask
-    from millrace.runtime.context import TaskRunContext
+    from millrace.runtime.run_contexts import TaskRunContext
 
 
 @attrs.frozen(kw_only=True)

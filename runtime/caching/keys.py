@@ -16,7 +16,7 @@ from millrace.runtime.one_line import engine_logger
 
 if TYPE_CHECKING:
     from millrace.runtime.base_task import BaseTask
-    from millrace.runtime.context import TaskRunContext
+    from millrace.runtime.run_contexts import TaskRunContext
 
 _LOGGER: Final = engine_logger("caching")
 

@@ -24,7 +24,7 @@ from millrace.runtime.caching.sources import task_key
 from millrace.runtime.caching.tokens import text
 
 if TYPE_CHECKING:
-    from millrace.runtime.context import TaskRunContext
+    from millrace.runtime.run_contexts import TaskRunContext
 
 C = TypeVar("C")
 

@@ -96,38 +96,28 @@ from millrace.actors.states import (
     is_state_iterable,
     raise_state_exception,
 )
-from millrace.runtime import current
-from millrace.runtime.context import FlowRunContext, TaskRunContext, get_run_context, tags
+from millrace.runtime.context import tags
 from millrace.runtime.cooperation import cancelled, check_cancelled
 from millrace.runtime.engine import Engine
-from millrace.runtime.engine_stats import EngineStats
 from millrace.runtime.flow import AsyncFlow, Flow
 from millrace.runtime.flow_decorator import flow, run
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.future_list import FutureList
 from millrace.runtime.futures import FlowFuture, Future
-from millrace.runtime.gathering import as_completed, wait
-from millrace.runtime.generator_flow import AsyncGeneratorFlow, GeneratorFlow
-from millrace.runtime.generator_task import AsyncGeneratorTask, GeneratorTask
 from millrace.runtime.logs import get_run_logger
-from millrace.runtime.pausing import pause_flow_run, suspend_flow_run
-from millrace.runtime.proposing import propose_state
 from millrace.runtime.resolving import resolve_futures_to_results, resolve_futures_to_states
 from millrace.runtime.runners import DefaultTaskRunner, SequentialTaskRunner, TaskRunner, ThreadPoolTaskRunner
-from millrace.runtime.running_flows import run_flow
-from millrace.runtime.running_tasks import run_task
 from millrace.runtime.runs import TaskRun
 from millrace.runtime.task import AsyncTask, Task
 from millrace.runtime.task_decorator import task
 from millrace.runtime.tracking import FlowRunResult, TaskRunResult
-from millrace.runtime.unpausing import aresume_flow_run, resume_flow_run
 
 if TYPE_CHECKING:
     from millrace.actors.transaction_state import (
         CommitMode,
         TransactionState,
     )
-    from millrace.runtime import asgi, testing
+    from millrace.runtime import asgi, current, testing
     from millrace.runtime.caching import (
         DEFAULT,
         FLOW_PARAMETERS,
@@ -141,8 +131,14 @@ if TYPE_CHECKING:
         Explanation,
         task_input_hash,
     )
+    from millrace.runtime.engine_stats import EngineStats
     from millrace.runtime.flow_process import run_flow_in_subprocess
+    from millrace.runtime.gathering import as_completed, wait
+    from millrace.runtime.generator_flow import AsyncGeneratorFlow, GeneratorFlow
+    from millrace.runtime.generator_task import AsyncGeneratorTask, GeneratorTask
     from millrace.runtime.limits import AdaptiveLimit, RateLimit, concurrency, rate_limit
+    from millrace.runtime.pausing import pause_flow_run, suspend_flow_run
+    from millrace.runtime.proposing import propose_state
     from millrace.runtime.results import (
         CompressedSerializer,
         FileSystemLockManager,
@@ -158,6 +154,9 @@ if TYPE_CHECKING:
         Storage,
         register_serializer,
     )
+    from millrace.runtime.run_contexts import FlowRunContext, TaskRunContext, get_run_context
+    from millrace.runtime.running_flows import run_flow
+    from millrace.runtime.running_tasks import run_task
     from millrace.runtime.secret import Secret
     from millrace.runtime.stores.by_id import (
         acancel_flow_run,
@@ -200,10 +199,28 @@ if TYPE_CHECKING:
         get_transaction,
         transaction,
     )
+    from millrace.runtime.unpausing import aresume_flow_run, resume_flow_run
 
     __version__: str
 
 _LATER = {
+    "AsyncGeneratorFlow": "millrace.runtime.generator_flow",
+    "GeneratorFlow": "millrace.runtime.generator_flow",
+    "AsyncGeneratorTask": "millrace.runtime.generator_task",
+    "GeneratorTask": "millrace.runtime.generator_task",
+    "aresume_flow_run": "millrace.runtime.unpausing",
+    "resume_flow_run": "millrace.runtime.unpausing",
+    "EngineStats": "millrace.runtime.engine_stats",
+    "as_completed": "millrace.runtime.gathering",
+    "wait": "millrace.runtime.gathering",
+    "pause_flow_run": "millrace.runtime.pausing",
+    "suspend_flow_run": "millrace.runtime.pausing",
+    "propose_state": "millrace.runtime.proposing",
+    "run_flow": "millrace.runtime.running_flows",
+    "run_task": "millrace.runtime.running_tasks",
+    "FlowRunContext": "millrace.runtime.run_contexts",
+    "TaskRunContext": "millrace.runtime.run_contexts",
+    "get_run_context": "millrace.runtime.run_contexts",
     "CommitMode": "millrace.actors.transaction_state",
     "TransactionState": "millrace.actors.transaction_state",
     "DEFAULT": "millrace.runtime.caching",
@@ -267,7 +284,11 @@ _LATER = {
 }
 """Names that few programs use, and where they are: importing these modules takes a while."""
 
-_MODULES = {"asgi": "millrace.runtime.asgi", "testing": "millrace.runtime.testing"}
+_MODULES = {
+    "asgi": "millrace.runtime.asgi",
+    "current": "millrace.runtime.current",
+    "testing": "millrace.runtime.testing",
+}
 """Modules that few programs use."""
 
 __all__ = (

@@ -10,7 +10,7 @@ import pytest
 
 from millrace import Engine, FlowRunContext, StateType, TaskRunContext, flow, quote, tags, task
 from millrace.actors.events import Event
-from millrace.runtime import flow_run
+from millrace.runtime import subflow_run
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.subflow_run import SubflowTaskRun
 from millrace.runtime.tracking import FlowRunResult, TaskRunResult
@@ -264,7 +264,7 @@ def test_a_subflow_is_told_of_before_anything_that_becomes_of_it(world: World, e
 
 def test_a_subflow_that_nobody_looks_at_makes_no_record(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    monkeypatch.setattr(flow_run, "SubflowTaskRun", lambda *given: made.append(given))
+    monkeypatch.setattr(subflow_run, "SubflowTaskRun", lambda *given: made.append(given))
 
     async def inner() -> Any:
         return quote(this_run())

@@ -9,7 +9,7 @@ from typing import Any, cast
 import attrs
 
 from millrace import task
-from millrace.runtime.context import TaskRunContext
+from millrace.runtime.run_contexts import TaskRunContext
 from millrace.runtime.runs import TaskRun
 
 

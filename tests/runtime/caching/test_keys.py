@@ -26,7 +26,7 @@ from millrace.runtime.caching import (
     task_input_hash,
 )
 from millrace.runtime.caching.keys import _MEMORIES, last_digests
-from millrace.runtime.context import FlowRunContext, TaskRunContext
+from millrace.runtime.run_contexts import FlowRunContext, TaskRunContext
 from tests.runtime.caching.stand_ins import body, context_of
 
 
