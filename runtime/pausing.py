@@ -240,7 +240,8 @@ def _pause_by_id(wanted: _ById, *, suspends: bool) -> Any:
     steered = by_id.Steered.of(wanted.store)
 
     def ask() -> None:
-        by_id.pause(steered, wanted.flow_run_id, wanted.timeout, wanted.key, suspends=suspends)
+        with steered:
+            by_id.pause(steered, wanted.flow_run_id, wanted.timeout, wanted.key, suspends=suspends)
 
     return ask() if blocks else by_id.elsewhere(ask)
 

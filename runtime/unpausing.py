@@ -53,7 +53,8 @@ def resume_flow_run(
             raise BlockingCallOnLoop("resume_flow_run(...)", "await aresume_flow_run(...)")
         from millrace.runtime.stores import by_id  # noqa: PLC0415  # few programs steer others
 
-        return by_id.resume(by_id.Steered.of(store), flow_run_id, run_input, anywhere=store is None)
+        with by_id.Steered.of(store) as steered:
+            return by_id.resume(steered, flow_run_id, run_input, anywhere=store is None)
     number = number_of(flow_run_id)
     if engine.chronicle is not None and not engine.runs_flow(number):
         from millrace.runtime.stores.resuming import start_suspended  # noqa: PLC0415  # most engines have no store
@@ -74,7 +75,12 @@ async def aresume_flow_run(
     from millrace.runtime.stores import by_id  # noqa: PLC0415  # few programs steer others
 
     steered = by_id.Steered.of(store)
-    return await by_id.elsewhere(lambda: by_id.resume(steered, flow_run_id, run_input, anywhere=store is None))
+
+    def ask() -> FlowFuture[Any]:
+        with steered:
+            return by_id.resume(steered, flow_run_id, run_input, anywhere=store is None)
+
+    return await by_id.elsewhere(ask)
 
 
 def resume_here(engine: Engine, number: int, run_input: Any) -> FlowRun:

@@ -55,7 +55,8 @@ def steering_command(actions: Mapping[str, Callable[[argparse.Namespace, Steered
         The exit code.
     """
     try:
-        return actions[options.action](options, Steered.of(options.store))
+        with Steered.of(options.store) as steered:
+            return actions[options.action](options, steered)
     except MillraceError as error:
         sys.stderr.write(f"millrace: {harmless(error)}\n")
         return NOT_DONE if isinstance(error, _NOT_NOW) else WRONG

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from uuid import UUID
 
 import attrs
@@ -61,10 +61,20 @@ class Steered:
     Args:
         store: The store.
         engine: The engine of this process that has it open; None where none is known to have.
+        made: The store was made for this, and is let go of at the end of a `with` block. It may be used after that, and
+            be let go of again.
     """
 
     store: Store
     engine: Engine | None = None
+    made: bool = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.made:
+            self.store.close()
 
     @classmethod
     def of(cls, option: Store | str | None) -> Steered:
@@ -80,7 +90,7 @@ class Steered:
         url = STORE.read() if option is None else option
         if url is None:
             raise ConfigurationError("store", None, _EXPECTED)
-        return cls(store_of(url))
+        return cls(store_of(url), made=isinstance(url, str))
 
     def ask(self, request: Request, patience: float | None = PATIENCE_SECONDS) -> Reply:
         """Ask something of whoever has the store open, and wait for the answer. See `control.Control.ask`."""
@@ -165,7 +175,8 @@ def cancel_flow_run(run_id: UUID | str, *, store: Store | str | None = None) -> 
         BlockingCallOnLoop: a loop runs on this thread; use `acancel_flow_run` there.
     """
     _check_may_block("cancel_flow_run(...)", "await acancel_flow_run(...)")
-    return cancel(Steered.of(store), run_id)
+    with Steered.of(store) as steered:
+        return cancel(steered, run_id)
 
 
 async def acancel_flow_run(run_id: UUID | str, *, store: Store | str | None = None) -> State[Any]:
@@ -174,7 +185,12 @@ async def acancel_flow_run(run_id: UUID | str, *, store: Store | str | None = No
     Cancellation: only the wait ends.
     """
     steered = Steered.of(store)
-    return await elsewhere(lambda: cancel(steered, run_id))
+
+    def ask() -> State[Any]:
+        with steered:
+            return cancel(steered, run_id)
+
+    return await elsewhere(ask)
 
 
 async def elsewhere(call: Callable[[], T]) -> T:
@@ -288,8 +304,10 @@ class RunElsewhere(PromiseSource):
 
         def wait() -> None:
             try:
-                wait_for_end(steered, row)
-                promise.set_result(_state_in(steered.store, row.id))
+                with steered:
+                    wait_for_end(steered, row)
+                    state = _state_in(steered.store, row.id)
+                promise.set_result(state)
             except BaseException as error:  # noqa: BLE001  # it goes to whoever waits
                 promise.set_exception(error)
 

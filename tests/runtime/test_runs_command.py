@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -109,7 +110,8 @@ def document(done: Done) -> Any:
 
 def failed_task_run(folder: Path) -> str:
     """The id of the task run that failed."""
-    (found,) = read_task_runs(store=SqliteStore(folder / "runs.db"), states=["failed"])
+    with closing(SqliteStore(folder / "runs.db")) as store:
+        (found,) = read_task_runs(store=store, states=["failed"])
     return str(found.id)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -35,6 +36,9 @@ HEARING_SECONDS: Final = 5.0
 
 MOST_VISITORS: Final = 100
 """How many may be connected at once."""
+
+_LEAVE_IT: Final[dict[str, Any]] = {} if sys.version_info < (3, 13) else {"cleanup_socket": False}
+"""Whose socket lies at the place when it is to be removed is looked at here, and more closely."""
 
 _logger = engine_logger("store")
 
@@ -106,6 +110,12 @@ def _ask(connection: socket.socket, line: bytes, patience: float | None) -> Repl
     return reply_of_line(answer)
 
 
+def _identity(place: Path) -> tuple[int, int]:
+    """What tells a socket from another one at the same place; numbers of inodes are used again."""
+    status = place.lstat()
+    return status.st_ino, status.st_ctime_ns
+
+
 class Listener:
     """Listens at a socket, in a thread of its own, from when it is made.
 
@@ -118,7 +128,7 @@ class Listener:
     def __init__(self, bound: socket.socket, place: Path, hear: Hear) -> None:
         self._bound = bound
         self._place = place
-        self._inode = place.lstat().st_ino
+        self._made = _identity(place)
         self._hear = hear
         self._visitors: set[asyncio.Task[Any]] = set()
         self._silent: dict[asyncio.Task[Any], None] = {}  # visitors that have not said anything, the first one first
@@ -141,7 +151,7 @@ class Listener:
 
     def _remove(self) -> None:
         with suppress(OSError):
-            if self._place.lstat().st_ino == self._inode:
+            if _identity(self._place) == self._made:
                 self._place.unlink()
 
     def _run(self) -> None:
@@ -154,7 +164,7 @@ class Listener:
             self._loop.close()
 
     async def _serve(self) -> None:
-        server = await asyncio.start_unix_server(self._meet, sock=self._bound, limit=MOST_BYTES)
+        server = await asyncio.start_unix_server(self._meet, sock=self._bound, limit=MOST_BYTES, **_LEAVE_IT)
         await self._over.wait()
         server.close()
         visitors = list(self._visitors)

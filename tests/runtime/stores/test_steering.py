@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -42,6 +44,7 @@ from millrace.runtime.stores.control import Request
 from millrace.runtime.stores.port import Owner
 from millrace.runtime.stores.reading import read_flow_run, read_flow_runs
 from millrace.runtime.stores.records import Entry, FlowRunMade
+from tests.e2e.programs import environment
 from tests.loose import flow, task
 from tests.runtime.stores import recorded_flows
 from tests.runtime.stores.places import FLOW, Writer, entered
@@ -70,7 +73,14 @@ def store_at(url: str) -> SqliteStore:
 
 
 def recorded(url: str, run_id: UUID) -> StateType:
-    return read_flow_run(run_id, store=store_at(url)).state.type
+    with closing(store_at(url)) as store:
+        return read_flow_run(run_id, store=store).state.type
+
+
+def ids_in(url: str) -> set[UUID]:
+    """The flow runs that are on record."""
+    with closing(store_at(url)) as store:
+        return {run.id for run in read_flow_runs(store=store)}
 
 
 class Told:
@@ -296,6 +306,8 @@ def test_a_run_that_is_paused_cannot_be_paused(url: str, stepping: FlowFuture[An
         pause_flow_run(flow_run_id=stepping.flow_run_id, store=url)
     remote = resume_flow_run(stepping.flow_run_id, store=url)
     assert remote.cancel()
+    while stepping.state.type is not StateType.CANCELLING:
+        assert not stepping.wait(0.001)
     told.heard.put("go on")
 
     assert remote.wait(PATIENCE)
@@ -498,17 +510,44 @@ def test_a_run_of_the_engine_at_hand_is_paused_by_its_id(told: Told) -> None:
     asyncio.run(main())
 
 
-def test_the_child_of_a_fork_does_not_listen(url: str, waiting: FlowFuture[Any], engine: Engine) -> None:
-    child = os.fork()
-    if not child:
-        try:
-            assert engine.chronicle is not None
-            engine.chronicle.writer.abandon()
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
+FORKS = """
+import asyncio
+import os
+import sys
+from millrace import Engine, flow
 
-    assert cancel_flow_run(waiting.flow_run_id, store=url).is_cancelled()
+@flow
+async def forever():
+    await asyncio.Event().wait()
+
+engine = Engine(store=sys.argv[1])
+future = engine.start(forever)
+child = os.fork()
+if not child:
+    sys.stdin.readline()
+    os._exit(0)
+print(future.flow_run_id, flush=True)
+future.wait()
+engine.close()
+print(future.state.name, flush=True)
+os.waitpid(child, 0)
+"""
+
+
+def test_the_child_of_a_fork_does_not_listen(url: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", FORKS, url],
+        env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as programme:  # fmt: skip
+        assert programme.stdout is not None
+        run_id = programme.stdout.readline().strip()
+
+        assert cancel_flow_run(run_id, store=url).is_cancelled()
+
+        assert programme.stdout.readline() == "Cancelled\n"
+        assert not Path(f"{url.removeprefix('sqlite:///')}.sock").exists()
+        assert Steered.of(url).has_owner is False  # the child is still there
+        programme.communicate("\n")
 
 
 # Removing.
@@ -526,13 +565,14 @@ def test_a_run_is_removed_while_others_go_on(url: str, engine: Engine, waiting: 
     gone = engine.start(quick)
     gone.wait()
     steered = Steered.of(url)
-
-    steered.ask(Request("remove", gone.flow_run_id.int))
-    with pytest.raises(RunNotRemovable, match="it is RUNNING"):
+    with pytest.raises(RunNotRemovable, match="it is RUNNING"), steered:
         steered.ask(Request("remove", waiting.flow_run_id.int))
 
-    assert [run.id for run in read_flow_runs(store=store_at(url))] == [waiting.flow_run_id]
-    assert steered.store.read_facts().task_runs == 0
+    steered.ask(Request("remove", gone.flow_run_id.int))
+
+    assert ids_in(url) == {waiting.flow_run_id}
+    with steered:
+        assert steered.store.read_facts().task_runs == 0
     assert cancel_flow_run(waiting.flow_run_id, store=url).is_cancelled()
 
 
@@ -558,7 +598,7 @@ def test_pruning_keeps_what_goes_on_and_what_waits(url: str, suspended: UUID) ->
     reply = Steered.of(url).ask(Request("prune", None, {"before": before}))
 
     assert reply == {"flow_runs": 3, "task_runs": 0}
-    assert {run.id for run in read_flow_runs(store=store_at(url))} == {live.flow_run_id, suspended}
+    assert ids_in(url) == {live.flow_run_id, suspended}
     engine.close(cancel=True)
 
 
