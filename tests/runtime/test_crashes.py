@@ -268,7 +268,7 @@ async def test_a_crash_of_a_task_that_is_not_caught_crashes_the_flows_around_it(
         with pytest.raises(kind, match=r"^mine$"):
             await outer()
     ends = [event for event in events if event.state.is_final()]
-    assert len(ends) == 4  # the inner flow has two: its own, and that of the task run that stands for it in the outer one
+    assert len(ends) == 4  # of the inner flow there are two: a task run stands for it in the outer one
     for event in ends:
         check(event.state, kind)
 
