@@ -474,8 +474,8 @@ class RunEnded(UsageError, RuntimeError):
 
     def __init__(self, attempted: str, run: object, state: object) -> None:
         self.attempted = attempted
-        self.run = str(run)
-        self.state = str(state)
+        self.run: str = str(run)
+        self.state: str = str(state)
         super().__init__(f"Cannot {attempted} flow run '{self.run}': it has ended already, and is {self.state}.")
 
 
@@ -524,7 +524,7 @@ class AmbiguousRunId(RunNotFound):
 
     def __init__(self, beginning: str, found: Iterable[str], store: str) -> None:
         super().__init__(beginning, store=store)
-        self.found = tuple(found)
+        self.found: tuple[str, ...] = tuple(found)
         told = f"Several flow runs in {store} have an id that begins with '{beginning}'"
         self.args = (f"{told}, {_names(self.found)} for example. Give more of it.",)
 
@@ -540,7 +540,7 @@ class RunNotRemovable(UsageError, RuntimeError):
 
     def __init__(self, run: object, reason: str, advice: str = "") -> None:
         super().__init__(f"Cannot remove flow run '{run}': {reason}.{advice and f' {advice}'}")
-        self.run = str(run)
+        self.run: str = str(run)
         self.reason = reason
 
 
@@ -685,7 +685,7 @@ class _RunTimeoutError(RunError, TimeoutError):
     kind = "Run"
 
     def __init__(self, run: object, seconds: float) -> None:
-        self.run = str(run)
+        self.run: str = str(run)
         self.seconds = seconds
         super().__init__(f"{self.kind} '{self.run}' exceeded its timeout of {_seconds(seconds)}.")
 

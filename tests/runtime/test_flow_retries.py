@@ -513,7 +513,7 @@ async def test_what_was_started_while_no_body_runs_ends_before_its_flow(time: St
 
     async def submit_late() -> None:
         await start.wait()
-        late.submit()
+        _ = late.submit()
         submitted.set()
 
     flaky = Flaky(1)

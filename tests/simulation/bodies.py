@@ -113,7 +113,7 @@ class Stage:
         made = self._tasks.get(id(plan))
         if made is None:
             hooks = {point: [self._hook(how)] for point, how in plan.hooks}
-            options = {**dict(plan.options), **hooks, "name": plan.name}
+            options: dict[str, Any] = {**dict(plan.options), **hooks, "name": plan.name}
             if options.pop("cached", None) is not None:
                 options |= self._cached(plan.name)
             made = self._tasks[id(plan)] = task(**options)(self._function_of(plan))
@@ -152,7 +152,7 @@ class Stage:
         made = self._flows.get(id(plan))
         if made is None:
             hooks = {point: [self._hook(how)] for point, how in plan.hooks}
-            options = {**dict(plan.options), **hooks, "name": plan.name}
+            options: dict[str, Any] = {**dict(plan.options), **hooks, "name": plan.name}
             if "crash_policy" in options:
                 restart, most, then = options["crash_policy"]
                 options["crash_policy"] = CrashPolicy(restart=restart, max_restarts=most, then=then)

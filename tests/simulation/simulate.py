@@ -8,7 +8,7 @@ import logging
 import random
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from typing import Any
 from unittest.mock import patch
@@ -335,7 +335,7 @@ async def _swallow(awaitable: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _watched(queue: Any, simulation: Simulation) -> Iterator[None]:
+def _watched(queue: Any, simulation: Simulation) -> Generator[None]:
     """Look at every message that is taken from a mailbox: control goes ahead of data."""
     take = queue.pop
 
