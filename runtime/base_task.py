@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from millrace.runtime.keeping import Keeping
     from millrace.runtime.recording import Recording
     from millrace.runtime.results import Serializer, Storage
+    from millrace.runtime.run_names import RunName
     from millrace.runtime.storage_keys import StorageKey
     from millrace.runtime.stream import Stream
 
@@ -95,7 +96,7 @@ class BaseTask(Bindable, Generic[P, R]):
         self.tags: frozenset[str] = tags_of(options)
         self.version: str | None = text_of(options, "version")
         self.task_run_name: str | Callable[..., str] | None = options.get("task_run_name")
-        self.run_name = run_name_of(options, "task_run_name", self.shape, self.name)
+        self.run_name: RunName | None = run_name_of(options, "task_run_name", self.shape, self.name)
         self.retry_policy: RetryPolicy = retry_policy_of(options)
         self.retries: int = self.retry_policy.retries
         self.retry_delay_seconds: Delays | None = options.get("retry_delay_seconds")

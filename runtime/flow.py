@@ -41,6 +41,7 @@ from millrace.runtime.waiting import ThreadWaiter
 
 if TYPE_CHECKING:
     from millrace.actors.policies import CrashPolicy, Delays, RetryPolicy
+    from millrace.runtime.run_names import RunName
     from millrace.runtime.runners import TaskRunner
     from millrace.runtime.stores.recovery import Recovery
 
@@ -69,7 +70,7 @@ class BaseFlow(Bindable, Generic[P, R]):
         self.description: str | None = inspect.getdoc(self.fn) if described is None else described
         self.version: str | None = text_of(options, "version")
         self.flow_run_name: str | Callable[..., str] | None = options.get("flow_run_name")
-        self.run_name = run_name_of(options, "flow_run_name", self.shape, self.name)
+        self.run_name: RunName | None = run_name_of(options, "flow_run_name", self.shape, self.name)
         self.retry_policy: RetryPolicy = retry_policy_of(options)
         self.retries: int = self.retry_policy.retries
         self.retry_delay_seconds: Delays | None = options.get("retry_delay_seconds")
