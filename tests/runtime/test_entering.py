@@ -149,7 +149,7 @@ async def test_the_last_one_entered_on_a_loop_counts_and_the_one_before_it_comes
             assert await elsewhere(engine_here()) is inner
         assert await elsewhere(engine_here()) is outer
     assert await elsewhere(engine_here()) is default_engine()
-    assert len(entering._on_loop) == 0
+    assert asyncio.get_running_loop() not in entering._on_loop
 
 
 @pytest.mark.anyio
@@ -320,11 +320,12 @@ def test_a_loop_that_was_closed_before_the_engine_was_left_leaves_nothing_behind
         loop.close()
         return weakref.ref(loop), engine
 
+    before = len(entering._on_loop)  # what other tests have forgotten may not have been collected
     loop, engine = enter_and_forget()
     gc.collect()
     assert loop() is None
     assert engine() is None
-    assert len(entering._on_loop) == 0
+    assert len(entering._on_loop) == before
     assert asyncio.run(engine_here()) is default_engine()
 
 
