@@ -5,10 +5,11 @@ Decides nothing: it says in one call what a call of the flow, `return_state` and
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import Context
 from functools import partial
 from typing import Any, cast
+from uuid import UUID
 
 from millrace.actors.errors import ConfigurationError
 from millrace.runtime.attempt import in_context
@@ -25,15 +26,18 @@ def run_flow(
     wait_for: Iterable[Any] | None = None,
     return_type: str = "result",
     context: Context | None = None,
+    *,
+    flow_run_id: UUID | str | None = None,
 ) -> Any:
     """Run a flow here, as calling it does.
 
     Args:
         flow: The flow.
-        parameters: Its arguments by name.
+        parameters: Its arguments by name; of a recorded run, in place of those that are on record.
         wait_for: In a subflow, futures or states to wait for without using their results.
         return_type: `"result"`, or `"state"` for the final state.
         context: Where to run it, in a copy; by default the current one. It says which flow run the run belongs to.
+        flow_run_id: A recorded run that is to go on, instead of a new one: see `resume_run`. It belongs to no other.
 
     Returns:
         What a call of the flow gives: the result or the state; a coroutine for an async flow; a generator for a
@@ -43,6 +47,10 @@ def run_flow(
         ValueError: `return_type` is neither of the two.
         FlowDefinitionError: it is not a flow.
         SignatureMismatchError: a name is not a parameter, or a required one is missing.
+        RunNotFound: there is no such run on record.
+        RunNotResumable: it has completed, was cancelled, or is running.
+        ConfigurationError: an argument is of the wrong type; or there is no store, or something to wait for, for a
+            recorded run.
         Exception: what a call of the flow raises.
 
     Cancellation: as for a call of the flow.
@@ -53,17 +61,34 @@ def run_flow(
         raise not_a_flow(flow, "run_flow()")
     if context is not None and not isinstance(context, Context):
         raise ConfigurationError("context", context, "a context, as contextvars.copy_context() gives it")
-    args, kwargs = flow.shape.call_of(dict(parameters or {}))
     place = None if context is None else context.copy()  # nobody is in a copy yet
+    if flow_run_id is not None:
+        if wait_for is not None:
+            raise ConfigurationError("wait_for", wait_for, "nothing, for a recorded run")
+        resume = partial(_resume, flow, flow_run_id, parameters, return_state=return_type == "state")
+        return _in(place, resume, awaits=flow.is_async)
+    args, kwargs = flow.shape.call_of(dict(parameters or {}))
     if not isinstance(flow, (Flow, AsyncFlow)):
         begin = partial(begin_on_loop if flow.is_async else begin_here, flow, args, kwargs, wait_for)
         made = begin if place is None else partial(place.run, begin)
         return through_async(made) if flow.is_async else through(made)
     call = partial(cast("Any", flow), *args, **kwargs, wait_for=wait_for, return_state=return_type == "state")
+    return _in(place, call, awaits=flow.is_async)
+
+
+def _resume(flow: BaseFlow[Any, Any], run_id: UUID | str, parameters: Any, *, return_state: bool) -> Any:
+    from millrace.runtime.stores.resuming import aresume_run, resume_run  # noqa: PLC0415  # most programs have no store
+
+    resume = aresume_run if flow.is_async else resume_run
+    return resume(run_id, flow, parameters=parameters, return_state=return_state)
+
+
+def _in(place: Context | None, call: Callable[[], Any], *, awaits: bool) -> Any:
+    """What a call gives in a context; the present one where there is none. What is awaited, is awaited there."""
     if place is None:
         return call()
     value = place.run(call)
-    return _await_in(place, value) if isinstance(value, Coroutine) and flow.is_async else value
+    return _await_in(place, value) if awaits and isinstance(value, Coroutine) else value
 
 
 async def _await_in(place: Context, coroutine: Coroutine[Any, Any, Any]) -> Any:

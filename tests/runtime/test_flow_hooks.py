@@ -22,6 +22,7 @@ from millrace import (
     StateType,
     flow,
     get_run_context,
+    quote,
     task,
 )
 from millrace.runtime.flow import BaseFlow
@@ -173,6 +174,85 @@ def test_a_cancelled_run_tells_of_it_when_it_has_stopped_and_is_not_cancelled_ye
     assert ended(future).type is StateType.CANCELLED
     assert told.of == [("on_running", "Running"), ("on_cancellation", "Cancelling")]
     assert seen == [[("on_running", "Running")], ("CANCELLING", "CANCELLING", "enough", 0)]
+
+
+async def by_itself(world: World, cancel: Callable[[], None]) -> None:
+    cancel()
+
+
+async def by_a_task(world: World, cancel: Callable[[], None]) -> None:
+    await world.ended(world.task(cancel).submit())
+
+
+async def by_a_subflow(world: World, cancel: Callable[[], None]) -> None:
+    await world.call(world.flow(cancel), return_state=True)
+
+
+async def by_threads(world: World, cancel: Callable[[], None]) -> None:
+    threads = [threading.Thread(target=cancel) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+
+
+async def by_a_hook(world: World, cancel: Callable[[], None]) -> None:
+    """What is there to do was done before."""
+
+
+@pytest.mark.parametrize("how", [by_itself, by_a_task, by_a_subflow, by_threads, by_a_hook])
+@pytest.mark.parametrize("inside", [False, True], ids=["outermost", "a subflow"])
+def test_whoever_cancels_a_run_and_however_often_its_hook_is_called_once(
+    world: World, told: Told, how: Callable[..., Any], *, inside: bool
+) -> None:
+    runs: list[Any] = []
+
+    def cancel() -> None:
+        runs[0].cancel()
+        runs[0].cancel("again")
+
+    def begun(_flow: Any, run: Any, _state: Any) -> None:
+        runs.append(run)
+        if how is by_a_hook:
+            cancel()
+
+    async def body() -> None:
+        await how(world, cancel)
+        if world.async_flows:
+            await asyncio.sleep(PATIENCE)
+
+    hooks = told.hooks | {"on_running": [begun]}
+    subject = world.flow(body, **hooks)
+
+    async def around() -> Any:
+        return quote(await world.call(subject, return_state=True))  # it decides nothing about the flow around it
+
+    state = world.body(around).unquote() if inside else world.run(subject, return_state=True)
+    assert state.is_cancelled()
+    assert told.of == [("on_cancellation", "Cancelling")]
+
+
+def test_the_flow_around_a_run_cancels_it_and_each_tells_of_that_once(world: World, told: Told) -> None:
+    inner = Told()
+    runs: list[Any] = []
+
+    async def child() -> None:
+        runs[0].cancel()
+        if world.async_flows:
+            await asyncio.sleep(PATIENCE)
+
+    subject = world.flow(child, **inner.hooks)
+
+    async def body() -> None:
+        context = FlowRunContext.get()
+        assert context is not None
+        runs.append(context.flow_run)
+        await world.call(subject)
+
+    state = world.run(world.flow(body, **told.hooks), return_state=True)
+    assert state.is_cancelled()
+    expected = [("on_running", "Running"), ("on_cancellation", "Cancelling")]
+    assert inner.of == told.of == expected
 
 
 def test_a_run_that_is_cancelled_before_it_begins_tells_of_it(told: Told) -> None:

@@ -33,6 +33,7 @@ from millrace import (
     read_task_runs,
     resume_flow_run,
     resume_run,
+    run_flow,
     run_task,
     suspend_flow_run,
     task,
@@ -79,6 +80,44 @@ class Ran:
 @pytest.fixture
 def ran() -> Ran:
     return Ran()
+
+
+@pytest.mark.parametrize("return_type", ["result", "state"])
+def test_run_flow_with_the_id_of_a_recorded_run_lets_that_go_on(
+    world: World, kill: Kill, ran: Ran, return_type: str
+) -> None:
+    @world.task
+    def work(number: int) -> int:
+        ran(number)
+        return number
+
+    @world.flow
+    async def body(count: int) -> Any:
+        total = sum([await world.call(work, number) for number in range(count)])
+        kill.here()
+        return total
+
+    left = killed(world, kill, body, 3)
+    ran.forget()
+
+    with engine_of(left) as engine:
+        (recorded,) = read_flow_runs(outermost=True)
+        given: dict[str, Any] = {"flow_run_id": recorded.id, "return_type": return_type}
+        if world.async_flows:
+
+            async def main() -> Any:
+                return await run_flow(body, **given)
+
+            with asyncio.Runner(loop_factory=world.new_loop) as runner:
+                found = runner.run(main())
+        else:
+            found = run_flow(body, **given)
+        assert (found if return_type == "result" else found.result()) == 3
+        assert [run.id for run in read_flow_runs(outermost=True)] == [recorded.id]
+        assert not engine.flow_runs()
+        with pytest.raises(ConfigurationError, match=r"^'wait_for' takes nothing, for a recorded run"):
+            run_flow(body, flow_run_id=recorded.id, wait_for=[])
+    assert ran.calls == []
 
 
 @pytest.mark.parametrize("how", ["call", "submit"])
