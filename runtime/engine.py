@@ -109,6 +109,7 @@ class Engine:
         self._lanes: dict[int, LoopLane] = {}  # by id of the loop, which the lane keeps alive; closed ones are dropped
         self._watches: dict[int, Callable[[], None]] = {}  # by id of the loop: calls off the watch for its end
         self._own: list[LoopThread] = []  # more than one only where a sync flow holds up one of them
+        self._ended = False  # these were told to end, and nobody would tell another one. Guarded by the lock
         self._grace = Grace(self)
         self._lock = Lock()
         self._subscribers: list[Callable[[Event], None]] = []
@@ -186,8 +187,18 @@ class Engine:
                 if own.lane.loop not in held:
                     return own.lane
             own = LoopThread(f"millrace-loop-{len(self._own) + 1}", self.grace_seconds, self._writer)
-            self._own.append(own)
+            if self._ended:  # a thread that was left behind has asked
+                own.stop()
+            else:
+                self._own.append(own)
             return own.lane
+
+    def _last_loops(self) -> list[LoopThread]:
+        """The engine's own loops, which are to end now."""
+        with self._lock:
+            self._ended = True
+            own, self._own = self._own, []
+        return own
 
     # The store.
 
@@ -448,7 +459,7 @@ class Engine:
             raise
         finally:
             self.offload.close()
-            own, self._own = self._own, []
+            own = self._last_loops()
             for thread in own:
                 thread.stop()
             for thread in own:
@@ -494,7 +505,7 @@ class Engine:
         call_off = self._watches.pop(id(asyncio.get_running_loop()), None)
         if call_off is not None:
             call_off()
-        own, self._own = self._own, []
+        own = self._last_loops()
         ended = LoopWaiter(self.lane_here(), len(own))
         for thread in own:
             thread.stop(ended.notify)

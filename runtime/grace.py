@@ -43,6 +43,8 @@ class Grace:
         with self._lock:
             while self._stopping and self._stopping[0][1].done:
                 self._stopping.popleft()
+            if run.done:
+                return
             self._stopping.append((engine.now() + round(engine.grace_seconds * 1e9), run))
             if self._minder is not None and not self._minder.loop.is_closed():
                 return

@@ -526,6 +526,21 @@ async def test_closing_ends_the_engines_threads() -> None:
     assert own_threads() == before
 
 
+def test_a_loop_that_is_asked_for_after_the_end_ends_too() -> None:
+    """Found by a test: a thread that was left behind cancelled its flow, and the grace for that was kept for ever.
+
+    1. The body of a sync task cancels the run of its flow; that ends, the thread is abandoned, and the engine closed.
+    2. The thread goes on, and asks for a loop to keep the time by which the flow is to end.
+    """
+    engine = Engine()
+    engine.close()
+    lane = engine.own_lane()
+    (thread,) = (each for each in threading.enumerate() if each.name.startswith("millrace-loop"))
+    thread.join(WAIT)
+    assert not thread.is_alive()
+    assert lane.loop.is_closed()
+
+
 @pytest.mark.anyio
 async def test_closing_does_not_wait_for_ever_for_a_body_that_will_not_be_cancelled() -> None:
     give_up = asyncio.Event()
