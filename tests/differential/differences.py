@@ -806,6 +806,12 @@ def reading_runs(side: Side) -> Any:
     return hasattr(side.module(), "read_flow_run")
 
 
+@difference(22, 5, millrace=True, prefect=False)
+def steering_runs_by_their_ids(side: Side) -> Any:
+    """Whether there is a function for that, which needs no client."""
+    return hasattr(side.module(), "cancel_flow_run")
+
+
 @difference(23, 0, millrace=[True, False, "raises ConfigurationError"], prefect=[False, True, 0])
 def limits(side: Side) -> Any:
     """Whether one name serves sync and async code, whether taking slots may be retried, and a limit of 0."""
