@@ -1,12 +1,48 @@
-"""Every message to every run is checked: what an actor may never do is broken by no test."""
+"""What holds for all tests: messages to runs are checked, and what is drawn at random is drawn alike each time.
+
+Also which cases of a test with parameters are run, where not all are.
+"""
 
 from __future__ import annotations
 
+import random
+import sys
+from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from millrace.actors import validation
+
+settings.register_profile("gate", deadline=None, derandomize=True)
+settings.load_profile("gate")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that leaves cases out."""
+    parser.addoption(
+        "--share",
+        type=int,
+        metavar="N",
+        help="run N cases at most of each test with parameters: for a second version of Python, where others run all",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Choose the cases, others for each version of Python, and the same each time."""
+    share: int | None = config.getoption("--share")
+    if share is None:
+        return
+    cases: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        cases[item.nodeid.partition("[")[0]].append(item)
+    chosen: set[pytest.Item] = set()
+    for test, found in cases.items():
+        draw = random.Random(f"{test} {sys.version_info[:2]}")
+        chosen.update(draw.sample(found, min(share, len(found))))
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = [item for item in items if item in chosen]
 
 
 @pytest.fixture(scope="session", autouse=True)
