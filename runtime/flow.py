@@ -197,7 +197,7 @@ class BaseFlow(Bindable, Generic[P, R]):
         log_prints = logs_prints(self.log_prints, parent.log_prints)
         called, replay = f"flow {self.name}", parent.replay if outer is parent else None
         if replay is not None:
-            replay.expect(called)  # nothing is to be raised any more once the run is counted
+            replay.expect(called, 1, lambda: (args, kwargs))  # nothing is to be raised any more once the run is counted
         unfinished: Recovery | None = None if replay is None else replay.take_unfinished(called)
         runner = None if self.task_runner is None else self.task_runner.duplicate().__enter__()
         number = None if unfinished is None else unfinished.run_id

@@ -283,7 +283,9 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         found = None
         if self.replay is not None and current is self:
             again = task.is_generator and not in_line  # what it yields is not kept
-            found = self.replay.call(task.name, run_id, again=again, serializer=task.result_serializer).get(0)
+            found = self.replay.call(
+                task.name, run_id, 1, lambda: (args, kwargs), again=again, serializer=task.result_serializer
+            ).get(0)
         if found is not None:
             inputs = None  # what it depends on does not matter any more
         run = TaskRun(
@@ -335,7 +337,9 @@ class FlowRun(Supervisor["TaskRun | FlowRun"]):
         replays = self.replay is not None and current is self
         replayed = None
         if replays and self.replay is not None:
-            replayed = self.replay.call(task.name, first_id, plan.size, serializer=task.result_serializer)
+            replayed = self.replay.call(
+                task.name, first_id, plan.size, plan.first_call, serializer=task.result_serializer
+            )
         cursor = Cursor(
             site,
             plan,

@@ -47,6 +47,10 @@ class Plan:
         self.kwargs = kwargs
         self.size = size
 
+    def first_call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of the first run; none where there is none."""
+        return self.call(0) if self.size else ((), {})
+
     def call(self, index: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of one run."""
         return (

@@ -6,8 +6,9 @@ has gone well before, the body has to make the same calls in the same order; whe
 to the wrong calls, and that is an error. Behind the first call that did not complete it is free to go another way.
 
 The body is one strand, the trunk. Each asyncio task and each thread in which it makes calls is a branch of the strand
-that started it, and is known by its number there, in the order of the first calls. What runs beside something else
-keeps no order with that, so calls are counted in each strand by itself; and a branch that goes another way is run anew.
+that started it, and is known by its first call (`beginnings`); of those that begin alike, by its number among them.
+What runs beside something else keeps no order with that, so calls are counted in each strand by itself; and a branch
+that goes another way is run anew.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import attrs
 
 from millrace.actors.errors import CancelledRun, FlowOrderChanged
 from millrace.actors.stored_result import MISSING, Found
+from millrace.runtime.beginnings import ALIKE, Arguments, beginning, no_arguments
 from millrace.runtime.running import running_loop
 
 
@@ -103,9 +105,9 @@ class Strand:
 
     def __init__(self, attempt: Attempt, path: tuple[int, ...]) -> None:
         self.attempt = attempt
-        self.path = path  # the number of the branch, after that of the strand that it branches off; empty for the trunk
+        self.path = path  # what the branch is known by, after that of the strand it branches off; empty for the trunk
         self.owner = ref(_here())
-        self.branches = 0
+        self.branches: dict[int, int] = {}  # by beginning: how many have begun so
         self.calls: list[Call] = []
         self.counts: dict[str, int] = {}  # by name: runs called
         self.lost = False  # it is a branch that goes another way than before
@@ -203,18 +205,19 @@ class Replay:
         if strand is not None:
             strand.owner = ref(_here())
 
-    def expect(self, name: str, count: int = 1) -> None:
+    def expect(self, name: str, count: int = 1, arguments: Arguments = no_arguments) -> None:
         """Check a call that the body is about to make.
 
         Args:
             name: What it calls.
             count: How many runs.
+            arguments: Gives the arguments; asked where it is the first call of a branch.
 
         Raises:
             FlowOrderChanged: before, it called something else here.
             CancelledRun: the code at hand belongs to an attempt that is over.
         """
-        strand = self._strand_here()
+        strand = self._strand_here(name, count, arguments)
         if strand is None:
             return
         position = len(strand.calls)
@@ -227,7 +230,14 @@ class Replay:
             raise FlowOrderChanged(position + 1, str(before[position]), _shown(name, count))
 
     def call(
-        self, name: str, first_id: int, count: int = 1, *, again: bool = False, serializer: Any = None
+        self,
+        name: str,
+        first_id: int,
+        count: int = 1,
+        arguments: Arguments = no_arguments,
+        *,
+        again: bool = False,
+        serializer: Any = None,
     ) -> dict[int, Found]:
         """The body calls something.
 
@@ -235,6 +245,7 @@ class Replay:
             name: What.
             first_id: The id of the run, of a map's first run, that it is to be.
             count: How many runs.
+            arguments: As for `expect`.
             again: What it comes to is not kept, and it is run in each attempt.
             serializer: Reads what is on record of it, where it says so itself.
 
@@ -245,8 +256,8 @@ class Replay:
             FlowOrderChanged: before, it called something else here.
             CancelledRun: the code at hand belongs to an attempt that is over.
         """
-        self.expect(name, count)
-        strand = self._strand_here()
+        self.expect(name, count, arguments)
+        strand = self._strand_here(name, count, arguments)
         if strand is None:
             return {}
         with self._lock:
@@ -274,7 +285,7 @@ class Replay:
 
     def take_unfinished(self, name: str) -> Any:
         """The subflow run that goes on with the call that the body is about to make; None for none."""
-        strand = self._strand_here() if self.unfinished else None
+        strand = self._strand_here(name, 1, no_arguments) if self.unfinished else None  # it has been expected
         if strand is None or strand.lost:
             return None
         return self.unfinished.pop((strand.path, name, strand.counts.get(name, 0)), None)
@@ -302,8 +313,13 @@ class Replay:
                     self.unfinished[path, each.name, each.place] = unfinished[each.first]
             self._turn_over()
 
-    def _strand_here(self) -> Strand | None:
+    def _strand_here(self, name: str, count: int, arguments: Arguments) -> Strand | None:
         """The strand that the code at hand belongs to; None where it does not belong to the body, as a hook.
+
+        Args:
+            name: What it calls.
+            count: How many runs.
+            arguments: Of the call.
 
         Raises:
             CancelledRun: it belongs to an attempt that is over.
@@ -314,12 +330,29 @@ class Replay:
         if strand.attempt is not self._attempt:
             raise CancelledRun("This attempt of the flow run is over, and the run goes on without it.")
         if strand.owner() is not _here():
+            begins = beginning(name, count, arguments)
             with self._lock:
-                path = (*strand.path, strand.branches)
-                strand.branches += 1
-            strand = self._strand(path)
+                number = strand.branches.get(begins, 0)
+                strand.branches[begins] = number + 1
+                path = self._known_as((*strand.path, begins * ALIKE + number), name)
+                strand = self._strand(path)
             _STRAND.set(strand)
         return strand
+
+    def _known_as(self, path: tuple[int, ...], name: str) -> tuple[int, ...]:
+        """The path of a branch; that of the only one before that began with a call of the same, if its own is new.
+
+        So one whose arguments are not what they were keeps its place. Of several nobody knows which it was.
+        """
+        if path in self._before or not self._before:
+            return path
+        around = path[:-1]
+        alike = [
+            other
+            for other, calls in self._before.items()
+            if len(other) == len(path) and other[:-1] == around and calls and calls[0].name == name
+        ]
+        return alike[0] if len(alike) == 1 and alike[0] not in self._attempt.strands else path
 
     def _strand(self, path: tuple[int, ...]) -> Strand:
         strand = self._attempt.strands[path] = Strand(self._attempt, path)

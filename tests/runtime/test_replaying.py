@@ -633,6 +633,105 @@ def test_pipelines_that_run_beside_each_other_each_get_their_own_results() -> No
     assert sorted(calls) == [("fetch", 1), ("fetch", 2), ("fetch", 3), ("parse", 10), ("parse", 20), ("parse", 30)]
 
 
+@pytest.mark.parametrize("how", ["task", "map", "flow"])
+def test_pipelines_that_come_in_another_order_than_before_get_their_own_results(how: str) -> None:
+    attempts = Attempts()
+    calls: list[Any] = []
+
+    async def work(x: str) -> str:
+        calls.append(x)
+        return x.upper()
+
+    single, inner = task(work), flow(work, name="inner")
+
+    async def pipeline(x: str, turn: asyncio.Event, then: asyncio.Event) -> Any:
+        await turn.wait()
+        if how == "map":
+            result = (await single.map([x]))[0]
+        else:
+            result = await (single if how == "task" else inner)(x)
+        then.set()
+        return x, result
+
+    @flow(retries=1)
+    async def body() -> Any:
+        order = "abc" if attempts.begin() == 1 else "cba"
+        turns = {x: asyncio.Event() for x in order}
+        after = dict(zip(order, [*(turns[x] for x in order[1:]), asyncio.Event()], strict=True))
+        turns[order[0]].set()
+        results = await asyncio.gather(*(pipeline(x, turns[x], after[x]) for x in "abc"))
+        attempts.end()
+        return results
+
+    assert asyncio.run(body()) == [("a", "A"), ("b", "B"), ("c", "C")]
+    assert calls == ["a", "b", "c"]
+
+
+def test_threads_that_come_in_another_order_than_before_get_their_own_results() -> None:
+    attempts = Attempts()
+    calls: list[int] = []
+
+    @task
+    def work(x: int) -> int:
+        calls.append(x)
+        return 10 * x
+
+    def in_thread(x: int) -> int:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(copy_context().run, work, x).result()
+
+    @flow(retries=1)
+    def body() -> Any:
+        order = (1, 2) if attempts.begin() == 1 else (2, 1)
+        results = {x: in_thread(x) for x in order}
+        attempts.end()
+        return results
+
+    assert body() == {1: 10, 2: 20}
+    assert calls == [1, 2]
+
+
+def test_the_only_branch_that_begins_with_a_task_keeps_its_place_though_its_arguments_change() -> None:
+    attempts = Attempts()
+    calls: list[int] = []
+
+    @task
+    async def work(x: int) -> int:
+        calls.append(x)
+        return x
+
+    @flow(retries=1)
+    async def body() -> Any:
+        number = attempts.begin()
+        async with asyncio.TaskGroup() as group:
+            result = group.create_task(work(number))
+        attempts.end()
+        return result.result()
+
+    assert asyncio.run(body()) == 1
+    assert calls == [1]
+
+
+def test_of_several_branches_whose_arguments_change_none_gets_the_result_of_another() -> None:
+    attempts = Attempts()
+    calls: list[int] = []
+
+    @task
+    async def work(x: int) -> int:
+        calls.append(x)
+        return x
+
+    @flow(retries=1)
+    async def body() -> Any:
+        first = 10 * attempts.begin()
+        results = await asyncio.gather(work(first), work(first + 1))
+        attempts.end()
+        return results
+
+    assert asyncio.run(body()) == [20, 21]
+    assert calls == [10, 11, 20, 21]
+
+
 def test_only_the_pipeline_that_failed_is_run_on() -> None:
     attempts = Attempts(0)
     calls: list[Any] = []
