@@ -6,6 +6,7 @@ Also which cases of a test with parameters are run, where not all are.
 from __future__ import annotations
 
 import random
+import signal
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -43,6 +44,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen.update(draw.sample(found, min(share, len(found))))
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = [item for item in items if item in chosen]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts_arrive() -> None:
+    """Let this process and those it starts hear of Ctrl-C: whoever runs tests in the background has it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

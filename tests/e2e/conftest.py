@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 import pytest
 
 
@@ -11,10 +9,3 @@ import pytest
 def anyio_backend() -> str:
     """The event loop."""
     return "asyncio"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _interrupts_arrive() -> None:
-    """Let programs that tests start hear of Ctrl-C: whoever runs the tests in the background has it ignored."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -128,6 +128,10 @@ async def test_task_runs_with_errors_cancels_timeouts_and_retries_lose_nothing()
 
     tasks = {name: task(tags=[name, "adaptive"], retries=1, timeout_seconds=0.02, name=name)(body) for name in SIZES}
 
+    @task(tags=["db", "adaptive"], timeout_seconds=0.02)
+    async def hangs() -> None:
+        await asyncio.sleep(60)
+
     @flow
     async def work() -> dict[str, int]:
         futures = [tasks[name].submit(name) for _ in range(count) for name in SIZES]
@@ -136,6 +140,7 @@ async def test_task_runs_with_errors_cancels_timeouts_and_retries_lose_nothing()
         while victims:
             victims.pop().cancel()
             await asyncio.sleep(0)
+        futures.append(hangs.submit())
         ends: dict[str, int] = {}
         for each in futures:
             state = await each.wait_async()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator, Iterator
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -197,9 +197,11 @@ def test_a_generator_task_ends_when_that_is_committed(store: HeldStore, engine: 
 
 def test_a_result_that_cannot_be_recorded_is_told_to_nobody(world: World, store: HeldStore, engine: Engine) -> None:
     told: list[Any] = []
+    begun = Event()
 
     @world.task
     async def work() -> int:
+        begun.set()
         return 7
 
     @world.flow
@@ -210,6 +212,7 @@ def test_a_result_that_cannot_be_recorded_is_told_to_nobody(world: World, store:
 
     thread, came = beside(lambda: world.run(body, engine=engine))
     store.arrived()
+    assert begun.wait(PATIENCE)
     store.fail(FULL)
     thread.join(PATIENCE)
 
