@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Generator, Iterator
-from threading import Event, Thread
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -197,7 +198,7 @@ def test_a_generator_task_ends_when_that_is_committed(store: HeldStore, engine: 
 
 def test_a_result_that_cannot_be_recorded_is_told_to_nobody(world: World, store: HeldStore, engine: Engine) -> None:
     told: list[Any] = []
-    begun = Event()
+    begun = threading.Event()
 
     @world.task
     async def work() -> int:
