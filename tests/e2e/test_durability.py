@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,8 @@ def millrace(place: Path, *words: str) -> Done:
 
 
 def newest(place: Path) -> str:
-    return f"{SqliteStore(place / 'runs.db').read_flow_runs(RunFilter())[0].id:032x}"
+    with closing(SqliteStore(place / "runs.db")) as store:
+        return f"{store.read_flow_runs(RunFilter())[0].id:032x}"
 
 
 def test_a_run_that_was_killed_is_resumed_by_its_id(place: Path) -> None:

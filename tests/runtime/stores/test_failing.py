@@ -156,7 +156,8 @@ def test_a_commit_that_fails_is_not_tried_again(tmp_path: Path, error: sqlite3.E
             body()
         assert faults.count <= tried + 1  # the transaction is given up
 
-    assert isinstance(quietly(lambda: read_flow_runs(store=SqliteStore(path))), list)
+    with closing(SqliteStore(path)) as readable:
+        assert isinstance(read_flow_runs(store=readable), list)
 
 
 def test_a_run_that_the_store_failed_is_parked_with_its_reason_and_can_be_resumed(tmp_path: Path) -> None:
