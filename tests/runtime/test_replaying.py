@@ -642,7 +642,7 @@ def test_pipelines_that_come_in_another_order_than_before_get_their_own_results(
         calls.append(x)
         return x.upper()
 
-    single, inner = task(work), flow(work, name="inner")
+    single, inner = task(work), flow(name="inner")(work)
 
     async def pipeline(x: str, turn: asyncio.Event, then: asyncio.Event) -> Any:
         await turn.wait()
