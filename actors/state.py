@@ -277,9 +277,12 @@ class State(Generic[R_co]):
             return cast("R_co", kept(loaded(self.data)))
         self._must_be_final()
         error = get_state_exception(self)
-        if raise_on_failure:
+        if not raise_on_failure:
+            return error
+        try:
             raise error
-        return error
+        finally:
+            del self, error  # this frame, which the exception holds, is not to hold it
 
     @overload
     async def aresult(self, raise_on_failure: Literal[True] = True) -> R_co: ...  # noqa: FBT002

@@ -53,11 +53,14 @@ def admit(run: TaskRun, state: State[Any] | None = None) -> Order | None:
 
 def execute(run: TaskRun) -> None:
     """Run a sync body on this thread: from admission to the end, or to where it waits for its next attempt."""
-    order = begin(run)
-    while order is EXECUTE:
-        order = _attempt(run)
-    if order is not None:
-        run.perform(order)
+    try:
+        order = begin(run)
+        while order is EXECUTE:
+            order = _attempt(run)
+        if order is not None:
+            run.perform(order)
+    finally:
+        del run  # an exception of its body holds the frames below, and the run holds that
 
 
 def begin(run: TaskRun) -> Order | None:
@@ -66,20 +69,28 @@ def begin(run: TaskRun) -> Order | None:
 
 
 def _attempt(run: TaskRun) -> Order | None:
-    if run.node.conduct is not None:
-        return run.context.copy().run(run_blocking, run.node.conduct(run))
     attempt = run.run_count
+    if run.node.conduct is not None:
+        try:
+            return run.context.copy().run(run_blocking, run.node.conduct(run))
+        finally:
+            del run  # see `execute`
     try:
         value = run.context.copy().run(_call_in_time if run.node.limited else _call_body, run)
     except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
-        return run.ask(raised(error, run.node.now(), attempt))
+        try:
+            return run.ask(raised(error, run.node.now(), attempt))
+        finally:
+            del run  # see `execute`
     return run.ask(Returned(value, run.node.now(), attempt))
 
 
 def _call_body(run: TaskRun) -> Any:
     CURRENT.set(run)
     args, kwargs = run.arguments()
-    value = run.node.fn(*args, **kwargs)
+    fn = run.node.fn
+    del run  # see `execute`
+    value = fn(*args, **kwargs)
     return list(value) if isinstance(value, GeneratorType) else value
 
 
@@ -87,8 +98,10 @@ def _call_in_time(run: TaskRun) -> Any:
     CURRENT.set(run)
     ATTEMPT.set(run.run_count)
     args, kwargs = run.arguments()
+    fn = run.node.fn
     with run.node.task.deadline(run, run.run_count) as deadline:
-        value = deadline.call(run.node.fn, args, kwargs)
+        del run  # see `execute`
+        value = deadline.call(fn, args, kwargs)
         return list(value) if isinstance(value, GeneratorType) else value
 
 
@@ -104,6 +117,7 @@ def start(run: TaskRun) -> Order | Suspended | None:
         coroutine, waits_for = context.run(_first_step, run)
     except StopIteration as stop:
         if run.node.conduct is not None:
+            del run, context  # see below
             return stop.value  # type: ignore[no-any-return]
         return run.ask(Returned(stop.value, run.node.now(), attempt))
     except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome

@@ -58,24 +58,27 @@ async def conduct(run: TaskRun) -> Order | None:
         return None
     attempt = Attempt(run, fx)
     try:
-        order = await attempt.begin()
-        if order is EXECUTE:
-            order = await attempt.see_through()
-    except BaseException as error:
         try:
-            await attempt.leave(error)
-        finally:
-            attempt.broken(error)
-        raise
-    try:
-        await attempt.leave()  # before anybody is told of the end, and before the next attempt
-    except BaseException as error:
-        if order is not None and order is SETTLE:
-            run.perform(order)
-        else:
-            run.crash(error)
-        raise
-    return await follow(run, order, fx)
+            order = await attempt.begin()
+            if order is EXECUTE:
+                order = await attempt.see_through()
+        except BaseException as error:
+            try:
+                await attempt.leave(error)
+            finally:
+                attempt.broken(error)
+            raise
+        try:
+            await attempt.leave()  # before anybody is told of the end, and before the next attempt
+        except BaseException as error:
+            if order is not None and order is SETTLE:
+                run.perform(order)
+            else:
+                run.crash(error)
+            raise
+        return await follow(run, order, fx)
+    finally:
+        del run, attempt  # from Python 3.12 on the frame of the body holds this one, too
 
 
 class Attempt:
@@ -190,21 +193,25 @@ class Attempt:
                 await self.leave(error)
                 await follow(run, order, fx)
                 raise
+            del self, run  # from Python 3.12 on the frame of the body holds this one, too
             return order
         return await self.returned(value)
 
     async def _body(self) -> Any:
-        run, task = self._run, self._run.task
+        run, task, fn = self._run, self._run.task, self._run.node.fn
         args, kwargs = self.call
         await self.announce()
-        if task.timeout_seconds is None:
-            with prints_of(run):
-                value = run.node.fn(*args, **kwargs)
+        prints = prints_of(run)
+        deadline = None if task.timeout_seconds is None else task.deadline(run, self.number)
+        del self, run  # an exception of the body holds this frame, and the run holds that
+        if deadline is None:
+            with prints:
+                value = fn(*args, **kwargs)
                 return await value if task.is_async else _listed(value)
-        with prints_of(run), task.deadline(run, self.number) as deadline:
+        with prints, deadline:
             if task.is_async:
-                return await run.node.fn(*args, **kwargs)
-            return deadline.call(_call, (run.node.fn, args, kwargs), {})
+                return await fn(*args, **kwargs)
+            return deadline.call(_call, (fn, args, kwargs), {})
 
     async def announce(self) -> None:
         """Call the hooks for a run that has begun to run."""

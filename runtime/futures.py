@@ -200,7 +200,10 @@ class Future(Generic[R_co]):
                     late = WaitTimeout(1, 1, timeout or 0.0)
                     late.add_note(f"It is '{source.name}'.")
                     raise late
-        return cast("R_co | BaseException", take(source, raise_on_failure=raise_on_failure))
+        try:
+            return cast("R_co | BaseException", take(source, raise_on_failure=raise_on_failure))
+        finally:
+            del self, source  # see `take`
 
     async def wait_async(self, timeout: float | None = None) -> State[R_co]:
         """Wait for the end of the run; never raises what the run raised.
@@ -227,9 +230,12 @@ class Future(Generic[R_co]):
         source = self._source
         if not source.done:
             yield from wait_until_done(source, source.waiting_lane()).__await__()
-        if source.stores:
-            return cast("R_co", (yield from take_async(source).__await__()))
-        return cast("R_co", take(source, raise_on_failure=True))
+        try:
+            if source.stores:
+                return cast("R_co", (yield from take_async(source).__await__()))
+            return cast("R_co", take(source, raise_on_failure=True))
+        finally:
+            del self, source  # see `take`
 
     def add_done_callback(self, fn: Callable[[Future[R_co]], object]) -> None:
         """Call a function with this future once the run has ended; at once if it has.

@@ -87,6 +87,7 @@ class ThreadHere(HeldUp, _Here):
             self.wait_turn()
             if not run.ended:
                 execute(run)
+        del run  # see there
 
     def wait_turn(self) -> None:
         """Block until the run has been put in line, or has ended. Somebody has to watch it for that."""
@@ -205,6 +206,8 @@ class LoopHere(_Here):
         except BaseException as error:
             run.crash(error)
             raise
+        finally:
+            del run  # see `execute_async`
 
     async def wait_turn(self) -> None:
         """Wait until the run has been put in line, or has ended. Cancellation: only the wait ends."""

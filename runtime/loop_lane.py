@@ -294,19 +294,22 @@ async def execute_async(run: TaskRun, order: Order | Suspended | None = None) ->
         run: The run.
         order: What has come of it so far, if it has been admitted already.
     """
-    if order is None:
-        order = begin(run)
-    while True:
-        if order is EXECUTE:
-            order = start(run)
-        elif isinstance(order, Suspended):
-            order = await order
-        else:
-            break
-    if order is SETTLE:
-        run.settle_up()  # as above
-    elif order is not None:
-        run.perform(order)
+    try:
+        if order is None:
+            order = begin(run)
+        while True:
+            if order is EXECUTE:
+                order = start(run)
+            elif isinstance(order, Suspended):
+                order = await order
+            else:
+                break
+        if order is SETTLE:
+            run.settle_up()  # as above
+        elif order is not None:
+            run.perform(order)
+    finally:
+        del run  # from Python 3.12 on the frame of the body holds this one, and the run holds its exception
 
 
 @types.coroutine

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -44,7 +44,7 @@ class LoopThread:
     """
 
     def __init__(self, name: str, grace_seconds: float, writer: StoreWriter | None = None) -> None:
-        self._loop = new_loop()
+        self._loop = Context().run(new_loop)  # a loop keeps the context that it is made in, and with that a run
         self._grace_seconds = grace_seconds
         self.lane = LoopLane(self._loop, writer)
         self._running = Event()

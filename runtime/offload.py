@@ -265,12 +265,15 @@ class Offload:
         source = self._next(me)
         if source is None:
             return False
-        if isinstance(source, TaskRunActor):
-            self._execute(source, me)
-        elif isinstance(source, Call):
-            source.make()
-        else:
-            self._execute_some(source, me)
+        try:
+            if isinstance(source, TaskRunActor):
+                self._execute(source, me)
+            elif isinstance(source, Call):
+                source.make()
+            else:
+                self._execute_some(source, me)
+        finally:
+            del source  # an exception of its body holds the frames below, and the run holds that
         return True
 
     def _next(self, me: Thread) -> _Work | None:
@@ -340,7 +343,7 @@ class Offload:
         except BaseException as error:  # noqa: BLE001  # the worker goes on, whatever went through the body
             run.crash(error)  # a dead letter where it is on record already
         finally:
-            del self._running[me]
+            del self._running[me], run
             self._abandoned.discard(me)
 
     def _loop_of(self, me: Thread) -> asyncio.AbstractEventLoop:
@@ -357,7 +360,7 @@ class Offload:
         until = perf_counter() + TURN_SECONDS
         # One at a time: what a thread has taken no other can, and its body may wait for those after it.
         while runs := source.take(1):
-            self._execute(runs[0], me)
+            self._execute(runs.pop(), me)
             if perf_counter() > until:
                 sleep(0)  # who waits for the interpreter, as a loop's thread does, is not to wait for it from all of us
                 return

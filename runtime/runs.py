@@ -369,7 +369,10 @@ class TaskRun(TaskRunActor[TaskSite]):
             state = self._state
             return self._data if state is None else kept(state.data)  # ordinarily without making the state
         self.see()
-        return self.state.result(raise_on_failure=raise_on_failure)
+        try:
+            return self.state.result(raise_on_failure=raise_on_failure)
+        finally:
+            del self  # the run holds the exception that holds this frame
 
     @property
     def stores(self) -> bool:

@@ -106,7 +106,10 @@ class Task(BaseTask[P, R]):
             lane.see_through(run)
         if run.watchers is not None:
             block_until_told(run)
-        return outcome(run, return_state=return_state)
+        try:
+            return outcome(run, return_state=return_state)
+        finally:
+            del run, lane  # see there
 
     def _run_elsewhere(  # what a call is made of
         self,
@@ -131,7 +134,10 @@ class Task(BaseTask[P, R]):
             run.see()
             raise error
         lane.wait_for_end(run)
-        return outcome(run, return_state=return_state)
+        try:
+            return outcome(run, return_state=return_state)
+        finally:
+            del run, lane  # see there
 
     def own_lane(self, scope: FlowRun) -> Lane:
         """The engine's threads."""
@@ -204,7 +210,10 @@ class AsyncTask(BaseTask[P, R]):
             run = scope.start_run(self, args, kwargs, wait_for, lane, given, in_line=True)
             Future[R].of(run).wait()
             lane.wait_for_end(run)
-            return outcome(run, return_state=return_state)
+            try:
+                return outcome(run, return_state=return_state)
+            finally:
+                del run, lane  # see there
         return self._call(args, kwargs, wait_for, given, return_state=return_state)
 
     async def _call(
@@ -235,9 +244,12 @@ class AsyncTask(BaseTask[P, R]):
             await lane.see_through(run)
         if run.watchers is not None:
             await wait_until_done(run, run.waiting_lane())
-        if run.stores and not return_state:
-            return await take_async(run)
-        return outcome(run, return_state=return_state)
+        try:
+            if run.stores and not return_state:
+                return await take_async(run)
+            return outcome(run, return_state=return_state)
+        finally:
+            del run, lane  # see there
 
     def own_lane(self, scope: FlowRun) -> Lane:
         """The loop of the flow, else the caller's, else the engine's own."""
@@ -267,10 +279,13 @@ def call_blocks(name: str) -> bool:
 
 def outcome(run: TaskRun, *, return_state: bool) -> Any:
     """What a direct call gives: the final state, or the result; a crash is always raised."""
-    if not return_state or _crashed_hard(run):
-        return take(run, raise_on_failure=True)
-    run.see()
-    return run.state
+    try:
+        if not return_state or _crashed_hard(run):
+            return take(run, raise_on_failure=True)
+        run.see()
+        return run.state
+    finally:
+        del run  # it holds the exception that is raised here, and that holds this frame
 
 
 def _crashed_hard(run: TaskRun) -> bool:
