@@ -25,7 +25,7 @@ from millrace.actors.messages import Admit
 from millrace.actors.states import State
 from millrace.runtime.context import CURRENT
 from millrace.runtime.entering import ENTERED, Entry, entered_engine
-from millrace.runtime.flow_run import LOOP_ENDED, FlowRun
+from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import FlowFuture
 from millrace.runtime.grace import Grace
 from millrace.runtime.loop_lane import LoopLane
@@ -34,6 +34,7 @@ from millrace.runtime.offload import Call, Offload, thread_limit
 from millrace.runtime.ports import Clock, IdSource, system_clock
 from millrace.runtime.rationing import Rationing
 from millrace.runtime.running import running_loop
+from millrace.runtime.scope_ending import LOOP_ENDED
 from millrace.runtime.settings import STORE
 from millrace.runtime.timers import LoopTimers, Timers
 from millrace.runtime.waiting import LoopWaiter, block_until_done

@@ -31,7 +31,7 @@ from millrace.runtime.sources import GivenState
 from millrace.runtime.tracking import TaskRunInput, Tracker
 
 if TYPE_CHECKING:
-    from millrace.runtime.flow_run import FlowRun
+    from millrace.runtime.scope_starting import ScopeStarting
 
 WAIT_FOR: Final = "wait_for"
 """The name under which dependencies without data are recorded."""
@@ -164,7 +164,7 @@ def scan(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     wait_for: Any,
-    scope: FlowRun,
+    scope: ScopeStarting,
 ) -> Inputs | None:
     """Look for what a run depends on.
 
@@ -208,7 +208,7 @@ def scan(
     return inputs if found or inputs.upstreams or inputs.sources else None
 
 
-def _scan_argument(inputs: Inputs, place: int | str, name: str, value: Any, scope: FlowRun) -> bool:
+def _scan_argument(inputs: Inputs, place: int | str, name: str, value: Any, scope: ScopeStarting) -> bool:
     holds = _Search(inputs, name, scope.tracker).look(value, allow=False)
     if holds:
         inputs.places[place] = name
