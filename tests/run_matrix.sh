@@ -1,8 +1,8 @@
 #!/bin/sh
 # Runs the tests on every supported Python that this machine has, each in an environment of its own.
 #
-#   tests/run_matrix.sh             all supported versions that are found: the main one all tests, each other one two
-#                                   cases of every test of the package, and not those of the next version
+#   tests/run_matrix.sh             all supported versions that are found: the main one all tests, each other one a
+#                                   case of every test of the package, and not that of the next version
 #   tests/run_matrix.sh 3.12        these versions, all cases; one that is not found is an error
 #
 # Options for pytest go into PYTEST_ADDOPTS. VENV names the main environment, whose Python comes first.
@@ -71,7 +71,7 @@ for version in $found; do
     # What is the same for all versions (packages, docs, the command line, benchmarks) is tested on the main one.
     case "$main" in
         "$version" | none) what=tests ;;
-        *) what="tests/actors tests/runtime"; [ $# -gt 0 ] || what="--share 2 $what" ;;
+        *) what="tests/actors tests/runtime"; [ $# -gt 0 ] || what="--share 1 $what" ;;
     esac
     echo "$version $folder $what" >>"$logs/list"
 done
