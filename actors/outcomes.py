@@ -17,16 +17,15 @@ from types import GeneratorType
 from typing import Any, Final, cast
 
 from millrace.actors.errors import FlowPauseTimeout, Pause, TerminationSignal
-from millrace.actors.state import (
-    State,
+from millrace.actors.state import State, make_state
+from millrace.actors.state_details import DEFAULT_NAMES, TERMINAL, StateDetails, StateType
+from millrace.actors.state_exceptions import (
     aget_state_exception,
     get_state_exception,
     is_state,
     is_state_iterable,
-    make_state,
     raise_state_exception,
 )
-from millrace.actors.state_details import DEFAULT_NAMES, TERMINAL, StateDetails, StateType
 
 __all__ = (
     "StateGroup",

@@ -1,9 +1,9 @@
 """One state: what it holds, how it is read and shown, and what it gives when asked for its result.
 
-This module alone decides what a state's id and time are, when two states are the same, which
-exception a state stands for, and what `result` gives or raises. It does not know which state may
-follow which (`transitions`, `rules`), what several states amount to (`outcomes`), nor how a value
-gets into a storage and back (`stored_result`). Users import all of it from `states`.
+This module alone decides what a state's id and time are, when two states are the same, and what
+`result` gives or raises. It does not know which exception a state stands for (`state_exceptions`),
+which state may follow which (`transitions`, `rules`), what several states amount to (`outcomes`), nor
+how a value gets into a storage and back (`stored_result`). Users import all of it from `states`.
 
 A run makes at least three states, and most are never looked at. So a state keeps integers, and
 makes its id, its datetime and its details of them when somebody asks.
@@ -13,14 +13,13 @@ makes its id, its datetime and its details of them when somebody asks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import (
     Any,
     Final,
     Generic,
     Literal,
-    TypeGuard,
     TypeVar,
     cast,
     overload,
@@ -30,23 +29,19 @@ from uuid import UUID
 import attrs
 
 from millrace.actors import ambient
-from millrace.actors.errors import (
-    CancelledRun,
-    CrashedRun,
-    FailedRun,
-    PausedRun,
-    UnfinishedRun,
-)
+from millrace.actors.errors import PausedRun, UnfinishedRun
 from millrace.actors.explaining import explain
 from millrace.actors.state_details import (
     DEFAULT_NAMES,
     RETRYING,
     TERMINAL,
+    AnyState,
     StateDetails,
     StateType,
     as_aware,
 )
-from millrace.actors.stored_result import MISSING, aloaded, kept, loaded
+from millrace.actors.state_exceptions import aget_state_exception, get_state_exception, states_in
+from millrace.actors.stored_result import aloaded, kept, loaded
 from millrace.actors.timestamps import from_nanoseconds, to_nanoseconds
 
 R_co = TypeVar("R_co", covariant=True)
@@ -57,7 +52,7 @@ _NEVER_ADOPTED: Final = -1
 _ADOPTED: Final = -2
 
 
-class State(Generic[R_co]):
+class State(AnyState, Generic[R_co]):
     """The state of a run, or one that a user made by hand to become that.
 
     Two states are equal when they have the same id.
@@ -311,7 +306,7 @@ class State(Generic[R_co]):
 
     def explain(self) -> str:
         """Why the state is what it is, in one sentence: what failed, was cancelled, is waited for, or was found."""
-        return explain(self, _states_in)
+        return explain(self, states_in)
 
     def _must_be_final(self) -> None:
         if self.type is StateType.PAUSED:
@@ -436,101 +431,3 @@ def _derived_id(run: int, seq: int) -> UUID:
     # The run's id with version 8 ("made as the application sees fit") in place of its own, and the
     # position in the twelve bits after it. From position 4096 on, ids come round again.
     return UUID(int=run & ~(0xFFFF << 64) | 0x8 << 76 | (seq & 0xFFF) << 64)
-
-
-# The value and the exception of a state.
-
-
-def is_state(value: object) -> TypeGuard[State[Any]]:
-    """Whether a value is a state."""
-    return isinstance(value, State)
-
-
-def is_state_iterable(
-    value: object,
-) -> TypeGuard[list[State[Any]] | set[State[Any]] | tuple[State[Any], ...]]:
-    """Whether a value is a list, set or tuple that holds states and nothing else.
-
-    An empty one is not, and neither is one inside an annotation.
-    """
-    # The type comes first and the first other item ends it: this is asked of every returned value.
-    if not isinstance(value, (list, set, tuple)) or not value:
-        return False
-    for item in cast("list[object]", value):  # noqa: SIM110 - a generator costs three times that
-        if not isinstance(item, State):
-            return False
-    return True
-
-
-def _states_in(data: Any) -> Sequence[State[Any]]:
-    if is_state(data):
-        return [data]
-    return list(data) if is_state_iterable(data) else ()
-
-
-_WRAPPERS: Final = {
-    StateType.FAILED: (FailedRun, "Run failed."),
-    StateType.CRASHED: (CrashedRun, "Run crashed."),
-    StateType.CANCELLED: (CancelledRun, "Run cancelled."),
-}
-
-
-def get_state_exception(state: State[Any]) -> BaseException:
-    """The exception that a FAILED, CRASHED or CANCELLED state stands for.
-
-    That is the exception in its data. A string there becomes the message of a `FailedRun`,
-    `CrashedRun` or `CancelledRun`; with nothing there, the state's message does. For a state in
-    the data it is that state's exception, and for several states that of the first with one.
-
-    Raises:
-        TypeError: The data is something else.
-        ValueError: The state has no exception, or none of the states in its data has.
-    """
-    while True:
-        found = _exception_or_next(state, loaded(state.data))
-        if isinstance(found, BaseException):
-            return found
-        state = found
-
-
-async def aget_state_exception(state: State[Any]) -> BaseException:
-    """Like `get_state_exception`; the loop is not blocked where the exception lies in a storage.
-
-    Cancellation: only the reading ends; the state and the storage stay as they are.
-
-    Raises:
-        TypeError: As there.
-        ValueError: As there.
-    """
-    while True:
-        found = _exception_or_next(state, await aloaded(state.data))
-        if isinstance(found, BaseException):
-            return found
-        state = found
-
-
-def raise_state_exception(state: State[Any]) -> None:
-    """Raise the exception of a FAILED, CRASHED or CANCELLED state; do nothing for any other."""
-    if state.type in _WRAPPERS:
-        raise get_state_exception(state)
-
-
-def _exception_or_next(state: State[Any], data: Any) -> BaseException | State[Any]:
-    """A state's exception, or the state in its data that has it."""
-    if state.type not in _WRAPPERS:
-        raise ValueError(f"Only a FAILED, CRASHED or CANCELLED state has an exception, and {state} is {state.type}.")
-    wrapper, default = _WRAPPERS[state.type]
-    if data is None or data is MISSING:
-        return wrapper(state.message or default)
-    if isinstance(data, BaseException) or is_state(data):
-        return data
-    if isinstance(data, str):
-        return wrapper(data)
-    if not is_state_iterable(data):
-        raise TypeError(
-            f"The data of {state} cannot be made an exception: it is {data!r}, of type {type(data).__name__}."
-        )
-    for inner in data:
-        if inner.type in _WRAPPERS:
-            return inner
-    raise ValueError(f"None of the states in the data of {state} failed, crashed or was cancelled.")

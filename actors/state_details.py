@@ -38,6 +38,12 @@ RETRYING: Final = "Retrying"
 """What the RUNNING state of an attempt is called that is not the first."""
 
 
+class AnyState:
+    """What every state is, and nothing else: by which one is known where `state` cannot be imported."""
+
+    __slots__ = ()
+
+
 def _as_uuid(value: UUID | str | None) -> UUID | None:
     return UUID(value) if isinstance(value, str) else value
 

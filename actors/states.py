@@ -16,16 +16,15 @@ from uuid import UUID
 import attrs
 
 from millrace.actors import ambient
-from millrace.actors.state import (
-    State,
+from millrace.actors.state import State, make_state
+from millrace.actors.state_details import DEFAULT_NAMES, RETRYING, TERMINAL, StateDetails, StateType
+from millrace.actors.state_exceptions import (
     aget_state_exception,
     get_state_exception,
     is_state,
     is_state_iterable,
-    make_state,
     raise_state_exception,
 )
-from millrace.actors.state_details import DEFAULT_NAMES, RETRYING, TERMINAL, StateDetails, StateType
 from millrace.actors.stored_result import MISSING, StoredResult
 from millrace.actors.timestamps import from_nanoseconds
 

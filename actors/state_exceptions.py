@@ -1,0 +1,113 @@
+"""State exceptions: what is a state, and which exception one stands for.
+
+This module alone decides which exception that is, and when several states count as such. It does not know what else a
+state holds (`state`), nor what makes one of an exception (`outcomes`). Users import all of it from `states`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
+
+from millrace.actors.errors import CancelledRun, CrashedRun, FailedRun
+from millrace.actors.state_details import AnyState, StateType
+from millrace.actors.stored_result import MISSING, aloaded, loaded
+
+if TYPE_CHECKING:
+    from millrace.actors.state import State
+
+
+def is_state(value: object) -> TypeGuard[State[Any]]:
+    """Whether a value is a state."""
+    return isinstance(value, AnyState)
+
+
+def is_state_iterable(
+    value: object,
+) -> TypeGuard[list[State[Any]] | set[State[Any]] | tuple[State[Any], ...]]:
+    """Whether a value is a list, set or tuple that holds states and nothing else.
+
+    An empty one is not, and neither is one inside an annotation.
+    """
+    # The type comes first and the first other item ends it: this is asked of every returned value.
+    if not isinstance(value, (list, set, tuple)) or not value:
+        return False
+    for item in cast("list[object]", value):  # noqa: SIM110 - a generator costs three times that
+        if not isinstance(item, AnyState):
+            return False
+    return True
+
+
+def states_in(data: Any) -> Sequence[State[Any]]:
+    """The states that the data of a state are: itself one, or several and nothing else."""
+    if is_state(data):
+        return [data]
+    return list(data) if is_state_iterable(data) else ()
+
+
+_WRAPPERS: Final = {
+    StateType.FAILED: (FailedRun, "Run failed."),
+    StateType.CRASHED: (CrashedRun, "Run crashed."),
+    StateType.CANCELLED: (CancelledRun, "Run cancelled."),
+}
+
+
+def get_state_exception(state: State[Any]) -> BaseException:
+    """The exception that a FAILED, CRASHED or CANCELLED state stands for.
+
+    That is the exception in its data. A string there becomes the message of a `FailedRun`,
+    `CrashedRun` or `CancelledRun`; with nothing there, the state's message does. For a state in
+    the data it is that state's exception, and for several states that of the first with one.
+
+    Raises:
+        TypeError: The data is something else.
+        ValueError: The state has no exception, or none of the states in its data has.
+    """
+    while True:
+        found = _exception_or_next(state, loaded(state.data))
+        if isinstance(found, BaseException):
+            return found
+        state = found
+
+
+async def aget_state_exception(state: State[Any]) -> BaseException:
+    """Like `get_state_exception`; the loop is not blocked where the exception lies in a storage.
+
+    Cancellation: only the reading ends; the state and the storage stay as they are.
+
+    Raises:
+        TypeError: As there.
+        ValueError: As there.
+    """
+    while True:
+        found = _exception_or_next(state, await aloaded(state.data))
+        if isinstance(found, BaseException):
+            return found
+        state = found
+
+
+def raise_state_exception(state: State[Any]) -> None:
+    """Raise the exception of a FAILED, CRASHED or CANCELLED state; do nothing for any other."""
+    if state.type in _WRAPPERS:
+        raise get_state_exception(state)
+
+
+def _exception_or_next(state: State[Any], data: Any) -> BaseException | State[Any]:
+    """A state's exception, or the state in its data that has it."""
+    if state.type not in _WRAPPERS:
+        raise ValueError(f"Only a FAILED, CRASHED or CANCELLED state has an exception, and {state} is {state.type}.")
+    wrapper, default = _WRAPPERS[state.type]
+    if data is None or data is MISSING:
+        return wrapper(state.message or default)
+    if isinstance(data, BaseException) or is_state(data):
+        return data
+    if isinstance(data, str):
+        return wrapper(data)
+    if not is_state_iterable(data):
+        raise TypeError(
+            f"The data of {state} cannot be made an exception: it is {data!r}, of type {type(data).__name__}."
+        )
+    for inner in data:
+        if inner.type in _WRAPPERS:
+            return inner
+    raise ValueError(f"None of the states in the data of {state} failed, crashed or was cancelled.")
