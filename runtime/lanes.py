@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from millrace.actors.stored_result import Found
     from millrace.runtime.runs import TaskRun
 
 
@@ -52,6 +53,30 @@ class Lane(Protocol):
 
     def stop(self, run: TaskRun, /) -> None:
         """Cancel the body of a run that is CANCELLING, if it runs here and has not ended yet."""
+
+
+class RecordedLane:
+    """The lane of a run that gets the result of an earlier attempt of its flow: nothing runs there.
+
+    Args:
+        found: The result.
+    """
+
+    __slots__ = ("_found",)
+
+    def __init__(self, found: Found) -> None:
+        self._found = found
+
+    def dispatch(self, run: TaskRun, /) -> None:
+        """End the run with the result."""
+        run.take_over(self._found)
+
+    def dispatch_map(self, source: RunSource, /) -> None:
+        """Maps never come here."""
+        raise NotImplementedError
+
+    def stop(self, run: TaskRun, /) -> None:
+        """There is no body."""
 
 
 def innermost(lane: Lane) -> Lane:

@@ -7,8 +7,6 @@ coroutine as soon as it has ended, so that what is left of it is its record and 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Context
@@ -36,7 +34,6 @@ from millrace.actors.messages import (
     ChildSeen,
     Committed,
     Stopped,
-    UpstreamEnded,
     Watch,
 )
 from millrace.actors.outcomes import exception_to_crashed_state, exception_to_failed_state
@@ -45,11 +42,13 @@ from millrace.actors.states import State, StateDetails, StateType
 from millrace.actors.stored_result import Found, kept
 from millrace.actors.task_run import TaskNode, TaskRunActor
 from millrace.runtime.context import CURRENT
-from millrace.runtime.inputs import Inputs, good_enough
+from millrace.runtime.inputs import Inputs
+from millrace.runtime.lanes import RecordedLane
 from millrace.runtime.lending import lend
 from millrace.runtime.prints import logs_prints
 from millrace.runtime.running import running_loop
 from millrace.runtime.tracking import UNTRACKED, TaskRunInput, TaskRunResult
+from millrace.runtime.upstream import UpstreamLink
 
 if TYPE_CHECKING:
     from millrace.actors.events import Journal
@@ -58,7 +57,7 @@ if TYPE_CHECKING:
     from millrace.runtime.engine import Engine
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.keeping import Keeping
-    from millrace.runtime.lanes import Lane, RunSource
+    from millrace.runtime.lanes import Lane
     from millrace.runtime.loop_lane import LoopLane
     from millrace.runtime.recording import Recording
     from millrace.runtime.results import Serializer
@@ -172,9 +171,7 @@ class TaskRun(TaskRunActor[TaskSite]):
         self.handle: Interruptible | None = None  # while an async body waits
         self.alarm: Alarm | None = None  # that was set last, to put the run in line at a time
         self.granted: bool = False  # admitted by another thread than the one that asked
-        self.shielded: bool = (
-            False  # what goes on for an async run now, before or after its body, is not to be interrupted
-        )
+        self.shielded: bool = False  # what an async run does now, before or after its body, is not to be interrupted
 
     @property
     def scope(self) -> FlowRun:
@@ -307,7 +304,7 @@ class TaskRun(TaskRunActor[TaskSite]):
         if order is None:
             return
         if order is PARK:  # once the flow goes on, it is to have its result, and not to run
-            self.lane = _Recorded(found)
+            self.lane = RecordedLane(found)
             self.perform(order)
             return
         if self.watchers.__class__ is not Withheld:
@@ -428,69 +425,6 @@ def blocks_here(scope: FlowRun) -> bool:
     return scope.loop_lane is not None and scope.loop_lane.loop is loop
 
 
-class _Recorded:
-    """The lane of a run that gets the result of an earlier attempt of its flow: nothing runs there.
-
-    Args:
-        found: The result.
-    """
-
-    __slots__ = ("_found",)
-
-    def __init__(self, found: Found) -> None:
-        self._found = found
-
-    def dispatch(self, run: TaskRun, /) -> None:
-        """End the run with the result."""
-        run.take_over(self._found)
-
-    def dispatch_map(self, source: RunSource, /) -> None:
-        """Maps never come here."""
-        raise NotImplementedError
-
-    def stop(self, run: TaskRun, /) -> None:
-        """There is no body."""
-
-
 _EMPTY = Context()
 NO_DETAILS: Final = StateDetails(untrackable_result=False)
 """Details that say nothing, and make of a proposal one whose rules look at them."""
-
-
-class UpstreamLink:
-    """Tells one run of the end of another that it depends on."""
-
-    __slots__ = ("_downstream", "_failure_allowed")
-
-    def __init__(self, downstream: TaskRun, *, failure_allowed: bool) -> None:
-        self._downstream = downstream
-        self._failure_allowed = failure_allowed
-
-    def notify(self, upstream: Any) -> None:
-        """The upstream run has ended."""
-        run = self._downstream
-        state: State[Any] = upstream.state
-        good = state.type is StateType.COMPLETED or good_enough(state, failure_allowed=self._failure_allowed)
-        ended = UpstreamEnded(good, upstream.name, state, run.node.now())
-        if good:
-            run.tell(ended)
-        else:
-            _fall(run, ended)
-
-
-_falling = threading.local()  # .waiting: runs to be told of a bad end, while this thread tells others
-
-
-def _fall(run: TaskRun, ended: UpstreamEnded) -> None:
-    """Tell a run that it never starts; which ends those that depend on it, and so on: in a row, not nested."""
-    waiting: deque[tuple[TaskRun, UpstreamEnded]] | None = getattr(_falling, "waiting", None)
-    if waiting is not None:
-        waiting.append((run, ended))
-        return
-    _falling.waiting = waiting = deque([(run, ended)])
-    try:
-        while waiting:
-            run, ended = waiting.popleft()
-            run.tell(ended)
-    finally:
-        del _falling.waiting
