@@ -21,6 +21,7 @@ from millrace import (
     Engine,
     Event,
     Failed,
+    FlowRunContext,
     JSONSerializer,
     LocalStorage,
     MemoryStorage,
@@ -312,6 +313,59 @@ def test_a_subflow_takes_over_what_the_flow_around_it_says() -> None:
     outer()
     assert only_value(ledger) == 2
     assert only_value(other) == 6
+
+
+# What flows return themselves.
+
+
+def run_id_here() -> str:
+    context = FlowRunContext.get()
+    assert context is not None
+    return context.flow_run.uuid.hex
+
+
+@pytest.mark.parametrize("in_memory", [True, False], ids=["in memory too", "in the storage only"])
+def test_what_a_flow_returns_is_kept_under_the_id_of_its_run(world: World, *, in_memory: bool) -> None:
+    storage = MemoryStorage()
+    ids: list[str] = []
+
+    async def body() -> list[int]:
+        ids.append(run_id_here())
+        return [1, 2]
+
+    made = world.flow(body, persist_result=True, result_storage=storage, cache_result_in_memory=in_memory)
+    state = world.run(made, return_state=True)
+    assert ResultStore(storage).read(ids[0]).value == [1, 2]
+    assert state.result() == [1, 2]
+    assert world.run(made) == [1, 2]
+
+
+@pytest.mark.parametrize("returned", [None, Completed(data=1), [Completed(), Completed()]], ids=repr)
+def test_what_says_what_becomes_of_the_run_is_not_kept(world: World, returned: Any) -> None:
+    storage = MemoryStorage()
+    ids: list[str] = []
+
+    async def body() -> Any:
+        ids.append(run_id_here())
+        return returned
+
+    world.run(world.flow(body, persist_result=True, result_storage=storage), return_state=True)
+    assert not ResultStore(storage).exists(ids[0])
+
+
+def test_what_a_flow_returns_and_cannot_be_kept_is_told_of_and_returned_all_the_same(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    lock = threading.Lock()
+
+    async def body() -> Any:
+        return lock
+
+    made = world.flow(body, name="locks", persist_result=True, result_storage=MemoryStorage())
+    with caplog.at_level(logging.WARNING):
+        assert world.run(made) is lock
+    (record,) = caplog.records
+    assert "is not kept" in record.getMessage()
 
 
 # When.
