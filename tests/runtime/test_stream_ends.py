@@ -252,6 +252,7 @@ async def test_an_async_iterator_that_is_collected_closes_its_stream() -> None:
 
     async with asyncio.timeout(WAIT):
         await body()
+    assert spring.closed
 
 
 def test_a_source_that_closes_its_own_stream_is_closed_when_it_has_given_its_item(world: World) -> None:

@@ -72,7 +72,7 @@ def test_names_given_twice_count_once() -> None:
 def test_no_names_are_nothing_to_wait_for() -> None:
     engine = Engine()
     with stand_in(engine), concurrency([]):
-        pass
+        assert list(engine.limits) == []
     engine.close()
 
 
