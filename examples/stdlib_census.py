@@ -124,7 +124,8 @@ def show(result: Census, seconds: float) -> None:
     else:
         print("\nEvery file could be parsed. (The files that are wrong on purpose are in Python's own tests.)")
     runs = sum(result.task_runs.values())
-    told = ", ".join(f"{number:,} {state}" for state, number in result.task_runs.items())
+    most_first = sorted(result.task_runs.items(), key=lambda each: -each[1])
+    told = ", ".join(f"{number:,} {state}" for state, number in most_first)
     print(f"\n{runs:,} task runs in {seconds:.1f} s ({told}): {runs / seconds:,.0f} a second")
 
 
