@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.works.maps import anoop, noop
-from benchmarks.works.probes import Timed, expect
+from benchmarks.works.repeating import awaited_again, called_again
 from millrace import flow, run
 
 WARM = 1_000
@@ -11,26 +11,12 @@ WARM = 1_000
 
 @flow
 async def _await_one_after_another(n: int) -> dict[str, float]:
-    for number in range(WARM):
-        await anoop(number)
-    total = 0
-    with Timed() as timed:
-        for number in range(n):
-            total += await anoop(number)
-    expect(total, sum(range(n)))
-    return timed.figures(n)
+    return await awaited_again(anoop, n, WARM)
 
 
 @flow
 def _call_one_after_another(n: int) -> dict[str, float]:
-    for number in range(WARM):
-        noop(number)
-    total = 0
-    with Timed() as timed:
-        for number in range(n):
-            total += noop(number)
-    expect(total, sum(range(n)))
-    return timed.figures(n)
+    return called_again(noop, n, WARM)
 
 
 def awaited(n: int) -> dict[str, float]:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from benchmarks.works.maps import AT_LEAST_S, anoop
 from benchmarks.works.probes import Timed, expect, on_new_loop
+from benchmarks.works.repeating import awaited_again, called_again
 from millrace import Engine, Event, StateType, flow, pause_flow_run, resume_flow_run, run
 
 WARM = 200
@@ -27,25 +28,11 @@ def nothing(number: int) -> int:
 
 
 async def _await_one_after_another(n: int) -> dict[str, float]:
-    for number in range(WARM):
-        await anothing(number)
-    total = 0
-    with Timed() as timed:
-        for number in range(n):
-            total += await anothing(number)
-    expect(total, sum(range(n)))
-    return timed.figures(n)
+    return await awaited_again(anothing, n, WARM)
 
 
 def _call_one_after_another(n: int) -> dict[str, float]:
-    for number in range(WARM):
-        nothing(number)
-    total = 0
-    with Timed() as timed:
-        for number in range(n):
-            total += nothing(number)
-    expect(total, sum(range(n)))
-    return timed.figures(n)
+    return called_again(nothing, n, WARM)
 
 
 _around_awaits = flow(_await_one_after_another)

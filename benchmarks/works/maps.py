@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.works.probes import Timed, expect, on_new_loop
+from benchmarks.works.probes import Timed, expect
+from benchmarks.works.repeating import awaited_once, called_once
 from millrace import flow, run, task
 
 WARM = 1_000
@@ -55,25 +56,12 @@ ASYNC_FLOWS = {"async_map": async_map, "async_map_looked_at": async_map_looked_a
 
 def from_async_flow(n: int, name: str) -> dict[str, float]:
     """One async flow that maps, from its call to its return."""
-    body = ASYNC_FLOWS[name]
-
-    async def main() -> dict[str, float]:
-        await body(WARM)
-        with Timed() as timed:
-            total = await body(n)
-        expect(total, sum(range(n)))
-        return timed.figures(n)
-
-    return on_new_loop(main())
+    return awaited_once(ASYNC_FLOWS[name], n, WARM)
 
 
 def from_sync_flow(n: int) -> dict[str, float]:
     """One sync flow that maps, from its call to its return."""
-    blocking_map(WARM)
-    with Timed() as timed:
-        total = blocking_map(n)
-    expect(total, sum(range(n)))
-    return timed.figures(n)
+    return called_once(blocking_map, n, WARM)
 
 
 @flow

@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.works.maps import anoop, noop
 from benchmarks.works.probes import Grown, Timed, expect, on_new_loop, resident_bytes
+from benchmarks.works.repeating import awaited_once, called_once
 from millrace import flow, run
 
 WARM = 2_000
@@ -78,25 +79,12 @@ FLOWS = {
 
 def items(n: int, name: str) -> dict[str, float]:
     """One async flow with a stream, from its call to its return."""
-    body = FLOWS[name]
-
-    async def main() -> dict[str, float]:
-        await body(WARM)
-        with Timed() as timed:
-            total = await body(n)
-        expect(total, sum(range(n)))
-        return timed.figures(n)
-
-    return on_new_loop(main())
+    return awaited_once(FLOWS[name], n, WARM)
 
 
 def items_blocking(n: int) -> dict[str, float]:
     """One sync flow with a stream, likewise."""
-    blocking(WARM)
-    with Timed() as timed:
-        total = blocking(n)
-    expect(total, sum(range(n)))
-    return timed.figures(n)
+    return called_once(blocking, n, WARM)
 
 
 @flow

@@ -11,39 +11,16 @@ import pytest
 from millrace import ConfigurationError, Engine, Future, SequentialTaskRunner, TaskRunner, ThreadPoolTaskRunner
 from tests.checkpoints import until
 from tests.loose import flow, task
+from tests.runtime.crowds import Crowd
 from tests.runtime.worlds import PATIENCE, World
 
 WAIT = 20.0
 
 
-class Crowd:
-    """Counts how many are inside at a time."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.inside = 0
-        self.most = 0
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self.inside += 1
-            self.most = max(self.most, self.inside)
-
-    def __exit__(self, *_error: object) -> None:
-        with self._lock:
-            self.inside -= 1
-
-
 @pytest.mark.parametrize("most", [1, 3, 1_000])
 def test_never_more_runs_of_the_map_are_on_their_way(world: World, most: int) -> None:
     crowd = Crowd()
-
-    @world.task
-    async def enters(x: int) -> int:
-        with crowd:
-            if world.async_tasks:
-                await asyncio.sleep(0)
-        return x
+    enters = crowd.passing(world)
 
     async def body() -> list[int]:
         found: list[int] = await world.result(enters.map(range(100), max_in_flight=most))
@@ -56,15 +33,7 @@ def test_never_more_runs_of_the_map_are_on_their_way(world: World, most: int) ->
 def test_as_many_runs_of_the_map_are_on_their_way(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MILLRACE_THREADS", "6")
     crowd = Crowd()
-    gate = world.gate()
-
-    @world.task
-    async def enters(x: int) -> int:
-        with crowd:
-            if crowd.inside == 4:
-                gate.open()
-            await gate.passed()
-        return x
+    enters = crowd.gathering(world, 4)
 
     async def body() -> list[int]:
         found: list[int] = await world.result(enters.map(range(30), max_in_flight=4))
@@ -101,12 +70,7 @@ def test_runs_that_waited_for_others_have_no_more_places(world: World, monkeypat
     async def same(x: int) -> int:
         return x
 
-    @world.task
-    async def enters(x: int) -> int:
-        with crowd:
-            if world.async_tasks:
-                await asyncio.sleep(0)
-        return x
+    enters = crowd.passing(world)
 
     async def body() -> list[int]:
         found: list[int] = await world.result(enters.map(same.map(range(60)), max_in_flight=2))
@@ -118,13 +82,7 @@ def test_runs_that_waited_for_others_have_no_more_places(world: World, monkeypat
 
 def test_runs_that_were_looked_at_have_no_more_places(world: World) -> None:
     crowd = Crowd()
-
-    @world.task
-    async def enters(x: int) -> int:
-        with crowd:
-            if world.async_tasks:
-                await asyncio.sleep(0)
-        return x
+    enters = crowd.passing(world)
 
     async def body() -> list[int]:
         futures = enters.map(range(30), max_in_flight=2)

@@ -31,6 +31,7 @@ from millrace import (
     unmapped,
 )
 from tests.loose import flow, task
+from tests.runtime.crowds import Crowd
 from tests.runtime.flowing import KINDS, Spring, all_of, each_of
 from tests.runtime.worlds import PATIENCE, World
 
@@ -43,26 +44,6 @@ async def double(x: int) -> int:
 @task
 def sync_double(x: int) -> int:
     return 2 * x
-
-
-class Crowd:
-    """Counts how many are inside at a time."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.inside = 0
-        self.most = 0
-        self.entered = 0
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self.inside += 1
-            self.entered += 1
-            self.most = max(self.most, self.inside)
-
-    def __exit__(self, *_error: object) -> None:
-        with self._lock:
-            self.inside -= 1
 
 
 # What comes back.
@@ -166,13 +147,7 @@ def test_a_slow_loop_holds_up_the_source(world: World, kind: str, most: int) -> 
 @pytest.mark.parametrize("most", [1, 3])
 def test_never_more_bodies_run_than_may_be_in_flight(world: World, most: int) -> None:
     crowd = Crowd()
-
-    @world.task
-    async def enters(x: int) -> int:
-        with crowd:
-            if world.async_tasks:
-                await asyncio.sleep(0)
-        return x
+    enters = crowd.passing(world)
 
     async def body() -> list[int]:
         return await all_of(world, enters.stream(range(40), max_in_flight=most))
@@ -184,15 +159,7 @@ def test_never_more_bodies_run_than_may_be_in_flight(world: World, most: int) ->
 def test_as_many_run_as_may_be_in_flight(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MILLRACE_THREADS", "5")
     crowd = Crowd()
-    gate = world.gate()
-
-    @world.task
-    async def enters(x: int) -> int:
-        with crowd:
-            if crowd.inside == 5:
-                gate.open()
-            await gate.passed()
-        return x
+    enters = crowd.gathering(world, 5)
 
     async def body() -> list[int]:
         return await all_of(world, enters.stream(range(20), max_in_flight=5))
