@@ -7,6 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format types bench bench-peers differential clean proof
+.PHONY: types-mypy types-pyright types-ty types-all
 
 help:  ## list the chores
 	@awk -F ':.*## ' '/^[a-z%.0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,12 +37,19 @@ format: $(VENV)/.dev  ## put the code into the shape that lint asks for
 	$(BIN)/ruff format
 
 types: $(VENV)/.dev  ## check types, with two checkers; ordinary use with a third; and that all that is public has types
-	@failed=0; \
-		echo "mypy:"; $(BIN)/mypy || failed=1; \
-		echo "pyright:"; $(BIN)/pyright --pythonpath $(BIN)/python || failed=1; \
-		echo "ty:"; $(BIN)/ty check --python $(VENV) tests/typing/ordinary.py || failed=1; \
-		echo "completeness:"; $(BIN)/python tests/typing/completeness.py || failed=1; \
-		exit $$failed
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target types-mypy types-pyright types-ty types-all
+
+types-mypy:
+	@echo "mypy:"; $(BIN)/mypy
+
+types-pyright:
+	@echo "pyright:"; $(BIN)/pyright --pythonpath $(BIN)/python
+
+types-ty:
+	@echo "ty:"; $(BIN)/ty check --python $(VENV) tests/typing/ordinary.py
+
+types-all:
+	@echo "completeness:"; $(BIN)/python tests/typing/completeness.py
 
 bench: $(VENV)/.core  ## measure millrace
 	@$(BIN)/python -m benchmarks

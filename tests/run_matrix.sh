@@ -5,6 +5,8 @@
 #                                   case of every test of the package, and not that of the next version
 #   tests/run_matrix.sh 3.12        these versions, all cases; one that is not found is an error
 #
+# pytest is called more than once, two calls at a time. What a call prints is shown when it ends.
+#
 # Options for pytest go into PYTEST_ADDOPTS. VENV names the main environment, whose Python comes first.
 set -eu
 cd "$(dirname "$0")/.."
@@ -32,12 +34,12 @@ find_python() {
     return 1
 }
 
-# Prints the folder of the environment for version $1.
-folder_for() {
-    if [ "$1" = "$main" ]; then echo "$venv"; else echo "$venv-$1"; fi
+run_make() {
+    "$make" --silent --no-print-directory "$@"
 }
 
-main=$(version_of "$venv/bin/python") || main=none
+[ -x "$venv/bin/python" ] || run_make VENV="$venv" "$venv/bin/python"
+main=$(version_of "$venv/bin/python")
 
 # The main environment exists already and may hold a version newer than the list.
 found=
@@ -57,37 +59,38 @@ if [ -z "$found" ] || { [ $# -gt 0 ] && [ -n "$missing" ]; }; then
     exit 1
 fi
 
-# Environments first, one after another; then the tests, two versions at a time. What each prints is shown when it ends.
+# A line for each call: version, environment, its stamp, who makes it, arguments. The longest come first. What is the same
+# for all versions (packages, docs, the command line, benchmarks) is tested on the main one.
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
-failed=
+package="tests/actors tests/runtime"
+case "$found" in *" $main"*) run_make VENV="$venv" "$venv/.dev" ;; esac  # two calls use it, so it is made before them
 for version in $found; do
-    folder=$(folder_for "$version")
     if [ "$version" = "$main" ]; then
-        "$make" --silent --no-print-directory VENV="$folder" "$folder/.dev"
+        echo "$version $venv .dev $venv/bin/python $package"
+        echo "$version $venv .dev $venv/bin/python --ignore tests/actors --ignore tests/runtime tests"
+    elif [ $# -gt 0 ]; then
+        echo "$version $venv-$version .test $(find_python "$version") $package"
     else
-        "$make" --silent --no-print-directory VENV="$folder" PYTHON="$(find_python "$version")" "$folder/.test"
-    fi || { echo "no environment for Python $version"; exit 1; }
-    # What is the same for all versions (packages, docs, the command line, benchmarks) is tested on the main one.
-    case "$main" in
-        "$version" | none) what=tests ;;
-        *) what="tests/actors tests/runtime"; [ $# -gt 0 ] || what="--share 1 $what" ;;
-    esac
-    echo "$version $folder $what" >>"$logs/list"
-done
+        echo "$version $venv-$version .test $(find_python "$version") --share 1 $package"
+    fi
+done >"$logs/calls"
+export make
 xargs -P 2 -L 1 sh -c '
-    logs=$0; version=$1; folder=$2; shift 2
-    "$folder/bin/python" -m pytest "$@" >"$logs/$version.log" 2>&1 && touch "$logs/$version.passed"
+    logs=$0; version=$1; folder=$2; stamp=$3; python=$4; shift 4
+    log=$(mktemp "$logs/XXXXXX")
+    {
+        "$make" --silent --no-print-directory VENV="$folder" PYTHON="$python" "$folder/$stamp" &&
+            "$folder/bin/python" -m pytest "$@"
+    } >"$log" 2>&1 || echo "$version" >>"$logs/failed"
     printf "\n== Python %s: %s\n" "$version" "$*"
-    cat "$logs/$version.log"
-' "$logs" <"$logs/list"
-for version in $found; do
-    [ -e "$logs/$version.passed" ] || failed="$failed $version"
-done
+    cat "$log"
+' "$logs" <"$logs/calls"
+failed=$(sort -u "$logs/failed" 2>/dev/null | tr '\n' ' ')
 
 printf '\nTests ran on Python%s: ' "$found"
 if [ -n "$failed" ]; then
-    echo "failed on$failed"
+    echo "failed on $failed"
     exit 1
 fi
 echo "all passed"
