@@ -161,13 +161,13 @@ async def test_a_crawl_can_be_cancelled_and_then_has_no_result(client: httpx.Asy
     assert (await client.delete(path)).json()["state"].startswith("Cancelled(")
 
 
-async def test_it_stays_responsive_while_a_million_tasks_run(client: httpx.AsyncClient) -> None:
-    path = await started_crawl(client, pages=1_000_000)
+async def test_it_stays_responsive_while_many_tasks_run(client: httpx.AsyncClient) -> None:
+    path = await started_crawl(client, pages=200_000)
 
     for _ in range(25):
         answer = (await client.get(path)).json()
         assert answer["state"] == "Running"
-        assert sum(answer["tasks"].values()) == 1_000_000
+        assert sum(answer["tasks"].values()) == 200_000
     small = await started_crawl(client, pages=5)
     assert (await client.get(f"{small}/result")).json() == 10
     assert (await client.delete(path)).json()["state"].startswith("Cancelled(")
