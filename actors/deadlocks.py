@@ -19,10 +19,15 @@ def may_be_stuck(limits: Iterable[Limit]) -> bool:
     """Whether it is worth while to look: a quick answer, and where it is no, nobody waits in vain.
 
     It is no if each limit has room for any of those who wait for it beside the tickets that are stuck, because then the
-    one who has waited longest is served sooner or later, and then the next.
+    one who comes up first of all is served sooner or later, and then the next.
     """
     for limit in limits:
-        if isinstance(limit, SlotLimit) and limit.stuck and limit.queue and not limit.fits(limit.widest, limit.stuck):
+        if (
+            isinstance(limit, SlotLimit)
+            and limit.stuck
+            and limit.queue.count
+            and not limit.fits(limit.widest, limit.stuck)
+        ):
             return True
     return False
 

@@ -1,14 +1,15 @@
 """The limiter: who may go on, of those who want something that there is only so much of at a time.
 
-Decides that whoever comes first is served first, at every limit, whoever wants much like whoever wants little; that
-who wants several gets all of them at once or none; that what is given back goes straight to the next, so that nobody
-comes in between; and who waits in vain, which is told and not left to wait. Does not know runs, threads, loops or
-clocks. How much there is of a limit is its own affair (`tickets`).
+Decides that a higher priority is served first, and among equals whoever comes first, at every limit, whoever wants much
+like whoever wants little; that who wants several gets all of them at once or none; that what is given back goes
+straight to the next, so that nobody comes in between; and who waits in vain, which is told and not left to wait. Does
+not know runs, threads, loops or clocks. How much there is of a limit is its own affair (`tickets`).
 
 Each limit has one queue, and a ticket that wants several stands in all of theirs. It is served when it is the first in
-each of them and each has enough. So the one that has waited longest of all is the first wherever it stands, and gets
-on as soon as something is given back: nobody waits in a circle, and nobody is passed by for ever. The price is that
-who stands behind it at one limit waits for what it waits for at another.
+each of them and each has enough. All queues have one order (`line`): so the one that comes first of all is the first
+wherever it stands, and gets on as soon as something is given back: nobody waits in a circle, and nobody is passed by
+for ever but by higher priorities. The price is that who stands behind it at one limit waits for what it waits for at
+another. Nobody is passed by who would wait in vain then: whoever comes stands behind all the others, where it has to.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Limiter(Mailbox):
             self.dead_letters += 1  # it was given back before
             return None
         for limit, occupy in ticket.needs:
-            if limit.queue or limit.free_at(occupy, at) != at:
+            if limit.queue.count or limit.free_at(occupy, at) != at:
                 return self._line_up(ticket, at)
         ticket.standing = _HELD
         ticket.since = at
@@ -67,7 +68,7 @@ class Limiter(Mailbox):
                 return self._refuse_new(ticket, _too_much(limit, occupy))
         ticket.standing = _WAITS
         for limit, occupy in wanted:
-            limit.queue[ticket] = None
+            limit.queue.add(ticket)
             limit.widest = max(limit.widest, occupy)
         if ticket.timed:
             ticket.around = ()
@@ -75,12 +76,30 @@ class Limiter(Mailbox):
             stuck = each.stuck
             each.inside += 1
             _note_stuck(each, before=stuck)
-        limits = self.limits.values()
-        if may_be_stuck(limits) and (around := in_vain(limits).get(ticket)):
+        if self._can_be_served(ticket, at):  # it has passed those for whom there is not enough
+            self._unqueue(ticket)
+            self._grant(ticket, at)
+            return Serve((ticket,))
+        if around := self._waits_in_vain(ticket):
             self._unqueue(ticket)
             return self._refuse_new(ticket, _deadlock(ticket, around))
-        self._can_be_served(ticket, at)  # it cannot; but perhaps it waits for nothing but time
-        return Serve((), (ticket,)) if ticket.due else None
+        return Serve((), (ticket,)) if ticket.due else None  # perhaps it waits for nothing but time
+
+    def _waits_in_vain(self, ticket: Ticket) -> list[Ticket] | None:
+        """Whether one that has just come does: what it is inside of then. If others do now, it stands behind them."""
+        limits = self.limits.values()
+        if not may_be_stuck(limits) or not (lost := in_vain(limits)):
+            return None
+        queues = [limit.queue for limit, _ in ticket.needs if not limit.removed]
+        lowest = min(queue.lowest for queue in queues)
+        if ticket.priority > lowest:
+            for queue in queues:
+                queue.remove(ticket)
+            ticket.priority = lowest
+            for queue in queues:
+                queue.add(ticket)
+            lost = in_vain(limits)
+        return lost.get(ticket)
 
     def _refuse_new(self, ticket: Ticket, error: Exception) -> Order:
         ticket.standing = _GONE
@@ -94,7 +113,7 @@ class Limiter(Mailbox):
             waited_for = less = False
             for limit, occupy in ticket.needs:
                 less = limit.give_back(ticket, occupy, at, failed=message.failed) or less
-                waited_for = waited_for or bool(limit.queue)
+                waited_for = waited_for or limit.queue.count > 0
             refused = self._refuse_in_vain() if less else None
             return self._serve([limit for limit, _ in ticket.needs], at, refused) if waited_for or refused else None
         if standing is _WAITS:
@@ -184,7 +203,7 @@ class Limiter(Mailbox):
         changed = [*limits, *(limit for ticket in served for limit, _ in ticket.needs)]
         while changed:
             limit = changed.pop()
-            while (ticket := limit.first) is not None:
+            while (ticket := limit.queue.first) is not None:
                 before = ticket.due
                 if not self._can_be_served(ticket, at):
                     if ticket.due != before:
@@ -202,7 +221,7 @@ class Limiter(Mailbox):
             if limit.removed:
                 continue
             free_at = limit.free_at(occupy, at)
-            if free_at == NEVER or limit.first is not ticket:
+            if free_at == NEVER or limit.queue.first is not ticket:
                 return False
             ready = max(ready, free_at)
         if ready == at:
@@ -224,8 +243,8 @@ class Limiter(Mailbox):
         for limit, _ in ticket.needs:
             if limit.removed:
                 continue
-            del limit.queue[ticket]
-            if limit.queue:
+            limit.queue.remove(ticket)
+            if limit.queue.count:
                 behind.append(limit)
             else:
                 limit.widest = 0

@@ -1,8 +1,8 @@
 """Tickets and limits: what the limiter keeps account with.
 
 A ticket is what somebody has, or waits for: so and so much of each of one or more limits, all at once or nothing. A
-limit says how much of it there is at a time, and knows who waits for it, in the order in which they came. What follows
-from any of it is decided by the `limiter`; everything here is touched in its turn only, unless said otherwise.
+limit says how much of it there is at a time, and knows who waits for it, in the order in which they come up. What
+follows from any of it is decided by the `limiter`; everything here is touched in its turn only, unless said otherwise.
 
 A ticket is *inside* of another one if that is not given back before this one was served and used: because it is asked
 for by the very code that holds the other; or because it was asked for by something that this code has started, and now
@@ -11,12 +11,12 @@ waits for.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Any, ClassVar, Final, Protocol
 
 from millrace.actors.adaptive import AdaptiveLimit, Estimator
+from millrace.actors.line import Line
 from millrace.actors.token_bucket import Bucket, RateLimit
 
 Amount = int | AdaptiveLimit | RateLimit
@@ -64,11 +64,12 @@ class Ticket:
         outside: Tickets of code that has started what asks for this one; it may wait for that, or not.
         place: Of the upper floor: tells apart pieces of code that go on beside each other; opaque here.
         timed: It will be refused by somebody when its time is over, so that nobody waits for ever because of it.
+        priority: The higher, the sooner it is served.
     """
 
     __slots__ = (
-        "alarm", "around", "bell", "due", "error", "inside", "lane", "needs", "outside", "owner", "place", "since",
-        "standing", "target", "timed", "waits",
+        "alarm", "around", "bell", "due", "error", "inside", "lane", "needs", "outside", "owner", "place", "priority",
+        "since", "standing", "target", "timed", "waits",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917  # made for every attempt, and keywords cost
@@ -80,6 +81,7 @@ class Ticket:
         outside: tuple[Ticket, ...] = (),
         place: int = 0,
         timed: bool = False,  # noqa: FBT001, FBT002
+        priority: int = 0,
     ) -> None:
         self.needs = needs
         self.owner = owner
@@ -88,6 +90,7 @@ class Ticket:
         self.outside = outside
         self.place = place
         self.timed = timed
+        self.priority = priority
         self.standing = Standing.NEW
         self.error: Exception | None = None  # why it never will be served
         self.since = 0  # when it was served, ns
@@ -133,14 +136,9 @@ class Limit:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.queue: OrderedDict[Ticket, None] = OrderedDict()  # who waits, first come first
+        self.queue: Line[Ticket] = Line()  # who waits
         self.widest = 0  # no ticket in the queue wants more; 0 where it is empty
         self.removed = False  # it limits nothing any more, and nobody waits for it
-
-    @property
-    def first(self) -> Ticket | None:
-        """Who has waited longest."""
-        return next(iter(self.queue), None)
 
     @property
     def most(self) -> int:

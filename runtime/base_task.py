@@ -372,6 +372,7 @@ class BaseTask(Bindable, Generic[P, R]):
         ordered: bool = ...,
         on_error: Literal["raise"] = ...,
         priority: int = ...,
+        rate_limit: RateLimit | int | None = ...,
         wait_for: Iterable[Any] | None = ...,
         **constants: Any,
     ) -> Stream[R]: ...
@@ -385,6 +386,7 @@ class BaseTask(Bindable, Generic[P, R]):
         ordered: bool = ...,
         on_error: Literal["state"],
         priority: int = ...,
+        rate_limit: RateLimit | int | None = ...,
         wait_for: Iterable[Any] | None = ...,
         **constants: Any,
     ) -> Stream[State[R]]: ...
@@ -402,14 +404,15 @@ class BaseTask(Bindable, Generic[P, R]):
             **options: `max_in_flight`, how many items may be on their way; 100 by default. `ordered`, whether results
                 come in the order of the items, and not as they are there. `on_error`: `"raise"`, the default, raises
                 what a run raised, which ends the stream; `"state"` gives final states in place of results, and goes on.
+                `rate_limit`, how often attempts of its runs may begin: a `RateLimit`, or so many a second.
                 `priority` and `wait_for`, as for `submit`. All others are arguments that every run gets.
 
         Returns:
             The stream.
 
         Raises:
-            ConfigurationError: an option cannot be used, or a parameter of the task has its name; or `inputs` cannot be
-                iterated over, or is text.
+            ConfigurationError: an option cannot be used, as `rate_limit` cannot with a task runner of one's own; or a
+                parameter of the task has its name; or `inputs` cannot be iterated over, or is text.
             ParameterBindError: an item and the other arguments do not fit.
 
         Cancellation: of whoever iterates ends the wait for a result, and nothing else before the loop is left.
@@ -431,7 +434,8 @@ class BaseTask(Bindable, Generic[P, R]):
     def _rate(self, kwargs: dict[str, Any]) -> RateLimit | None:
         if "rate_limit" not in kwargs or "rate_limit" in self.shape.names:
             return None
-        return checked_rate(kwargs.pop("rate_limit"))
+        rate = kwargs.pop("rate_limit")
+        return None if rate is None else checked_rate(rate)
 
     def own_lane(self, scope: FlowRun) -> Lane:
         """The engine's own place for this kind of task."""

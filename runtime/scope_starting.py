@@ -58,7 +58,7 @@ class ScopeStarting(ScopeLanes):
         if site is None:
             site = self._sites.setdefault(task.identity, TaskSite(task, self.scope))
             if not site.takes_slots and self.engine.rationing.concerns(task.tags):
-                return self._rationed(site)  # there is a limit that there was not a moment ago
+                return self.rationed(site)  # there is a limit that there was not a moment ago
         return site
 
     def tagged(self, site: TaskSite) -> tuple[TaskSite, frozenset[str]]:
@@ -68,7 +68,7 @@ class ScopeStarting(ScopeLanes):
             return site, site.task.tags
         tags = site.task.tags | added
         if not site.takes_slots and self.engine.rationing.concerns(tags):
-            site = self._rationed(site)
+            site = self.rationed(site)
         return site, tags
 
     def begin_transactions(self) -> None:
@@ -83,12 +83,12 @@ class ScopeStarting(ScopeLanes):
         """There are new limits: tasks with these tags take slots from now on, also in maps and streams that go on."""
         for site in tuple(self._sites.values()):
             if not tags.isdisjoint(site.task.tags):
-                self._rationed(site)
+                self.rationed(site)
         for each in self.ongoing:
             if not tags.isdisjoint(each.tags):
-                each.move_to(self._rationed(each.site))
+                each.move_to(self.rationed(each.site))
 
-    def _rationed(self, site: TaskSite) -> TaskSite:
+    def rationed(self, site: TaskSite) -> TaskSite:
         """A task whose runs take slots from now on."""
         with self._lock:
             present = self._sites.get(site.task.identity, site)
@@ -211,7 +211,7 @@ class ScopeStarting(ScopeLanes):
             self.pauses.refuse_if_suspended()
         site, tags = self.tagged(self.site(task))
         if rate is not None:
-            site = self._rationed(site)
+            site = self.rationed(site)
         first_id, first_key = self.number(site, plan.size)
         current = CURRENT.get()
         parent = None if current is None or current.is_flow else current.id

@@ -31,6 +31,7 @@ from millrace.runtime.loop_lane import LoopLane
 from millrace.runtime.offload import Offload
 from millrace.runtime.pipe import Pipe
 from millrace.runtime.priorities import USUAL, checked_priority, ranked
+from millrace.runtime.rationing import checked_rate
 from millrace.runtime.runners import LaneTaskRunner
 from millrace.runtime.runs import blocks_here
 from millrace.runtime.stream_parts import END, MORE, WAIT, Common
@@ -213,7 +214,11 @@ class Stream(Generic[T_co]):
         if runner is not None and not isinstance(runner, LaneTaskRunner):
             return ForeignPipe(runner, site, task.own_lane(scope), window, waker, common, states=states)
         lane: Lane = task.own_lane(scope) if runner is None else runner.started_lane(task, scope, "stream")
-        return Pipe(site, ranked(lane, spec.priority), window, waker, common, states=states)
+        lane = ranked(lane, spec.priority)
+        if spec.rate is not None:
+            site = scope.rationed(site)
+            lane = scope.engine.limits.in_front_of(lane, site, spec.rate, common.parent)
+        return Pipe(site, lane, window, waker, common, states=states)
 
 
 class StreamSpec:
@@ -223,7 +228,7 @@ class StreamSpec:
         ConfigurationError: an option cannot be used.
     """
 
-    __slots__ = ("max_in_flight", "ordered", "priority", "states", "wait_for")
+    __slots__ = ("max_in_flight", "ordered", "priority", "rate", "states", "wait_for")
 
     def __init__(
         self,
@@ -232,6 +237,7 @@ class StreamSpec:
         ordered: Any = False,
         on_error: Any = "raise",
         priority: Any = USUAL,
+        rate_limit: Any = None,
         wait_for: Any = None,
     ) -> None:
         if not isinstance(ordered, bool):
@@ -242,10 +248,11 @@ class StreamSpec:
         self.ordered = ordered
         self.states = on_error == "state"
         self.priority = checked_priority(priority)
+        self.rate = None if rate_limit is None else checked_rate(rate_limit)
         self.wait_for = wait_for
 
 
-OPTIONS: Final = ("max_in_flight", "ordered", "on_error", "priority", "wait_for")
+OPTIONS: Final = ("max_in_flight", "ordered", "on_error", "priority", "rate_limit", "wait_for")
 """What `stream` takes itself; `wait_for` is never a parameter of a task."""
 
 
@@ -261,6 +268,9 @@ def make_stream(task: BaseTask[Any, Any], inputs: Any, options: dict[str, Any]) 
             expected = f"nothing, because a parameter of the task '{task.name}' has this name"
             raise ConfigurationError(name, options[name], expected)
     spec = StreamSpec(**{name: options.pop(name) for name in OPTIONS if name in options})
+    runner = current_scope().runner
+    if spec.rate is not None and not (runner is None or isinstance(runner, LaneTaskRunner)):
+        raise ConfigurationError("rate_limit", spec.rate, f"nothing, for a stream with {runner!r}")
     constants = {name: each.unwrap() if isinstance(each, unmapped) else each for name, each in options.items()}
     task.shape.check((None,), constants)
     return Stream(task, inputs, spec, constants)

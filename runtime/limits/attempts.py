@@ -16,6 +16,7 @@ from millrace.actors.tickets import Limit, Standing, Ticket
 from millrace.runtime.here_lanes import HeldUp
 from millrace.runtime.holding import HOLDING, place_here, split
 from millrace.runtime.limits.maps import RationedMap
+from millrace.runtime.priorities import priority_on
 
 _SETTLED: Final = (Standing.HELD, Standing.GONE)
 
@@ -54,7 +55,8 @@ class AttemptSlots:
         """
         ticket = self._lined_up.pop(run.id, None)
         if ticket is None:
-            ticket = Ticket(self._needs_of(run), run, self, *split(place_here()))
+            around = split(place_here())
+            ticket = Ticket(self._needs_of(run), run, self, *around, priority=priority_on(run.lane))
             if not self._request(run, ticket):
                 return None
         elif not (ticket.held or ticket.error):

@@ -22,6 +22,7 @@ from millrace.runtime.cooperation import cancelled, check_cancelled
 from millrace.runtime.engine import Engine, current_scope
 from millrace.runtime.holding import HOLDING, place_here, split
 from millrace.runtime.limits.amounts import checked_names, checked_timeout
+from millrace.runtime.priorities import USUAL, priority_on
 from millrace.runtime.running import running_loop
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
@@ -62,8 +63,9 @@ class Request:
         self._bell = Bell()
         limits = self._engine.limits
         needs = limits.needs(names, occupy, strict=strict, rates_only=rates_only)
-        place = place_here()
-        self.ticket = Ticket(needs, CURRENT.get(), self, *split(place), place, timeout_seconds is not None)
+        place, run = place_here(), CURRENT.get()
+        priority = USUAL if run is None or run.is_flow else priority_on(run.lane)  # type: ignore[union-attr]
+        self.ticket = Ticket(needs, run, self, *split(place), place, timeout_seconds is not None, priority)
 
     def acquire(self) -> None:
         """Block until it is there."""

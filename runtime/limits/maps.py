@@ -1,7 +1,8 @@
-"""Maps under limits: how the runs of one map come up.
+"""Maps under limits: how the runs of one map, or of one stream with a rate, come up.
 
 Decides that a map makes no more runs as long as enough of them wait for a limit, so that a map of a million items under
-a limit holds little more than one without; and how often its runs may begin, where it has a rate of its own. Others who
+a limit holds little more than one without; and how often its runs may begin, where it has a rate of its own. A stream
+holds no more than its window anyway, and so it comes here only for its rate. Others who
 want the same slots come in between its runs, as maps take turns in a lane. Everything else is passed on to the lane.
 """
 
@@ -23,12 +24,12 @@ ENOUGH: Final = 16
 
 
 class RationedMap:
-    """The lane of a map, in front of the one that executes its runs; and what that takes them from.
+    """The lane of a map or stream, in front of the one that executes its runs; and what that takes them from.
 
     Args:
         lane: Executes the runs.
         rate: How often attempts of them may begin, all together; None where only their tags' limits matter.
-        parent: The id of the task run that made the map.
+        parent: The id of the task run that made it.
     """
 
     __slots__ = ("_lock", "_source", "_waiting", "in_line", "lane", "parent", "rate")
@@ -38,7 +39,7 @@ class RationedMap:
         self.rate = rate
         self.parent = parent
         self.in_line = False
-        self._source: RunSource | None = None  # there once the map stands in line
+        self._source: RunSource | None = None  # there once it stands in line
         self._lock = Lock()
         self._waiting = 0  # of its runs, those that wait for a limit; for a moment fewer
 

@@ -92,7 +92,7 @@ class NamedLimit:
     def waiters(self) -> list[Claim]:
         """Who waits, in the order in which they will be served."""
         found = self._limits.find(self.name)
-        return [_claim(ticket, _wanted(ticket, found)) for ticket in tuple(found.queue)]
+        return [_claim(ticket, _wanted(ticket, found)) for ticket in found.queue]
 
     def resize(self, limit: Amount) -> None:
         """Have another amount of it. See `Limits.resize`."""
@@ -227,15 +227,15 @@ class Limits(Mapping[str, NamedLimit]):
         return needs
 
     def in_front_of(self, lane: Lane, site: TaskSite, rate: RateLimit | None, parent: int | None) -> Lane:
-        """The lane for a map, in front of the one that executes its runs.
+        """The lane for a map or a stream, in front of the one that executes its runs.
 
         Args:
             lane: That one.
             site: The task.
-            rate: How often attempts of the map's runs may begin; None for no rate of its own.
-            parent: The id of the task run that makes the map.
+            rate: How often attempts of its runs may begin; None for no rate of its own.
+            parent: The id of the task run that makes it.
         """
-        return RationedMap(lane, None if rate is None else TokenLimit(f"the map of {site.name}", rate), parent)
+        return RationedMap(lane, None if rate is None else TokenLimit(f"the rate of {site.name}", rate), parent)
 
     def needs(self, names: Iterable[str], occupy: int, *, strict: bool, rates_only: bool) -> Needs:
         """What code needs that names limits itself.
@@ -303,7 +303,7 @@ class Limits(Mapping[str, NamedLimit]):
     def waiting(self) -> dict[int, bool]:
         """The runs that wait for a limit, by id; each with whether it waits for a time with that."""
         limits = self.limiter.limits.values()
-        waiting = dict.fromkeys(ticket for limit in limits for ticket in tuple(limit.queue))
+        waiting = dict.fromkeys(ticket for limit in limits for ticket in limit.queue)
         waiting.update((each, None) for each in self.attempts.waiting() if each.standing is Standing.WAITS)
         due = any(ticket.due for ticket in waiting)  # the others wait for those that are
         owned: list[tuple[Any, bool]] = [(each.owner, due or each.timed) for each in waiting]

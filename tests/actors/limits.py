@@ -43,11 +43,13 @@ class Noted(Limiter):
         around: Sequence[Ticket] = (),
         outside: Sequence[Ticket] = (),
         timed: bool = False,
+        priority: int = 0,
         **needs: int,
     ) -> Ticket:
         """A new ticket."""
         wanted = [(self.limits[name], occupy) for name, occupy in needs.items()]
-        return Ticket(wanted, Named(of) if isinstance(of, str) else of, None, tuple(around), tuple(outside), 0, timed)
+        owner = Named(of) if isinstance(of, str) else of
+        return Ticket(wanted, owner, None, tuple(around), tuple(outside), 0, timed, priority)
 
     def take(self, **what: Any) -> Ticket:
         """Ask for so much of each limit."""

@@ -147,6 +147,67 @@ def test_who_stood_behind_one_that_is_refused_goes_on() -> None:
 # Changes.
 
 
+def test_a_higher_priority_is_served_first_and_among_equals_whoever_came_first() -> None:
+    limiter = Noted(db=1)
+    held = limiter.take(db=1)
+    usual, late, soon, other, sooner = (limiter.take(db=1, priority=each) for each in (0, -1, 5, 5, 9))
+    order = [sooner, soon, other, usual, late]
+
+    assert list(limiter.limits["db"].queue) == order
+    for each in order:
+        assert limiter.give_back(held) == [each]
+        held = each
+    assert limiter.give_back(held) == []
+
+
+def test_a_higher_priority_is_first_at_every_limit_that_it_wants() -> None:
+    limiter = Noted(db=1, gpu=1)
+    db, gpu = limiter.take(db=1), limiter.take(gpu=1)
+    both = limiter.take(db=1, gpu=1)
+    soon = limiter.take(gpu=1, db=1, priority=1)
+
+    assert limiter.give_back(gpu) == []
+    assert limiter.give_back(db) == [soon]
+    assert limiter.give_back(soon) == [both]
+
+
+def test_a_higher_priority_takes_what_is_not_enough_for_those_whom_it_passes() -> None:
+    limiter = Noted(db=2)
+    held = limiter.take(db=1)
+    wide = limiter.take(db=2)
+    assert not limiter.take(db=1).held
+    soon = limiter.take(db=1, priority=1)
+
+    assert soon.held
+    assert limiter.give_back(held) == []
+    assert limiter.give_back(soon) == [wide]
+
+
+def test_a_higher_priority_gets_the_next_token() -> None:
+    limiter = Noted(api=RateLimit(1, burst=1))
+    limiter.take(api=1)
+    usual, soon = limiter.take(api=1), limiter.take(api=1, priority=1)
+    assert {ticket for ticket, _ in limiter.due} <= {usual, soon}
+
+    limiter.at = SECOND
+    assert [*limiter.look_again(usual), *limiter.look_again(soon)] == [soon]
+    assert (usual.held, usual.due) == (False, 2 * SECOND)
+    limiter.at = 2 * SECOND
+    assert limiter.look_again(usual) == [usual]
+
+
+def test_nobody_is_passed_by_who_would_wait_in_vain_then() -> None:
+    limiter = Noted(db=3)
+    outer, other = limiter.take(db=1), limiter.take(db=2)
+    inner = limiter.take(db=1, around=[outer])
+    wide = limiter.take(db=3, priority=9)  # it needs what `outer` holds until `inner` was served
+
+    assert wide.error is None
+    assert limiter.give_back(other) == [inner]
+    assert limiter.give_back(inner) == []
+    assert limiter.give_back(outer) == [wide]
+
+
 def test_more_slots_serve_those_who_wait() -> None:
     limiter = Noted(db=1)
     limiter.take(db=1)

@@ -1,7 +1,7 @@
 """The limiter against a model of it, in any order of requests, returns, refusals, changes and passing time.
 
-The model knows no queues: of all who wait, in the order in which they came, whoever wants nothing that an earlier one
-still waits for, and finds enough, is served; and so on, until nobody is.
+The model knows no queues: of all who wait, the highest priority first and then in the order in which they came, whoever
+wants nothing that an earlier one still waits for, and finds enough, is served; and so on, until nobody is.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tests.actors.limits import Noted
 SECOND = 1_000_000_000
 SLOTS = ("db", "gpu")
 RATE = RateLimit(2, per_seconds=1, burst=3)
+PRIORITIES = st.sampled_from([0, 0, 0, 0, 3, -1])
 
 
 class Model:
@@ -71,15 +72,17 @@ class Limits(RuleBasedStateMachine):
     @rule(
         target=tickets,
         needs=st.dictionaries(st.sampled_from([*SLOTS, "api"]), st.sampled_from([1, 1, 1, 2, 4]), min_size=1),
+        priority=PRIORITIES,
     )
-    def ask(self, needs: dict[str, int]) -> Any:
+    def ask(self, needs: dict[str, int], priority: int) -> Any:
         most = {**self.model.size, "api": RATE.burst}
-        ticket = self.limiter.take(**needs)
+        ticket = self.limiter.take(priority=priority, **needs)
         if ticket.error is not None:
             assert isinstance(ticket.error, ConfigurationError)
             assert any(occupy > most[name] for name, occupy in needs.items())
             return multiple()
         self.model.waiting.append((ticket, needs))
+        self.model.waiting.sort(key=lambda each: -each[0].priority)  # and among equals the order stays
         self.settle()
         return ticket
 
@@ -182,13 +185,25 @@ class Nested(RuleBasedStateMachine):
 
     tickets = Bundle("tickets")
 
-    @rule(target=tickets, name=st.sampled_from(["db", "gpu"]), occupy=st.sampled_from([1, 1, 2]), both=st.booleans())
-    def ask(self, name: str, occupy: int, both: bool) -> Any:
+    @rule(
+        target=tickets,
+        name=st.sampled_from(["db", "gpu"]),
+        occupy=st.sampled_from([1, 1, 2, 3]),
+        both=st.booleans(),
+        priority=PRIORITIES,
+    )
+    def ask(self, name: str, occupy: int, both: bool, priority: int) -> Any:
         needs = {"db": 1, "gpu": occupy} if both else {name: occupy if name == "gpu" else 1}
-        return self.add(self.limiter.take(**needs), None)
+        return self.add(self.limiter.take(priority=priority, **needs), None)
 
-    @rule(target=tickets, outer=tickets, name=st.sampled_from(["db", "gpu"]), occupy=st.sampled_from([1, 1, 2]))
-    def ask_inside(self, outer: Ticket, name: str, occupy: int) -> Any:
+    @rule(
+        target=tickets,
+        outer=tickets,
+        name=st.sampled_from(["db", "gpu"]),
+        occupy=st.sampled_from([1, 1, 2]),
+        priority=PRIORITIES,
+    )
+    def ask_inside(self, outer: Ticket, name: str, occupy: int, priority: int) -> Any:
         if not outer.held:
             return multiple()
         chain: list[Ticket] = []
@@ -197,7 +212,7 @@ class Nested(RuleBasedStateMachine):
             chain.append(each)
             each = self.outer[each]
         needs = {name: occupy if name == "gpu" else 1}
-        return self.add(self.limiter.take(around=chain, **needs), outer)
+        return self.add(self.limiter.take(around=chain, priority=priority, **needs), outer)
 
     @rule(ticket=tickets)
     def give_back(self, ticket: Ticket) -> None:
@@ -222,7 +237,8 @@ class Nested(RuleBasedStateMachine):
         waiting = [ticket for ticket in self.outer if ticket.standing is Standing.WAITS or ticket is extra]
         twins: dict[Ticket, Ticket] = {}
         for ticket in [*(each for each in self.outer if each.held), *waiting]:
-            twins[ticket] = copy.take(**{limit.name: occupy for limit, occupy in ticket.needs})
+            needs = {limit.name: occupy for limit, occupy in ticket.needs}
+            twins[ticket] = copy.take(priority=ticket.priority, **needs)
         done = True
         while done:
             done = False

@@ -1,14 +1,17 @@
-"""Maps under limits: how many of their runs there are at a time, and maps with a rate of their own."""
+"""Maps under limits: how many of their runs there are at a time; and maps and streams with a rate of their own."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from millrace import AdaptiveLimit, ConfigurationError, Engine, RateLimit, flow, task
 from tests.checkpoints import turns, until
+from tests.runtime.flowing import all_of
 from tests.runtime.worlds import Gate, World
 
 
@@ -146,9 +149,80 @@ async def test_each_attempt_takes_a_token(millrace_engine: Any, millrace_clock: 
     assert times == [0, 1, 2]
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_stream_with_a_rate_begins_so_often(
+    world: World, ordered: bool, millrace_engine: Any, millrace_clock: Any
+) -> None:
+    @world.task
+    def ask(_number: int) -> float:
+        return float(millrace_clock.elapsed)
+
+    async def body() -> list[float]:
+        rate = RateLimit(1, per_seconds=2, burst=2)
+        return await all_of(world, ask.stream(range(6), rate_limit=rate, max_in_flight=4, ordered=ordered))
+
+    assert sorted(world.body(body)) == pytest.approx([0, 0, 2, 4, 6, 8], abs=1e-3)
+
+
 @pytest.mark.anyio
-@pytest.mark.parametrize("rate", [0, -1, 1.5, True, "10", AdaptiveLimit()])
-async def test_what_is_no_rate_is_refused(rate: Any) -> None:
+async def test_each_stream_has_a_rate_of_its_own(millrace_engine: Engine, millrace_clock: Any) -> None:
+    times: dict[str, list[float]] = {"a": [], "b": []}
+
+    @task
+    async def ask(name: str) -> None:
+        times[name].append(round(millrace_clock.elapsed, 3))
+
+    async def each(name: str, rate: int) -> None:
+        async for _ in ask.stream([name] * 4, rate_limit=rate):
+            pass
+
+    @flow
+    async def work() -> None:
+        await asyncio.gather(each("a", 2), each("b", 1))
+
+    await work()
+    assert times == {"a": [0, 0, 0.5, 1], "b": [0, 1, 2, 3]}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", ["break", "cancel"])
+async def test_a_stream_that_is_left_while_its_runs_wait_for_their_rate_leaves_nothing_behind(
+    how: str, millrace_engine: Engine, millrace_clock: Any
+) -> None:
+    asked = 0
+
+    @task
+    async def ask(number: int) -> int:
+        nonlocal asked
+        asked += 1
+        return number
+
+    def numbers() -> Iterator[int]:
+        try:
+            yield from itertools.count()
+        finally:
+            closed.append(True)
+
+    closed: list[bool] = []
+
+    @flow
+    async def work() -> None:
+        async for _ in ask.stream(numbers(), rate_limit=RateLimit(1, per_seconds=60, burst=2), max_in_flight=8):
+            if asked == 2 and how == "break":
+                break
+            if asked == 2:
+                millrace_engine.flow_runs()[0].cancel()
+
+    state = await work(return_state=True)
+    assert state.is_cancelled() == (how == "cancel")
+    assert (asked, closed) == (2, [True])
+    assert millrace_clock.elapsed < 60
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", ["map", "stream"])
+@pytest.mark.parametrize("rate", [0, -1, 1.5, float("nan"), True, "10", AdaptiveLimit()])
+async def test_what_is_no_rate_is_refused(rate: Any, how: str) -> None:
     @task
     async def ask(_number: int) -> None:
         """Never runs."""
@@ -157,7 +231,18 @@ async def test_what_is_no_rate_is_refused(rate: Any) -> None:
         with pytest.raises(
             ConfigurationError, match=r"'rate_limit' takes a RateLimit, or how many a second, 1 or more"
         ):
-            _ = ask.map([1], rate_limit=rate)
+            _ = getattr(ask, how)([1], rate_limit=rate)
+
+
+@pytest.mark.anyio
+async def test_none_is_no_rate() -> None:
+    @task
+    async def ask(number: int) -> int:
+        return number
+
+    async with Engine():
+        assert await ask.map([1, 2], rate_limit=None) == [1, 2]
+        assert [each async for each in ask.stream([1, 2], rate_limit=None, ordered=True)] == [1, 2]
 
 
 @pytest.mark.anyio
