@@ -331,6 +331,19 @@ class ChildCrashed(Message):
         self.at = at
 
 
+class HandedOver(Message):
+    """Children that were counted but not made are somebody else's from now on: they count no more.
+
+    Args:
+        count: How many.
+    """
+
+    __slots__ = ("count",)
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+
 class ChildrenDropped(Message):
     """Children that were counted but never made will not be: their map was cancelled.
 

@@ -36,6 +36,7 @@ from millrace.actors.messages import (
     ChildrenDropped,
     ChildSeen,
     Expired,
+    HandedOver,
     Interrupt,
     Propose,
     Raised,
@@ -179,6 +180,11 @@ class Supervisor(Pausable, Generic[C]):
 
     def _children_dropped(self, message: ChildrenDropped) -> Order | None:
         self.tally[StateType.CANCELLED] = self.tally.get(StateType.CANCELLED, 0) + message.count
+        self.live -= message.count
+        return None if self.live > len(self.dormant) else IDLE
+
+    def _handed_over(self, message: HandedOver) -> Order | None:
+        self.spawned -= message.count
         self.live -= message.count
         return None if self.live > len(self.dormant) else IDLE
 
@@ -398,6 +404,7 @@ class Supervisor(Pausable, Generic[C]):
         ChildEnded: _child_ended,
         ChildCrashed: _child_crashed,
         ChildrenDropped: _children_dropped,
+        HandedOver: _handed_over,
         ChildSeen: _child_seen,
         Cancel: _cancel,
         Interrupt: _interrupt,

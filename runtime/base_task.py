@@ -85,6 +85,7 @@ class BaseTask(Bindable, Generic[P, R]):
 
     is_async = False
     is_generator = False
+    original: BaseTask[P, R] | None = None  # what an entrusted one is a copy of
 
     def __init__(self, fn: Callable[..., Any], **options: Unpack[TaskOptions]) -> None:
         check_names(options)
@@ -136,6 +137,18 @@ class BaseTask(Bindable, Generic[P, R]):
         """
         check_names(changes)
         return type(self)(self.definition(), **(self._present_options() | changes))
+
+    def entrusted(self) -> Self:
+        """The task as task runners of somebody else's are given it: its runs take no slots, as they have them already.
+
+        What is pickled of it is the task itself.
+        """
+        copy = object.__new__(type(self))
+        vars(copy).update(vars(self), identity=(id(copy), id(None)), original=self)
+        return copy
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return super().__reduce_ex__(protocol) if self.original is None else (_itself, (self.original,))
 
     def _present_options(self) -> TaskOptions:
         """The options, with the hooks that were added since."""
@@ -297,7 +310,8 @@ class BaseTask(Bindable, Generic[P, R]):
         runner = scope.runner
         future: Future[R]
         if runner is not None and not isinstance(runner, LaneTaskRunner):
-            future = runner.submit(self, self.shape.by_name(args, kwargs), wait_for)
+            parameters = self.shape.by_name(args, kwargs)
+            future = scope.engine.rationing.entrust(scope, runner, self, parameters, wait_for, priority)
         else:
             lane = self.own_lane(scope) if runner is None else runner.started_lane(self, scope, "submit")
             if priority:
@@ -359,8 +373,9 @@ class BaseTask(Bindable, Generic[P, R]):
         for name, value in (("max_in_flight", most), ("rate_limit", rate)):
             if value is not None:
                 raise ConfigurationError(name, value, f"nothing, for a map with {runner!r}")
-        calls = (plan.call(index) for index in range(plan.size))
-        return FutureList(runner.submit(self, self.shape.by_name(*call), wait_for) for call in calls)
+        entrust = scope.engine.rationing.entrust
+        calls = (self.shape.by_name(*plan.call(index)) for index in range(plan.size))
+        return FutureList(entrust(scope, runner, self, parameters, wait_for, priority) for parameters in calls)
 
     @overload
     def stream(
@@ -443,6 +458,10 @@ class BaseTask(Bindable, Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
+
+
+def _itself(task: BaseTask[P, R]) -> BaseTask[P, R]:
+    return task
 
 
 def reserved(kwargs: dict[str, Any]) -> tuple[Any, bool]:

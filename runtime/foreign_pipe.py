@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from millrace.actors.messages import Watch
 from millrace.runtime.pipe import Pipe
+from millrace.runtime.priorities import priority_on
 
 if TYPE_CHECKING:
     from millrace.runtime.runners import TaskRunner
@@ -40,14 +41,17 @@ class ForeignPipe(Pipe):
 
     def start(self, items: list[Any]) -> None:
         """See `feed`."""
-        task = self.site.task
+        task, scope = self.site.task, self.scope
+        entrust, priority = scope.engine.rationing.entrust, priority_on(self.lane)
         numbers = range(self.window.pulled, self.window.pulled + len(items))
         self.window.enter(numbers)
         for number, each in zip(numbers, items, strict=True):
             item = each
             for annotation in self._annotations:
                 item = annotation.rewrap(item)
-            future = self._runner.submit(task, task.shape.by_name((item,), self._constants), self._wait_for)
+            parameters = task.shape.by_name((item,), self._constants)
+            arguments = (scope, self._runner, task, parameters, self._wait_for, priority)
+            future = self._context.copy().run(entrust, *arguments)  # with the tags of where the stream was made
             self._alive[number] = future.source
             future.source.tell(Watch(_Arrival(self, number, future.source)))
 

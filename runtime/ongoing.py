@@ -1,4 +1,4 @@
-"""Ongoing: the maps and streams of a scope that have not come to their end.
+"""Ongoing: the maps and streams of a scope that have not come to their end, and runs that wait to be somebody else's.
 
 Decides which of them are known, so that they can be stopped with their scope; and which streams nobody will ask for
 results any more. What stopping means to each, they say themselves.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from millrace.runtime.lanes import Lane
+    from millrace.runtime.limits.entrusting import Entrusted
     from millrace.runtime.mapping import Cursor
     from millrace.runtime.pipe import Pipe
     from millrace.runtime.runs import TaskSite
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 class Ongoing:
     """The maps and streams of one scope."""
 
-    __slots__ = ("_lock", "_maps", "_pipes")
+    __slots__ = ("_entrusted", "_lock", "_maps", "_pipes")
 
     def __init__(self) -> None:
         self._lock = Lock()  # maps may be started from several threads at once
         self._maps: dict[int, Cursor] = {}  # that have not started all their runs, by identity; and some that have
         self._pipes: dict[int, Pipe] = {}  # of streams that are iterated over and have not been closed, likewise
+        self._entrusted: dict[int, Entrusted] = {}  # that wait for their slots, likewise
 
     def add_map(self, cursor: Cursor) -> None:
         """A map begins."""
@@ -40,6 +42,14 @@ class Ongoing:
     def discard(self, pipe: Pipe) -> None:
         """A stream has been closed."""
         self._pipes.pop(id(pipe), None)
+
+    def add_entrusted(self, run: Entrusted) -> None:
+        """A run waits for its slots, which is to be given to a task runner of somebody else's then."""
+        self._entrusted[id(run)] = run
+
+    def discard_entrusted(self, run: Entrusted) -> None:
+        """It waits no longer."""
+        self._entrusted.pop(id(run), None)
 
     def _streams(self) -> list[Pipe]:
         return list(self._pipes.values()) if self._pipes else []
@@ -57,6 +67,8 @@ class Ongoing:
             cursor.cancel()
         for pipe in self._streams():
             pipe.cancel(reason)
+        for run in reversed(list(self._entrusted.values())):
+            run.cancel(reason)
 
     def cancel_where(self, condition: Callable[[Lane], bool], reason: str) -> None:
         """The same for those on some lanes only."""

@@ -10,14 +10,18 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from millrace.actors.errors import ConfigurationError
+from millrace.runtime.context import TAGS
 from millrace.runtime.settings import LIMITS
 
 if TYPE_CHECKING:
     from millrace.actors.tickets import Amount
     from millrace.actors.token_bucket import RateLimit
+    from millrace.runtime.base_task import BaseTask
     from millrace.runtime.engine import Engine
     from millrace.runtime.flow_run import FlowRun
+    from millrace.runtime.futures import Future
     from millrace.runtime.limits import Limits
+    from millrace.runtime.runners import TaskRunner
     from millrace.runtime.runs import TaskRun
 
 
@@ -54,6 +58,20 @@ class Rationing:
     def concerns(self, tags: frozenset[str]) -> bool:
         """Whether runs with such tags take slots."""
         return not self.tags.isdisjoint(tags)
+
+    def entrust(  # noqa: PLR0917  # what a call is made of
+        self,
+        scope: FlowRun,
+        runner: TaskRunner,
+        task: BaseTask[Any, Any],
+        parameters: Mapping[str, Any],
+        wait_for: Any,
+        priority: int,
+    ) -> Future[Any]:
+        """Have a task runner of somebody else's see to a run: at once, or where it takes slots, when it has them."""
+        if self.tags and self.concerns(task.tags | TAGS.get()):
+            return self.limits.entrusting.submit(scope, runner, task, parameters, wait_for, priority)
+        return runner.submit(task, parameters, wait_for)
 
     def stop_waiting(self, run: TaskRun | FlowRun) -> None:
         """A run is to stop: wake its body where that waits for a limit in a thread."""

@@ -74,8 +74,8 @@ class TaskSite(TaskNode):
     """A task as it stands in one flow run: what all of its runs there share."""
 
     __slots__ = (
-        "calls", "conduct", "fn", "journal", "keeping", "limited", "logs_prints", "now", "recorder", "scope",
-        "serializer", "source", "task",
+        "calls", "conduct", "entrusted", "fn", "journal", "keeping", "limited", "logs_prints", "now", "recorder",
+        "scope", "serializer", "source", "task",
     )  # fmt: skip
 
     def __init__(self, task: BaseTask[Any, Any], scope: FlowRun, *, takes_slots: bool = False) -> None:
@@ -97,6 +97,7 @@ class TaskSite(TaskNode):
         self.now = scope.engine.now
         self.journal = scope.journal
         self.serializer: Serializer | None = None  # of the results that are put on record; None: none was yet
+        self.entrusted: BaseTask[Any, Any] | None = None  # as runners of somebody else's are given it; once one was
         self.calls = 0  # runs numbered so far; the next key. Guarded by the scope's lock
         if scope.engine.equip is not None:
             scope.engine.equip(self)

@@ -212,8 +212,9 @@ class Stream(Generic[T_co]):
         common, states = self._common, spec.states
         site, _ = common.context.run(scope.tagged, scope.site(task))  # where tags may have been added to the task's own
         if runner is not None and not isinstance(runner, LaneTaskRunner):
-            return ForeignPipe(runner, site, task.own_lane(scope), window, waker, common, states=states)
-        lane: Lane = task.own_lane(scope) if runner is None else runner.started_lane(task, scope, "stream")
+            lane: Lane = ranked(task.own_lane(scope), spec.priority)
+            return ForeignPipe(runner, site, lane, window, waker, common, states=states)
+        lane = task.own_lane(scope) if runner is None else runner.started_lane(task, scope, "stream")
         lane = ranked(lane, spec.priority)
         if spec.rate is not None:
             site = scope.rationed(site)

@@ -91,7 +91,7 @@ class AttemptSlots:
         return list(self._lined_up.values())
 
     def _needs_of(self, run: TaskRun) -> tuple[tuple[Limit, int], ...]:
-        needs = self._needs(run.tags)
+        needs = () if run.task.original is not None else self._needs(run.tags)  # those of an entrusted one are taken
         lane = run.lane
         return (*needs, (lane.rate, 1)) if isinstance(lane, RationedMap) and lane.rate is not None else needs
 

@@ -19,6 +19,7 @@ from millrace.actors.tickets import Amount, Limit, SlotLimit, Standing, Ticket, 
 from millrace.runtime.limits.acting import ActingLimiter
 from millrace.runtime.limits.amounts import checked_amount, checked_name
 from millrace.runtime.limits.attempts import AttemptSlots
+from millrace.runtime.limits.entrusting import Entrusting
 from millrace.runtime.limits.maps import RationedMap
 from millrace.runtime.one_line import engine_logger
 from millrace.runtime.waiting import ThreadWaiter
@@ -123,6 +124,7 @@ class Limits(Mapping[str, NamedLimit]):
         self.now = engine.now
         self.limiter = ActingLimiter(engine.now, engine.timers)
         self.attempts = AttemptSlots(self.limiter, self._of_tags)
+        self.entrusting = Entrusting(self.limiter, self._of_tags)
         self._lock = Lock()
         self._by_tags: dict[frozenset[str], Needs] = {}  # what runs with such tags need; emptied when a limit is made
         self._warned: set[str] = set()  # names of limits that somebody wanted and that there are not

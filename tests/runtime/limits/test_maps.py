@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from millrace import AdaptiveLimit, ConfigurationError, Engine, RateLimit, flow, task
+from millrace import AdaptiveLimit, ConfigurationError, Engine, RateLimit, TaskRunner, flow, task
 from tests.checkpoints import turns, until
 from tests.runtime.flowing import all_of
 from tests.runtime.worlds import Gate, World
@@ -232,6 +232,27 @@ async def test_what_is_no_rate_is_refused(rate: Any, how: str) -> None:
             ConfigurationError, match=r"'rate_limit' takes a RateLimit, or how many a second, 1 or more"
         ):
             _ = getattr(ask, how)([1], rate_limit=rate)
+
+
+@pytest.mark.parametrize("how", ["map", "stream"])
+def test_a_runner_of_ones_own_keeps_no_rate(how: str) -> None:
+    class Own(TaskRunner):
+        def duplicate(self) -> Own:
+            return Own()
+
+        def submit(self, task: Any, parameters: Any, wait_for: Any = None) -> Any:
+            raise NotImplementedError
+
+    @task
+    def ask(_number: int) -> None:
+        """Never runs."""
+
+    @flow(task_runner=Own())
+    def body() -> None:
+        with pytest.raises(ConfigurationError, match=rf"^'rate_limit' takes nothing, for a {how} with Own\(\)"):
+            getattr(ask, how)([1], rate_limit=1)
+
+    body()
 
 
 @pytest.mark.anyio
