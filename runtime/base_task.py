@@ -47,6 +47,7 @@ from millrace.runtime.task_options import (
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 H = TypeVar("H", bound=Callable[..., Any])
 
 Dependency = Future[Any] | State[Any] | Annotation[Any] | Sequence[Future[Any]] | Mapping[Any, Future[Any]]
@@ -85,7 +86,6 @@ class BaseTask(Bindable, Generic[P, R]):
 
     is_async = False
     is_generator = False
-    original: BaseTask[P, R] | None = None  # what an entrusted one is a copy of
 
     def __init__(self, fn: Callable[..., Any], **options: Unpack[TaskOptions]) -> None:
         check_names(options)
@@ -137,18 +137,6 @@ class BaseTask(Bindable, Generic[P, R]):
         """
         check_names(changes)
         return type(self)(self.definition(), **(self._present_options() | changes))
-
-    def entrusted(self) -> Self:
-        """The task as task runners of somebody else's are given it: its runs take no slots, as they have them already.
-
-        What is pickled of it is the task itself.
-        """
-        copy = object.__new__(type(self))
-        vars(copy).update(vars(self), identity=(id(copy), id(None)), original=self)
-        return copy
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return super().__reduce_ex__(protocol) if self.original is None else (_itself, (self.original,))
 
     def _present_options(self) -> TaskOptions:
         """The options, with the hooks that were added since."""
@@ -304,7 +292,7 @@ class BaseTask(Bindable, Generic[P, R]):
             EngineClosed: the flow run has ended, or the engine is closing.
         """
         wait_for, return_state = reserved(kwargs)
-        priority = self._priority(kwargs) if kwargs else USUAL
+        priority = self._option(kwargs, "priority", checked_priority, USUAL) if kwargs else USUAL
         self.shape.check(args, kwargs)
         scope = current_scope()
         runner = scope.runner
@@ -353,9 +341,9 @@ class BaseTask(Bindable, Generic[P, R]):
             EngineClosed: the flow run has ended, or the engine is closing.
         """
         wait_for, return_state = reserved(kwargs)
-        priority = self._priority(kwargs) if kwargs else USUAL
-        most = self._most_in_flight(kwargs) if kwargs else None
-        rate = self._rate(kwargs) if kwargs else None
+        priority = self._option(kwargs, "priority", checked_priority, USUAL) if kwargs else USUAL
+        most = self._option(kwargs, "max_in_flight", in_flight, None)
+        rate = self._option(kwargs, "rate_limit", checked_rate, None)
         self.shape.check(args, kwargs)
         futures = self._map(plan_map(self.shape, args, kwargs), wait_for, priority, most, rate)
         if return_state:
@@ -436,21 +424,9 @@ class BaseTask(Bindable, Generic[P, R]):
 
         return make_stream(self, inputs, options)
 
-    def _priority(self, kwargs: dict[str, Any]) -> int:
-        if "priority" not in kwargs or "priority" in self.shape.names:
-            return USUAL
-        return checked_priority(kwargs.pop("priority"))
-
-    def _most_in_flight(self, kwargs: dict[str, Any]) -> int | None:
-        if "max_in_flight" not in kwargs or "max_in_flight" in self.shape.names:
-            return None
-        return in_flight(kwargs.pop("max_in_flight"))
-
-    def _rate(self, kwargs: dict[str, Any]) -> RateLimit | None:
-        if "rate_limit" not in kwargs or "rate_limit" in self.shape.names:
-            return None
-        rate = kwargs.pop("rate_limit")
-        return None if rate is None else checked_rate(rate)
+    def _option(self, kwargs: dict[str, Any], name: str, check: Callable[[Any], T], absent: T) -> T:
+        """Take an option of a call out of its arguments; it is the task's own where that has a parameter of the name."""
+        return absent if name not in kwargs or name in self.shape.names else check(kwargs.pop(name))
 
     def own_lane(self, scope: FlowRun) -> Lane:
         """The engine's own place for this kind of task."""
@@ -458,10 +434,6 @@ class BaseTask(Bindable, Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
-
-
-def _itself(task: BaseTask[P, R]) -> BaseTask[P, R]:
-    return task
 
 
 def reserved(kwargs: dict[str, Any]) -> tuple[Any, bool]:

@@ -46,6 +46,7 @@ class Bindable:
     _kind: Callable[[Any], Any] | None = None  # classmethod or staticmethod, where the function was in one
     _origin: Bindable | None = None  # what a bound copy is a copy of
     _receiver: object = None  # the instance or class that a bound copy is bound to
+    original: Bindable | None = None  # what an entrusted copy is a copy of, and is pickled as
 
     def take_function(self, fn: Any, reserved: tuple[str, ...]) -> None:
         """Take the function, out of the classmethod or staticmethod where it is in one.
@@ -106,7 +107,15 @@ class Bindable:
         """Whether the function in a class body is a method; what merely can be called is not."""
         return self._kind is None and hasattr(self.fn, "__get__") and not isinstance(self.fn, (MethodType, partial))
 
+    def entrusted(self) -> Self:
+        """A copy for task runners of somebody else's: what it needs of limits is there already, whoever runs it."""
+        copy = object.__new__(type(self))
+        vars(copy).update(vars(self), identity=(id(copy), id(None)), original=self)
+        return copy
+
     def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.original is not None:
+            return _itself, (self.original,)
         if self._origin is not None:
             return _bound, (self._origin, self._receiver)
         name = name_in_module(self)
@@ -131,6 +140,10 @@ def name_in_module(thing: Bindable) -> str | None:
     for part in name.split("."):
         found = getattr(found, part, None)
     return name if found is thing else None
+
+
+def _itself(original: Bindable) -> Bindable:
+    return original
 
 
 def _bound(origin: Bindable, receiver: Any) -> Bindable:

@@ -83,15 +83,15 @@ class Rationing:
         return {} if self._limits is None else self._limits.waiting()
 
 
-def checked_rate(value: Any) -> RateLimit:
-    """Check the rate of a map: a whole number is so many a second.
+def checked_rate(value: Any) -> RateLimit | None:
+    """Check the rate of a map or a stream: a whole number is so many a second, and None is none.
 
     Raises:
         ConfigurationError: it is neither a number nor a rate.
     """
     from millrace.actors.token_bucket import RateLimit  # noqa: PLC0415  # few maps have one
 
-    if isinstance(value, RateLimit):
+    if value is None or isinstance(value, RateLimit):
         return value
     try:
         return RateLimit(value)

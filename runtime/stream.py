@@ -249,7 +249,7 @@ class StreamSpec:
         self.ordered = ordered
         self.states = on_error == "state"
         self.priority = checked_priority(priority)
-        self.rate = None if rate_limit is None else checked_rate(rate_limit)
+        self.rate = checked_rate(rate_limit)
         self.wait_for = wait_for
 
 

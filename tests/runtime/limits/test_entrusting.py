@@ -68,7 +68,8 @@ class PooledRuns(Pooled):
 
     def start(self, task: Any, parameters: Mapping[str, Any]) -> Promise[Any]:
         assert self.pool is not None
-        return self.pool.submit(copy_context().run, run_task, task, parameters=parameters, return_type="state")
+        run = functools.partial(run_task, task, parameters=parameters, return_type="state")
+        return self.pool.submit(copy_context().run, run)
 
 
 class Elsewhere(Pooled):
@@ -264,7 +265,7 @@ def test_a_runner_that_fails_keeps_no_slots(world: World) -> None:
         runner.given[0][1].set_result(None)
         assert isinstance(await world.error(second), ConnectionError)
         with pytest.raises(ConnectionError):
-            load.submit(3)
+            _ = load.submit(3)
         assert (engine.limits["db"].held, engine.limits["db"].waiters()) == (0, [])
         await world.result(first)
 
@@ -283,7 +284,7 @@ def test_a_flow_ends_when_its_runner_has_all_that_waited(world: World) -> None:
     @world.flow(task_runner=Pooled())
     async def body(engine: Engine) -> None:
         for item in range(20):
-            note.submit(item)
+            _ = note.submit(item)
         runs.extend(engine.flow_runs())
 
     runs: list[Any] = []
@@ -303,7 +304,7 @@ async def test_a_flow_that_is_cancelled_takes_back_what_waits() -> None:
     async def work(engine: Engine) -> None:
         futures.extend(load.submit(item) for item in range(5))
         engine.flow_runs()[0].cancel()
-        await asyncio.sleep(60)
+        await futures[0]
 
     async with Engine(limits={"db": 1}) as engine:
         state = await work(engine, return_state=True)
