@@ -425,7 +425,7 @@ class BaseTask(Bindable, Generic[P, R]):
         return make_stream(self, inputs, options)
 
     def _option(self, kwargs: dict[str, Any], name: str, check: Callable[[Any], T], absent: T) -> T:
-        """Take an option of a call out of its arguments; it is the task's own where that has a parameter of the name."""
+        """Take an option of a call out of its arguments, unless the task has a parameter of that name."""
         return absent if name not in kwargs or name in self.shape.names else check(kwargs.pop(name))
 
     def own_lane(self, scope: FlowRun) -> Lane:
