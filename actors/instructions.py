@@ -39,7 +39,7 @@ STOP_CHILDREN: Final = Instruction("stop children")
 """Cancel the flow run's body and each of its children."""
 
 PARK: Final = Instruction("park")
-"""The flow run is paused: put the run in line for admission when it goes on."""
+"""The flow run around it is paused: have the run admitted when that goes on."""
 
 END_WAITING: Final = Instruction("end waiting")
 """The flow run is suspended: end the children that wait for another attempt, which they will not have."""

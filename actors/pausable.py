@@ -24,7 +24,8 @@ class Pausable(RunActor):
     """A flow run, as far as pauses go. See the module's docstring."""
 
     __slots__ = (
-        "admits", "attempting", "broken_off", "lapsed", "left", "put_off", "resuming", "resumptions", "stopping",
+        "admits", "attempting", "broken_off", "held", "lapsed", "left", "put_off", "resuming", "resumptions",
+        "stopping",
     )  # fmt: skip
 
     def __init__(self, run_id: int, created: int, journal: Journal) -> None:
@@ -32,6 +33,7 @@ class Pausable(RunActor):
         self.admits = False  # whether children may start: RUNNING and not being stopped
         self.stopping = ""  # why the children are being stopped; empty while they are not
         self.attempting = False  # the body has been admitted, and what it came to has not been told
+        self.held = False  # it is PAUSED because the flow run around it is, and begins when that goes on
         self.broken_off = False  # the run was suspended in this attempt, whether or not it still is
         self.put_off = False  # so something that the body has started did not run
         self.resuming = False  # it was let go, and is to be admitted again
@@ -41,8 +43,8 @@ class Pausable(RunActor):
 
     @property
     def paused(self) -> bool:
-        """Whether it admits nothing now and will later."""
-        return self.type is StateType.PAUSED and not self.stopping
+        """Whether it was paused, admits nothing now, and will when it is resumed."""
+        return self.type is StateType.PAUSED and not (self.stopping or self.held)
 
     @property
     def suspends(self) -> bool:
@@ -57,6 +59,7 @@ class Pausable(RunActor):
     def enter(self, state: State[Any], at: int, cause: str) -> State[Any]:
         """Make a state the run's state; children are admitted while that is RUNNING."""
         entered = super().enter(state, at, cause)
+        self.held = False
         self.admits = entered.type is StateType.RUNNING and not self.stopping
         self.broken_off = self.broken_off or self.suspends
         return entered
@@ -64,6 +67,7 @@ class Pausable(RunActor):
     def begin(self) -> None:
         """The body begins, with nothing that is remembered of how it ended before."""
         self.attempting = True
+        self.held = False
         self.broken_off = self.put_off = False
 
     def end_for_now(self) -> Order:

@@ -94,10 +94,21 @@ def pause_only_what_runs(run: RunActor, _proposed: StateType, _state: State[Any]
 def run_only_in_a_running_flow(
     run: TaskRunActor[Any], _proposed: StateType, state: State[Any] | None, _at: int
 ) -> Verdict | None:
-    """A task enters RUNNING only while its flow is RUNNING. In one that is suspended it never will: it ends."""
+    """A task enters RUNNING only while its flow is RUNNING."""
     supervisor = run.node.supervisor
-    if supervisor.admits:
-        return None
+    return None if supervisor.admits else _not_admitted(supervisor, state)
+
+
+def begin_only_in_a_running_flow(
+    run: Supervisor[Any], _proposed: StateType, state: State[Any] | None, _at: int
+) -> Verdict | None:
+    """So does a subflow. One whose body has begun, and was paused by itself, goes on as a task that runs does."""
+    around = run.around
+    return None if around is None or around.admits or run.attempting else _not_admitted(around, state)
+
+
+def _not_admitted(supervisor: Supervisor[Any], state: State[Any] | None) -> Verdict:
+    """What becomes of a run whose flow does not run now. In one that is suspended it never will: it ends."""
     if supervisor.suspends and supervisor.paused:
         pause = Pause(supervisor.state)  # is raised to the body that waits for this run: it is to end for now
         put_off = Cancelled(message=PUT_OFF, data=pause, state_details=_same_transition(state))
@@ -138,12 +149,8 @@ def retry_what_failed(
     if not advice.retry:
         return None
     delay = 0 if supervisor.suspends else policy.delay_before(retry, advice.drawn)
-    reason = f"retry {retry} of {policy.retries}"
-    message = f"Retry {retry} of {policy.retries}, after {state if state is not None else 'a failure'}."
-    details = _same_transition(state)
-    if delay <= 0 and supervisor.admits and not run.node.takes_slots:
-        return reject(_retrying(message, details), reason)
-    return reject(_awaiting_retry(at + round(delay * 1e9), message, details), reason)
+    at_once = delay <= 0 and supervisor.admits and not run.node.takes_slots
+    return _another_attempt(retry, policy.retries, state, None if at_once else at + round(delay * 1e9))
 
 
 def _is_the_last(state: State[Any] | None) -> bool:
@@ -162,21 +169,37 @@ def _awaiting_retry(at: int, message: str, details: StateDetails | None) -> Stat
     return AwaitingRetry(scheduled_time=from_nanoseconds(scheduled), message=message, state_details=details)
 
 
+def _another_attempt(retry: int, retries: int, state: State[Any] | None, due: int | None) -> Verdict:
+    """A failure is not recorded; the run is to be tried again instead.
+
+    Args:
+        retry: Which retry it is, counted from 1.
+        retries: How many there may be.
+        state: The failure.
+        due: When it is to be admitted again, in nanoseconds since the epoch; None for now, without being admitted.
+    """
+    reason = f"retry {retry} of {retries}"
+    message = f"Retry {retry} of {retries}, after {state if state is not None else 'a failure'}."
+    details = _same_transition(state)
+    again = _retrying(message, details) if due is None else _awaiting_retry(due, message, details)
+    return reject(again, reason)
+
+
 def retry_the_flow(run: Supervisor[Any], _proposed: StateType, state: State[Any] | None, at: int) -> Verdict | None:
-    """A flow run that failed runs its body again while retries are left; not if its crashes were too many."""
+    """A flow run that failed runs its body again while retries are left; not if its crashes were too many.
+
+    A subflow of a flow that is paused or suspended waits for admission first, as the retry of a task does.
+    """
     policy = run.retry
     retry = run.run_count
     if retry < 1 or retry > policy.retries or run.escalated is not None:
         return None
     if run.sequence >= TRANSITION_CAP or _is_the_last(state):
         return None
-    delay = policy.delay_before(retry)
-    reason = f"retry {retry} of {policy.retries}"
-    message = f"Retry {retry} of {policy.retries}, after {state if state is not None else 'a failure'}."
-    details = _same_transition(state)
-    if delay <= 0:
-        return reject(_retrying(message, details), reason)
-    return reject(_awaiting_retry(at + round(delay * 1e9), message, details), reason)
+    around = run.around
+    delay = 0 if around is not None and around.suspends else policy.delay_before(retry)
+    at_once = delay <= 0 and (around is None or around.admits)
+    return _another_attempt(retry, policy.retries, state, None if at_once else at + round(delay * 1e9))
 
 
 def give_what_was_found(
@@ -225,6 +248,7 @@ TASK_RULES: Final = (
 
 FLOW_RULES: Final = (
     *_COMMON,
+    Rule(begin_only_in_a_running_flow, current=ANY - {StateType.RUNNING}, proposed=frozenset({StateType.RUNNING})),
     Rule(retry_the_flow, current=frozenset({StateType.RUNNING}), proposed=frozenset({StateType.FAILED})),
 )
 """The rules a flow run's proposals meet, in order."""

@@ -20,6 +20,7 @@ from millrace.actors.instructions import (
     EXECUTE,
     IDLE,
     JOIN,
+    PARK,
     SETTLE,
     STOP_CHILDREN,
     GoOn,
@@ -59,7 +60,7 @@ from millrace.actors.policies import LET_IT_CRASH, NO_RETRIES, CrashPolicy, Esca
 from millrace.actors.rules import FLOW_RULES, pick
 from millrace.actors.run import RunActor
 from millrace.actors.states import TERMINAL, Cancelled, Cancelling, Failed, State, StateType
-from millrace.actors.verdicts import Answer, abort
+from millrace.actors.verdicts import Answer, Verdict, abort
 
 _FAILURES = (StateType.FAILED, StateType.CRASHED)
 _COMPLETED = StateType.COMPLETED
@@ -79,8 +80,8 @@ class Supervisor(Pausable, Generic[C]):
     detailed_rules: ClassVar = pick(FLOW_RULES, detailed=True)
 
     __slots__ = (
-        "_name", "children", "crash_policy", "dormant", "earlier", "escalated", "expired", "live", "retry", "spawned",
-        "tally", "unseen", "window",
+        "_name", "around", "children", "crash_policy", "dormant", "earlier", "escalated", "expired", "live", "retry",
+        "spawned", "tally", "unseen", "window",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +96,7 @@ class Supervisor(Pausable, Generic[C]):
     ) -> None:
         super().__init__(run_id, created, journal)
         self._name = name
+        self.around: Supervisor[Any] | None = None  # of the scope that it was started in
         self.retry = retry
         self.expired: Expired | None = None  # its time is over, and its body and its children are being stopped
         self.crash_policy = crash_policy
@@ -195,9 +197,11 @@ class Supervisor(Pausable, Generic[C]):
     # The flow's own way.
 
     def _admit(self, message: Admit) -> Order | None:
+        if self.ended or self.attempting:
+            return None  # asked for twice, as somebody else had its turn when it was asked for first
         verdict = self.judge(_RUNNING, None, message.at)
         if verdict is not None:
-            return WakeAt(verdict.until) if verdict.answer is Answer.WAIT else None
+            return self._not_admitted(verdict, message.at)
         if self.resuming:
             self.resuming = False
             self.become(_RUNNING, None, None, message.at, "admitted")  # going on after a pause is no other attempt
@@ -206,6 +210,19 @@ class Supervisor(Pausable, Generic[C]):
         self.admits = not self.stopping
         self.begin()
         return EXECUTE
+
+    def _not_admitted(self, verdict: Verdict, at: int) -> Order | None:
+        if verdict.answer is Answer.WAIT:
+            return WakeAt(verdict.until)
+        if self.type is _CANCELLING or self.type in TERMINAL:
+            return None  # whoever sees it through learns of that from its state
+        if verdict.answer is not Answer.REJECT or verdict.state is None:
+            return self.conclude(Cancelled(message=f"It never started: {verdict.reason}."), at, "admitted")
+        if verdict.state.is_final():
+            return self.conclude(verdict.state, at, "admitted")
+        self.enter(verdict.state, at, "admitted")
+        self.held = True
+        return PARK
 
     def begin(self) -> None:
         """The body begins, with nothing that is remembered of how it ended before."""
@@ -378,6 +395,8 @@ class Supervisor(Pausable, Generic[C]):
             verdict = abort("a flow run ends when its body and its children have; cancel it instead")
         elif let_go and state.type is not _CANCELLING:
             verdict = abort("it is suspended and its body has ended; resume it, or cancel it, instead")
+        elif self.held and state.type is not _CANCELLING:
+            verdict = abort("it begins when the flow run around it goes on; resume that, or cancel this one, instead")
         else:
             attempts = self.run_count
             verdict = self.propose(state, message.at, "proposed", force=message.force)

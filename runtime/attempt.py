@@ -308,7 +308,10 @@ class AsItIs:
     def raised(self, error: BaseException) -> Any:
         """Raise what it raised."""
         self.closed = isinstance(error, Closed)
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # it holds this frame
 
 
 def drive(context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any, end: End[R]) -> Generator[Any, Any, R]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from millrace.actors.instructions import EXECUTE, JOIN, LET_GO, RUN_AGAIN, SETTLE, Order, WakeAt
+from millrace.actors.instructions import EXECUTE, JOIN, LET_GO, PARK, RUN_AGAIN, SETTLE, Order, WakeAt
 from millrace.actors.messages import Admit, Returned
 from millrace.actors.policies import Advice
 from millrace.actors.states import TERMINAL, State, StateType
@@ -97,7 +97,8 @@ class Conductor:
         """The supervisor has answered. Whether somebody here is there to follow it."""
         with self._guard:
             if not self._asking:
-                self._given_up |= order is not EXECUTE  # whoever has asked for that sees it in the run's state
+                # Whoever has asked for admission sees in the run's state what came of it.
+                self._given_up |= order is not EXECUTE and order is not PARK
                 return False
             self._orders.append(order)
         self._bell.ring()
@@ -127,8 +128,17 @@ class Conductor:
             end = await self.conclude(await attempt())
             if end is not None:
                 break
-        if end.goes_up and end.error is not None:
-            raise end.error
+        try:
+            if end.goes_up and end.error is not None:
+                raise end.error
+        finally:
+            del self, attempt, end  # an exception that is raised here holds this frame, and the run holds that
+
+    async def wait_for_the_flow_around(self) -> None:
+        """The flow run around it is paused: wait until the run may be admitted, or is to end."""
+        if self.run.parent is not None:
+            self.run.parent.park(self._bell.ring)
+        await self._bell.wait(self._waiter())
 
     async def announce(self) -> None:
         """The body is about to run: call the hooks for that."""
@@ -207,6 +217,9 @@ class Conductor:
         """Wait until there is something to do: another order, or a time."""
         if order is RUN_AGAIN:  # it was resumed before it was let go
             return
+        if order is PARK:
+            await self.wait_for_the_flow_around()
+            return
         if not isinstance(order, WakeAt):
             await self._bell.wait(self._waiter())
             return
@@ -230,7 +243,7 @@ class Conductor:
             if run.type is StateType.CANCELLING:
                 await self._call_stop_hooks(asyncio.CancelledError())
             return run.ask(raised(asyncio.CancelledError(), run.engine.now()))
-        return run.ask(Admit(run.engine.now())) if run.type is StateType.SCHEDULED else None
+        return run.ask(Admit(run.engine.now())) if run.type is StateType.SCHEDULED or run.held else None
 
     def message(self, outcome: Outcome) -> Any:
         """What the supervisor is told of the end of an attempt."""
@@ -269,7 +282,7 @@ class Conductor:
                 if not (state.type is StateType.CANCELLING and self._stopped_by_hooks):
                     await self._call_hooks(hooks, state, outcome.error)
         finally:
-            run.conductor = None
+            run.conductor = self.iteration = None
             run.settle_up()
         if not run.done:
             with self._shield(outcome.error):

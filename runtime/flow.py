@@ -300,8 +300,12 @@ class Flow(BaseFlow[P, R]):
         """
         wait_for, return_state = kwargs.pop("wait_for", None), kwargs.pop("return_state", False)
         run = self.begin(Engine.current(), args, kwargs)
-        see_through(run, args, kwargs, wait_for)
-        return outcome_of_flow(run, return_state=return_state)
+        try:
+            see_through(run, args, kwargs, wait_for)
+            return outcome_of_flow(run, return_state=return_state)
+        finally:
+            run.see()  # a crash is raised by what sees the run through
+            del run  # see `outcome_of_flow`
 
 
 class AsyncFlow(BaseFlow[P, R]):
@@ -359,18 +363,28 @@ class AsyncFlow(BaseFlow[P, R]):
             FlowFuture[R].of(run).wait()
             with lend():
                 end.wait()
-            return outcome_of_flow(run, return_state=return_state)
+            try:
+                return outcome_of_flow(run, return_state=return_state)
+            finally:
+                del run  # see `outcome_of_flow`
         return self._call(args, kwargs, wait_for, return_state=return_state)
 
     async def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, *, return_state: bool) -> Any:
         run = self.begin(Engine.current(), args, kwargs)
-        await see_through_async(run, args, kwargs, wait_for)
-        return outcome_of_flow(run, return_state=True) if return_state else await take_async(run)
+        try:
+            await see_through_async(run, args, kwargs, wait_for)
+            return outcome_of_flow(run, return_state=True) if return_state else await take_async(run)
+        finally:
+            run.see()
+            del run  # see `outcome_of_flow`
 
 
 def outcome_of_flow(run: FlowRun, *, return_state: bool) -> Any:
     """What calling a flow gives: the final state, or the result."""
-    if return_state:
-        run.see()
-        return run.state
-    return take(run, raise_on_failure=True)
+    try:
+        if return_state:
+            run.see()
+            return run.state
+        return take(run, raise_on_failure=True)
+    finally:
+        del run  # an exception that is raised here holds this frame, and the run holds that

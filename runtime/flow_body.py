@@ -18,6 +18,7 @@ from types import GeneratorType
 from typing import Any, Final
 
 from millrace.actors.errors import ConfigurationError, UpstreamTaskError
+from millrace.actors.instructions import SETTLE
 from millrace.actors.messages import Admit, Returned
 from millrace.actors.outcomes import pause_in
 from millrace.actors.states import StateType
@@ -51,8 +52,10 @@ def see_through(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wai
 
     attempt = partial(_attempt, run, conductor, (args, kwargs), wait_for)
     outermost = (run.parent is None or run.parent.flow is None) and run.outer_loop is None
+    whole = conductor.see_through(attempt)
+    del run, conductor, attempt  # an exception that is raised here holds this frame, and the run holds that
     with InBodies() if outermost and handles_here() else nullcontext():
-        run_blocking(conductor.see_through(attempt))
+        run_blocking(whole)
 
 
 async def see_through_async(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
@@ -64,7 +67,9 @@ async def see_through_async(run: FlowRun, args: tuple[Any, ...], kwargs: dict[st
     run.loop_lane = run.engine.lane_here()
     conductor = run.conductor = Conductor(run, ON_LOOP)
 
-    await conductor.see_through(partial(_attempt_async, run, conductor, (args, kwargs), wait_for))
+    whole = conductor.see_through(partial(_attempt_async, run, conductor, (args, kwargs), wait_for))
+    del run, conductor  # see above
+    await whole
 
 
 class Pass:
@@ -91,7 +96,7 @@ class Pass:
     async def begin(self) -> bool:
         """Have the run admitted, and see to all that comes before the body; whether that is to be called."""
         run, conductor = self.run, self.conductor
-        self.begun = _admitted(run)
+        self.begun = await _admitted(run, conductor)
         if self.begun:
             if conductor.call is None:  # else they are those of the attempt before
                 inputs = self._inputs()
@@ -229,7 +234,10 @@ async def _attempt(run: FlowRun, conductor: Conductor, given: Arguments, wait_fo
             value = copy_context().run(_call, attempt)
     except BaseException as raised:  # noqa: BLE001  # whatever a body raises is its run's outcome
         error = raised
-    return attempt.left(value, error)
+    try:
+        return attempt.left(value, error)
+    finally:
+        del run, conductor, attempt, error  # the exception holds the frames below its body's, and the run holds that
 
 
 async def _attempt_async(run: FlowRun, conductor: Conductor, given: Arguments, wait_for: Any) -> Outcome:
@@ -250,7 +258,10 @@ async def _attempt_async(run: FlowRun, conductor: Conductor, given: Arguments, w
         error = raised
     conductor.body = None
     closed = end.closed or (not called and isinstance(error, GeneratorExit))
-    return await attempt.left_async(value, error, wanted_elsewhere=body.close(), closed=closed)
+    try:
+        return await attempt.left_async(value, error, wanted_elsewhere=body.close(), closed=closed)
+    finally:
+        del run, conductor, attempt, error  # see `_attempt`
 
 
 def enter_body(run: FlowRun) -> None:
@@ -270,21 +281,28 @@ def prints_of(run: FlowRun) -> AbstractContextManager[Any]:
 def call_interruptibly(conductor: Conductor, fn: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
     """Call a sync body, or one step of it; where it has a deadline, so that it can be interrupted at that."""
     if conductor.timeout_seconds is None:
+        del conductor  # see `_attempt`
         return fn(*args, **kwargs)
     interruption = conductor.interruption = Interruption(conductor.run)
     try:
         return interruption.call(fn, args, kwargs)
     finally:
         conductor.interruption = None
+        del conductor, interruption
 
 
 def _call(attempt: Pass) -> Any:
     run, conductor = attempt.run, attempt.conductor
     enter_body(run)
     assert run.flow is not None  # the engine's own scope has no body
-    with prints_of(run):
-        value = call_interruptibly(conductor, run.flow.body, *attempt.call)
-        return call_interruptibly(conductor, list, (value,), {}) if isinstance(value, GeneratorType) else value
+    body, (args, kwargs), prints = run.flow.body, attempt.call, prints_of(run)
+    del attempt, run  # see `_attempt`
+    try:
+        with prints:
+            value = call_interruptibly(conductor, body, args, kwargs)
+            return call_interruptibly(conductor, list, (value,), {}) if isinstance(value, GeneratorType) else value
+    finally:
+        del conductor
 
 
 def _listed(value: Any) -> Any:
@@ -315,16 +333,24 @@ _WAITING: Final = (StateType.PENDING, StateType.SCHEDULED)
 """What a run is before its body begins: in the latter, where it was suspended and has been resumed."""
 
 
-def _admitted(run: FlowRun) -> bool:
+async def _admitted(run: FlowRun, conductor: Conductor) -> bool:
     """Propose RUNNING; whether the body is to be run. Not where the run was cancelled before it began."""
-    if run.type in _WAITING:
-        run.ask(Admit(run.engine.now()))  # else it is another attempt, which was admitted when the one before ended
-    while run.type in _WAITING:  # another thread has the run's turn, for the length of a few function calls
-        sleep(0)
+    while run.type in _WAITING or run.held:  # else it is another attempt, admitted when the one before ended
+        _ask_for_admission(run)
+        if run.held:
+            await conductor.wait_for_the_flow_around()
     if run.type is StateType.RUNNING and run.runner is None and run.flow is not None:
         runner = run.flow.task_runner
         run.runner = None if runner is None else runner.duplicate().__enter__()
     return run.type is StateType.RUNNING
+
+
+def _ask_for_admission(run: FlowRun) -> None:
+    order = run.ask(Admit(run.engine.now()))
+    if order is SETTLE:
+        run.perform(order)
+    while run.type in _WAITING:  # another thread has the run's turn, for the length of a few function calls
+        sleep(0)
 
 
 def _leave(run: FlowRun, error: BaseException | None) -> BaseException | None:

@@ -136,7 +136,10 @@ class FlowIteration:
                 f"The flow run '{run.name}' was closed before it was exhausted, because nothing else went on any more "
                 "in what it belongs to. Iterate over it before the flow around it has ended, or its engine is closed."
             )
-        return take(run, raise_on_failure=True)
+        try:
+            return take(run, raise_on_failure=True)
+        finally:
+            del self, run  # an exception that is raised here holds this frame, and the run holds that
 
     # For others, while it is dormant.
 

@@ -8,7 +8,7 @@ decided by the classes that this one is made of.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +19,7 @@ from millrace.actors.instructions import (
     END_WAITING,
     EXECUTE,
     IDLE,
+    PARK,
     RUN_AGAIN,
     STOP_CHILDREN,
     GoOn,
@@ -34,7 +35,7 @@ from millrace.runtime.context import TAGS
 from millrace.runtime.names import random_name
 from millrace.runtime.ongoing import Ongoing
 from millrace.runtime.pauses import Pauses
-from millrace.runtime.runs import TaskRun, TaskSite
+from millrace.runtime.runs import TaskSite
 from millrace.runtime.scope_ending import ScopeEnding
 from millrace.runtime.scope_lanes import NO_LOOPS
 from millrace.runtime.tracking import FlowRunResult, TaskRunInput, Tracker
@@ -182,13 +183,16 @@ class FlowRun(ScopeEnding):
         if instruction is RUN_AGAIN:
             self.begin_again()
             Context().run(self.flow.run_again, self)  # with nothing that belongs to whoever resumes it
-        elif instruction is not EXECUTE:  # that was asked for by whoever waits for it
+        elif instruction is not EXECUTE and instruction is not PARK:  # asked for by whoever sees it in the state
             self.flow.finish_elsewhere(self)
 
     def settle_up(self) -> None:
         """The run has ended: let go of what it needed, tell the watchers and the scope around."""
-        if self._pauses is not None:
-            self._pauses.stop()
+        pauses, self._pauses = self._pauses, None
+        if pauses is not None:
+            pauses.stop()
+        if self.replay is not None:
+            self.replay.close()
         self.ongoing.close_streams("Its flow run has ended.")
         self._sites, self.ongoing = {}, Ongoing()
         self.tracker = Tracker()
@@ -225,9 +229,9 @@ class FlowRun(ScopeEnding):
                     self._pauses = Pauses(self)
         return self._pauses
 
-    def park(self, run: TaskRun) -> None:
-        """Put a run in line as soon as this one goes on."""
-        self.pauses.park(run)
+    def park(self, go_on: Callable[[], None]) -> None:
+        """Call something that has a child admitted as soon as this run goes on."""
+        self.pauses.park(go_on)
 
     # As a future's source.
 
@@ -244,7 +248,10 @@ class FlowRun(ScopeEnding):
         if self.type is StateType.COMPLETED:
             state = self._state
             return kept(self._data if state is None else state.data)  # ordinarily without making the state
-        return self.state.result(raise_on_failure=raise_on_failure)
+        try:
+            return self.state.result(raise_on_failure=raise_on_failure)
+        finally:
+            del self  # the run holds the exception that holds this frame
 
     @property
     def stores(self) -> bool:
@@ -284,7 +291,7 @@ class FlowRun(ScopeEnding):
             parent: The scope.
             caller: The id of the task run in it that started this one, if one did.
         """
-        self.parent = parent
+        self.parent = self.around = parent
         self.caller = caller
         if parent.flow is not None:
             self.stands_for = parent.number_subflow("" if self.flow is None else self.flow.name)

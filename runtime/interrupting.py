@@ -66,6 +66,7 @@ class Interruption:
             _here.interruption = outer
             if self._came:
                 _take_back(self.thread)  # it has been raised by now, unless the interpreter lost sight of it
+            del self  # an exception of the body holds this frame, and the run holds that
 
     def interrupt(self, error: Exception) -> bool:
         """Raise an exception in the body at its next bytecode, or when it comes to `check`. From another thread.

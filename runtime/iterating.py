@@ -128,7 +128,10 @@ class Iteration:
                 f"The task run '{run.name}' was closed before it was exhausted, because nothing else went on any more "
                 f"in what it belongs to. Iterate over it before its flow has ended, or its engine is closed."
             )
-        return take(run, raise_on_failure=True)
+        try:
+            return take(run, raise_on_failure=True)
+        finally:
+            del self, run  # an exception that is raised here holds this frame, and the run holds that
 
     # For others, while it is dormant.
 

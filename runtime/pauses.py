@@ -7,7 +7,7 @@ is `pausing`'s; what they mean for the run's state, the supervisor's.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -86,7 +86,7 @@ class Pauses:
         self._lock = Lock()
         self._counts: dict[tuple[int, int], int] = {}  # by run and attempt: pauses without a key of their own
         self._calls_before: dict[Hashable, int] = {}  # by task: its calls in earlier attempts of the flow run
-        self._parked: list[TaskRun] = []  # to be put in line when the run goes on
+        self._parked: list[Callable[[], None]] = []  # to be called when the run goes on
         self._taken: dict[UUID, Pausing | None] = {}  # by id of the state: somebody is about to end this pause
         self.present: Pausing | None = None  # the one that the run is in, or is about to be; nobody is ending it yet
         self.given: dict[Hashable, Any] = {}  # by key of those that are over: what the run was resumed with
@@ -192,8 +192,8 @@ class Pauses:
         if pausing is not None:
             pausing.resumed = True
             pausing.over()
-        for run in parked:
-            run.lane.dispatch(run)
+        for go_on in parked:
+            go_on()
 
     def stop(self) -> None:
         """The run is being stopped, or has ended: no pause matters any more, and what was parked never starts."""
@@ -217,14 +217,14 @@ class Pauses:
         if self._run.suspends:
             raise Pause(self._run.state)
 
-    def park(self, run: TaskRun) -> None:
-        """Put a task run in line as soon as the flow run goes on."""
+    def park(self, go_on: Callable[[], None]) -> None:
+        """Call something that has a child admitted as soon as the flow run goes on; or now, if that is not paused."""
         with self._lock:
             waits = self._run.paused
             if waits:
-                self._parked.append(run)
+                self._parked.append(go_on)
         if not waits:
-            run.lane.dispatch(run)
+            go_on()
 
     def _end_waiting(self) -> None:
         """The run is suspended: what waits for another attempt will not have it here."""

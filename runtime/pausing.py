@@ -100,16 +100,17 @@ def pause_flow_run(  # what a pause is made of
 
 
 async def _pause(run: FlowRun, wanted: Pausing, seconds: float | None, fx: Effects) -> Any:
-    if wanted.key in run.pauses.given:
+    pauses = run.pauses  # these, though the run may have ended by the time that the wait has
+    if wanted.key in pauses.given:
         return _given(run, wanted)
-    pausing = run.pauses.begin(wanted, waits=True)
+    pausing = pauses.begin(wanted, waits=True)
     while pausing.outside and pausing is not wanted:
-        run.pauses.refuse_if_suspended()
+        pauses.refuse_if_suspended()
         await pausing.end.wait(ThreadWaiter() if fx is BLOCKING else LoopWaiter(run.engine.lane_here()))
         interrupting.check()
         if not pausing.resumed:
             break
-        pausing = run.pauses.begin(wanted, waits=True)
+        pausing = pauses.begin(wanted, waits=True)
     if pausing is wanted:
         _propose(run, pausing)
         if fx is BLOCKING and running_loop() is not None:
@@ -123,7 +124,7 @@ async def _pause(run: FlowRun, wanted: Pausing, seconds: float | None, fx: Effec
     await pausing.end.wait(ThreadWaiter() if fx is BLOCKING else LoopWaiter(run.engine.lane_here()))
     interrupting.check()
     if pausing.resumed:
-        return run.pauses.given[pausing.key]
+        return pauses.given[pausing.key]
     if pausing.refused:
         raise PauseRefused(run.name, pausing.refused)
     if pausing.lapsed:

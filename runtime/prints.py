@@ -65,7 +65,8 @@ class _Capture:
     def __exit__(self, *_: object) -> None:
         self._logger_factory = None
         _patches.release()
-        _give_back(self._token)
+        token, self._token = self._token, None  # it holds a context, and with that the run
+        _give_back(token)
 
     @property
     def ended(self) -> bool:

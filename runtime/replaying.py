@@ -116,10 +116,10 @@ class Strand:
 class Attempt:
     """What one attempt of a body has called."""
 
-    __slots__ = ("calls", "number", "replay", "strands")
+    __slots__ = ("calls", "number", "strands", "whose")
 
-    def __init__(self, replay: Replay, number: int = 0) -> None:
-        self.replay = replay
+    def __init__(self, whose: object, number: int = 0) -> None:
+        self.whose = whose  # says which flow run it is one of, and holds nothing of that
         self.number = number  # from 0, over all processes that have run the flow run
         self.strands: dict[tuple[int, ...], Strand] = {}  # by path
         self.calls = 0
@@ -133,12 +133,13 @@ class Replay:
 
     __slots__ = (
         "_attempt", "_before", "_in_order", "_keeps", "_lock", "_record", "_results", "_rolled_back", "_runs",
-        "unfinished",
+        "_token", "unfinished",
     )  # fmt: skip
 
     def __init__(self, record: Record | None = None, *, keeps: bool = True) -> None:
         self._lock = Lock()  # several strands may call at a time
-        self._attempt = Attempt(self)
+        self._token = object()
+        self._attempt = Attempt(self._token)
         self._before: dict[tuple[int, ...], list[Call]] = {}  # by path: calls of the attempts before, in their order
         self._in_order = 0  # so many of the trunk's were made before any that did not complete
         # By path, name and place: the run that completed there last.
@@ -175,7 +176,7 @@ class Replay:
     def _turn_over(self) -> None:
         """From one attempt to the next: work out what the last one has come to."""
         with self._lock:
-            last, self._attempt = self._attempt, Attempt(self, self._attempt.number + 1)
+            last, self._attempt = self._attempt, Attempt(self._token, self._attempt.number + 1)
             undone = last.calls
             for strand in last.strands.values():
                 for call in strand.calls:
@@ -189,10 +190,16 @@ class Replay:
                         undone = min(undone, call.order)
                 self._before[strand.path] = _joined(strand.calls, self._before.get(strand.path, []))
             trunk = last.strands.get(())
+            last.strands = {}  # each of them holds the attempt
             done = 0 if trunk is None else sum(call.order < undone for call in trunk.calls)
             # An attempt that broke off early says nothing about what came later in the one before it.
             broke_off = undone == last.calls and trunk is not None and self._in_order > done
             self._in_order = self._in_order if broke_off else done
+
+    def close(self) -> None:
+        """The run has ended: nothing is called any more."""
+        with self._lock:
+            self._attempt.strands = {}  # each of them holds the attempt
 
     def enter(self) -> None:
         """The body begins, in the context at hand."""
@@ -302,7 +309,7 @@ class Replay:
         """
         self._results = dict(results)
         for number, of_attempt in groupby(calls, key=lambda each: each.attempt):
-            attempt = self._attempt = Attempt(self, number)
+            attempt = self._attempt = Attempt(self._token, number)
             for each in of_attempt:
                 path = tuple(int(part) for part in each.path.split(".") if part)
                 strand = attempt.strands.get(path) or self._strand(path)
@@ -325,7 +332,7 @@ class Replay:
             CancelledRun: it belongs to an attempt that is over.
         """
         strand = _STRAND.get()
-        if strand is None or strand.attempt.replay is not self:
+        if strand is None or strand.attempt.whose is not self._token:
             return None
         if strand.attempt is not self._attempt:
             raise CancelledRun("This attempt of the flow run is over, and the run goes on without it.")

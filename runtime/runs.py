@@ -233,7 +233,7 @@ class TaskRun(TaskRunActor[TaskSite]):
         elif isinstance(instruction, (Notify, Tell)):
             self._tell(instruction)
         elif instruction is PARK:
-            self.node.scope.park(self)
+            self.node.scope.park(self)  # as that of a timer, the call puts it in line
         elif isinstance(instruction, Escalate):
             self.node.supervisor.tell(ChildCrashed(self, instruction.state, instruction.at))
 

@@ -78,16 +78,19 @@ def through(begin: Callable[[], Steps]) -> Generator[Any, Any, Any]:
     steps = begin()
     sent: Any = None
     thrown: BaseException | None = None
-    while run_blocking(steps.advance(sent, thrown)):
-        sent = thrown = None
-        try:
-            sent = yield steps.value
-        except GeneratorExit:
-            run_blocking(steps.close())
-            raise
-        except BaseException as error:  # noqa: BLE001  # what is thrown at us is thrown at the body
-            thrown = error
-    return steps.result()
+    try:
+        while run_blocking(steps.advance(sent, thrown)):
+            sent = thrown = None
+            try:
+                sent = yield steps.value
+            except GeneratorExit:
+                run_blocking(steps.close())
+                raise
+            except BaseException as error:  # noqa: BLE001  # what is thrown at us is thrown at the body
+                thrown = error
+        return steps.result()
+    finally:
+        del steps, thrown  # an exception that is raised here holds this frame, and the run holds that
 
 
 async def through_async(begin: Callable[[], Steps]) -> AsyncGenerator[Any, Any]:
@@ -98,13 +101,16 @@ async def through_async(begin: Callable[[], Steps]) -> AsyncGenerator[Any, Any]:
     steps = begin()
     sent: Any = None
     thrown: BaseException | None = None
-    while await steps.advance(sent, thrown):
-        sent = thrown = None
-        try:
-            sent = yield steps.value
-        except GeneratorExit:
-            await steps.close()
-            raise
-        except BaseException as error:  # noqa: BLE001  # see above
-            thrown = error
-    steps.result()
+    try:
+        while await steps.advance(sent, thrown):
+            sent = thrown = None
+            try:
+                sent = yield steps.value
+            except GeneratorExit:
+                await steps.close()
+                raise
+            except BaseException as error:  # noqa: BLE001  # see above
+                thrown = error
+        steps.result()
+    finally:
+        del steps, thrown

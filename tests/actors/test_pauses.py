@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from millrace.actors.errors import FlowPauseTimeout, FlowRunTimeoutError, Pause, RestartLimitExceeded
-from millrace.actors.events import Event
+from millrace.actors.events import Event, Journal
 from millrace.actors.instructions import (
     END_WAITING,
     EXECUTE,
@@ -31,6 +32,7 @@ from millrace.actors.messages import (
     Raised,
     Resume,
     Returned,
+    Spawned,
     Stopped,
 )
 from millrace.actors.outcomes import pause_in
@@ -38,7 +40,18 @@ from millrace.actors.policies import RetryPolicy
 from millrace.actors.run import RunActor
 from millrace.actors.states import Cancelling, Crashed, Failed, Paused, Pending, Running, State, StateType, Suspended
 from millrace.actors.verdicts import Answer
-from tests.actors.runs import Flow, TaskRun, at, check_chain, child_of, propose, running_flow, task_run
+from tests.actors.runs import (
+    FLOW_ID,
+    Flow,
+    TaskRun,
+    at,
+    check_chain,
+    child_of,
+    pending_flow,
+    propose,
+    running_flow,
+    task_run,
+)
 
 LATE = FlowPauseTimeout("brook", 60)
 
@@ -461,3 +474,158 @@ def test_a_body_that_ends_by_a_pause_in_a_run_with_too_many_crashes_fails_that()
     flow.stopping = "too many"
     assert flow.ask(Raised(Pause(), at(3))) is SETTLE
     assert flow.state.data is flow.escalated
+
+
+# Subflows.
+
+
+def subflow_of(flow: Flow, *, retries: int = 0, delays: tuple[float, ...] = ()) -> Flow:
+    """A flow run that was started in another one and has not begun."""
+    inner = Flow(FLOW_ID + 1, at(0), Journal(None), "rill")
+    inner.around = flow
+    inner.retry = RetryPolicy(retries, delays)
+    flow.tell(Spawned(1, (inner,)))
+    return inner
+
+
+def held_subflow(flow: Flow) -> Flow:
+    """One that has asked for admission in second 2, while the flow run around it was paused."""
+    inner = subflow_of(flow)
+    assert inner.ask(Admit(at(2))) is PARK
+    return inner
+
+
+def test_a_subflow_of_a_paused_flow_is_paused_instead_of_begun_and_begins_when_that_goes_on() -> None:
+    flow = paused_flow()
+    inner = held_subflow(flow)
+    assert names(inner) == ["Pending", "Paused"]
+    assert (inner.attempting, inner.run_count, inner.started) == (False, 0, 0)
+
+    resume(flow)
+
+    assert inner.ask(Admit(at(4))) is EXECUTE
+    assert names(inner) == ["Pending", "Paused", "Running"]
+    assert (inner.attempting, inner.run_count, inner.started) == (True, 1, at(4))
+    assert inner.admits
+
+
+def test_a_subflow_that_asks_again_too_early_goes_on_waiting() -> None:
+    flow = paused_flow()
+    inner = held_subflow(flow)
+    assert inner.ask(Admit(at(3))) is PARK
+    assert inner.type is StateType.PAUSED
+
+
+def test_a_subflow_is_admitted_once_however_often_it_asks() -> None:
+    inner = subflow_of(running_flow())
+    assert inner.ask(Admit(at(1))) is EXECUTE
+    assert inner.ask(Admit(at(1))) is None
+    assert inner.run_count == 1
+
+
+def test_a_subflow_of_a_flow_that_runs_begins_although_one_further_out_is_paused() -> None:
+    outermost = paused_flow()
+    flow = running_flow()
+    flow.around = outermost
+    assert subflow_of(flow).ask(Admit(at(2))) is EXECUTE
+
+
+def test_a_subflow_that_waits_for_the_end_of_a_pause_is_not_resumed_by_itself() -> None:
+    inner = held_subflow(paused_flow())
+    paused = inner.state.id
+    assert not inner.paused
+    assert inner.ask(Resume(paused, at(3))) is None
+    assert inner.ask(Lapsed(paused, LATE, at(61))) is None
+    for force in (False, True):
+        verdict = propose(inner, Running(), 3, force=force)
+        assert verdict.answer is Answer.ABORT
+        assert "resume that" in verdict.reason
+    assert names(inner) == ["Pending", "Paused"]
+    assert inner.state.id == paused
+
+
+def test_a_subflow_that_waits_for_the_end_of_a_pause_is_cancelled_and_never_begins() -> None:
+    flow = paused_flow()
+    inner = held_subflow(flow)
+    assert inner.ask(Cancel("enough", at(3))) is STOP_CHILDREN
+    resume(flow)
+    assert inner.ask(Admit(at(4))) is None
+    assert inner.ask(Raised(asyncio.CancelledError(), at(5), cancelled=True)) is SETTLE
+    assert names(inner) == ["Pending", "Paused", "Cancelling", "Cancelled"]
+
+
+def test_a_subflow_that_waits_for_the_end_of_a_pause_admits_nothing() -> None:
+    inner = held_subflow(paused_flow())
+    stray = child_of(inner)
+    assert stray.ask(Admit(at(3))) is SETTLE
+    assert stray.state.message == "It never started: its flow run is PAUSED."
+
+
+def test_a_retry_of_a_subflow_waits_for_the_end_of_a_pause() -> None:
+    flow = running_flow()
+    inner = subflow_of(flow, retries=1)
+    inner.ask(Admit(at(0)))
+    propose(flow, Paused(), 1)
+
+    order = inner.ask(Raised(ValueError(), at(2)))
+    assert isinstance(order, WakeAt)
+    assert order.at == at(2)
+    assert inner.ask(Admit(at(2))) is PARK
+    resume(flow)
+    assert inner.ask(Admit(at(4))) is EXECUTE
+    assert names(inner) == ["Pending", "Running", "AwaitingRetry", "Paused", "Running"]
+    assert inner.run_count == 2
+
+
+def test_a_subflow_that_has_not_begun_ends_when_the_flow_around_it_is_suspended() -> None:
+    flow = suspended_flow()
+    inner = subflow_of(flow)
+    assert inner.ask(Admit(at(2))) is SETTLE
+    assert names(inner) == ["Pending", "Cancelled"]
+    with pytest.raises(Pause):
+        inner.state.result()
+    assert inner.ask(Admit(at(3))) is None
+
+    flow.tell(ChildEnded(inner))
+    assert flow.ask(Returned(None, at(4))) is LET_GO  # what it has put off is done when it runs again
+
+
+def test_a_retry_of_a_subflow_that_will_not_be_made_is_waited_for_by_nobody() -> None:
+    flow = running_flow()
+    inner = subflow_of(flow, retries=1, delays=(3600,))
+    inner.ask(Admit(at(0)))
+    propose(flow, Suspended(), 1)
+    order = inner.ask(Raised(ValueError(), at(2)))
+    assert isinstance(order, WakeAt)
+    assert order.at == at(2)
+    assert inner.ask(Admit(at(2))) is SETTLE
+    assert inner.type is StateType.CANCELLED
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["being stopped", "ended"])
+def test_a_subflow_of_a_flow_that_does_not_run_any_more_never_begins(*, ended: bool) -> None:
+    flow = running_flow()
+    flow.ask(Returned(1, at(1)) if ended else Interrupt("why", at(1)))
+    inner = subflow_of(flow)
+    assert inner.ask(Admit(at(2))) is SETTLE
+    standing = "COMPLETED" if ended else "being stopped: why"
+    assert (inner.type, inner.state.message) == (
+        StateType.CANCELLED,
+        f"It never started: its flow run is {standing}.",
+    )
+
+
+def test_a_subflow_that_was_paused_by_itself_goes_on_although_the_flow_around_it_is_paused() -> None:
+    flow = running_flow()
+    resumed, proposed = subflow_of(flow), subflow_of(flow)
+    for inner in (resumed, proposed):
+        inner.ask(Admit(at(0)))
+        propose(inner, Paused(), 1)
+    propose(flow, Paused(), 1)
+    assert isinstance(resume(resumed), GoOn)
+    assert propose(proposed, Running(), 3).answer is Answer.ACCEPT
+    assert resumed.run_count == proposed.run_count == 1
+
+
+def test_a_flow_that_nothing_is_around_begins_by_itself() -> None:
+    assert pending_flow().ask(Admit(at(0))) is EXECUTE

@@ -180,6 +180,121 @@ def test_runs_make_no_cycles_that_only_the_collector_could_free() -> None:
     assert done.stdout == "[]\n"
 
 
+FLOW_CYCLES = """
+import asyncio
+import gc
+from millrace import Engine, FlowRunContext, flow, task
+
+def hook(*_): ...
+
+class Boom(BaseException): ...
+
+@task
+def bad(): raise ValueError
+
+def fails(x): raise ValueError(x)
+def crashes(x): raise Boom(x)
+def leaves_a_failure(x): bad.submit()
+def is_cancelled(x): FlowRunContext.get().flow_run.cancel()
+def yields(x):
+    yield x
+    raise ValueError(x)
+async def fails_at_once(x): raise ValueError(x)
+async def fails_later(x):
+    await asyncio.sleep(0)
+    raise ValueError(x)
+async def crashes_later(x):
+    await asyncio.sleep(0)
+    raise Boom(x)
+async def leaves_failures(x): bad.map(range(3))
+async def is_cancelled_at_its_await(x):
+    FlowRunContext.get().flow_run.cancel()
+    await asyncio.Event().wait()
+async def yields_later(x):
+    yield x
+    raise ValueError(x)
+
+BODIES = (
+    fails, crashes, leaves_a_failure, is_cancelled, yields, fails_at_once, fails_later, crashes_later, leaves_failures,
+    is_cancelled_at_its_await, yields_later,
+)
+OPTIONS = (
+    {}, {"retries": 1}, {"timeout_seconds": 60}, {"log_prints": True}, {"flow_run_name": "no-{x}"},
+    {"on_failure": [hook], "on_crashed": [hook], "on_cancellation": [hook]},
+)
+
+async def call(made, **options):
+    try:
+        if not made.is_generator:
+            value = made(1, **options)
+            return await value if made.is_async else value
+        if made.is_async:
+            return [value async for value in made(1)]
+        return list(made(1))
+    except (Exception, Boom):
+        pass
+
+async def state(made):
+    if not made.is_generator:
+        await call(made, return_state=True)
+
+@flow
+async def around(made): await call(made)
+
+@flow
+def around_in_sync_code(made):
+    if not (made.is_async and made.is_generator):
+        try:
+            made(1) if not made.is_generator else list(made(1))
+        except (Exception, Boom):
+            pass
+
+@task
+async def calls(made): await call(made)
+
+@flow
+async def around_a_task(made): await calls.submit(made)
+
+async def background(made):
+    if made.is_async and made.fn is not crashes_later:  # a crash is told to the loop, too
+        await Engine.current().start(made, 1).wait_async()
+        await asyncio.sleep(0)
+
+WAYS = (call, state, around, around_a_task, background)
+
+async def main(made):
+    left = []
+    for way in WAYS:
+        await way(made)
+        await way(made)
+        gc.collect()
+        await way(made)
+        if count := gc.collect():
+            left.append((made.name, way.__name__, count))
+    return left
+
+gc.disable()
+gc.freeze()  # what is there already need not be looked at
+left = []
+for body in BODIES:
+    for options in OPTIONS:
+        made = flow(**options)(body)
+        left += [(*each, list(options)) for each in asyncio.run(main(made))]
+        around_in_sync_code(made)
+        gc.collect()
+        around_in_sync_code(made)
+        if count := gc.collect():
+            left.append((made.name, "sync code", count, list(options)))
+print(left)
+"""
+
+
+def test_flow_runs_that_fail_make_no_cycles_either() -> None:
+    done = subprocess.run([sys.executable, "-c", FLOW_CYCLES], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
+
+
 def test_the_engines_own_loop_holds_no_run_that_it_was_made_for() -> None:
     engine = Engine()
 

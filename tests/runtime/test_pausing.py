@@ -503,6 +503,225 @@ def test_pausing_in_a_subflow_pauses_that_while_the_flow_around_it_waits(world: 
     ]
 
 
+# Subflows of a run that is paused.
+
+
+def held_back(engine: Engine) -> Watcher:
+    """Hears of each subflow that is paused with the flow around it."""
+    return Watcher(
+        engine, lambda event: event.state.is_paused() and event.state.state_details.child_flow_run_id is not None
+    )
+
+
+@pytest.mark.parametrize("how", ["call", "start"])
+def test_a_subflow_begins_when_the_flow_around_it_goes_on(world: World, engine: Engine, how: str) -> None:
+    ran: list[str] = []
+    runs: list[FlowRun] = []
+    gate, begun = world.gate(), world.flow_gate()
+    held = held_back(engine)
+
+    @world.flow
+    async def inner() -> str:
+        runs.append(this_run())
+        ran.append("inner")
+        return "done"
+
+    @world.task
+    async def early() -> Any:
+        begun.open()
+        await gate.passed()
+        return await settled(inner()) if how == "call" else engine.start(inner)
+
+    def attend(run: FlowRun) -> None:
+        gate.open()
+        held.await_one()
+        assert not ran
+        _ = resume_flow_run(run.uuid)
+
+    @world.flow
+    async def waits() -> Any:
+        early.submit()
+        await begun.passed()
+        await pause()
+
+    person = Person(engine, attend)
+    world.run(waits, engine=engine)
+    person.done()
+    assert ran == ["inner"]
+    assert names(runs[0]) == ["Pending", "Paused", "Running", "Completed"]
+    assert runs[0].run_count == 1
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_a_generator_flow_begins_when_the_flow_around_it_goes_on(engine: Engine, *, asynchronous: bool) -> None:
+    ran: list[str] = []
+    gate, begun = Event(), Event()
+    held = held_back(engine)
+
+    @flow
+    def numbers() -> Any:
+        ran.append("numbers")
+        yield 1
+
+    @flow
+    async def anumbers() -> Any:
+        ran.append("numbers")
+        yield 1
+
+    @task
+    def early() -> list[int]:
+        begun.set()
+        assert gate.wait(PATIENCE)
+        return asyncio.run(all_of()) if asynchronous else list(numbers())
+
+    async def all_of() -> list[int]:
+        return [number async for number in anumbers()]
+
+    def attend(run: FlowRun) -> None:
+        gate.set()
+        held.await_one()
+        assert not ran
+        _ = resume_flow_run(run.uuid)
+
+    @flow
+    def waits() -> Any:
+        future = early.submit()
+        assert begun.wait(PATIENCE)
+        pause_flow_run()
+        return future.result()
+
+    person = Person(engine, attend)
+    assert SYNC.run(waits, engine=engine) == [1]
+    person.done()
+
+
+def test_a_subflow_that_has_not_begun_is_cancelled_with_the_flow_around_it(world: World, engine: Engine) -> None:
+    ran: list[str] = []
+    gate, begun = world.gate(), world.flow_gate()
+    held = held_back(engine)
+    ends: list[State[Any]] = []
+    engine.subscribe(lambda event: ends.append(event.state) if event.state.is_final() else None)
+
+    @world.flow
+    async def inner() -> None:
+        ran.append("inner")
+
+    @world.task
+    async def early() -> Any:
+        begun.open()
+        await gate.passed()
+        await settled(inner())
+
+    def attend(run: FlowRun) -> None:
+        gate.open()
+        held.await_one()
+        run.cancel("enough")
+
+    @world.flow
+    async def waits() -> Any:
+        early.submit()
+        await begun.passed()
+        await pause()
+
+    person = Person(engine, attend)
+    assert world.run(waits, engine=engine, return_state=True).is_cancelled()
+    person.done()
+    assert not ran
+    assert {state.type for state in ends} == {StateType.CANCELLED}
+
+
+def test_a_subflow_that_has_not_begun_is_not_resumed_by_itself(engine: Engine) -> None:
+    inside: list[FlowRun] = []
+
+    @flow
+    async def inner() -> int:
+        return 1
+
+    @flow
+    async def waits() -> Any:
+        async def beside() -> Any:
+            await until(lambda: this_run().type is StateType.PAUSED)
+            return await inner()
+
+        _, given = await asyncio.gather(pause_flow_run(), beside())
+        return given
+
+    def attend(run: FlowRun) -> None:
+        held.await_one()
+        inside.extend(each for each in engine.flow_runs() if each.parent is run)
+        with pytest.raises(NotPausedError):
+            _ = resume_flow_run(inside[0].uuid)
+        _ = resume_flow_run(run.uuid)
+
+    held = held_back(engine)
+    person = Person(engine, attend)
+    assert ASYNC.run(waits, engine=engine) == 1
+    person.done()
+    assert names(inside[0]) == ["Pending", "Paused", "Running", "Completed"]
+
+
+def test_a_retry_of_a_subflow_that_comes_up_while_the_flow_around_it_is_paused_is_made_afterwards(
+    world: World, engine: Engine
+) -> None:
+    tries: list[FlowRun] = []
+    gate, begun = world.flow_gate(), world.flow_gate()
+    held = held_back(engine)
+
+    @world.flow(retries=1)
+    async def inner() -> str:
+        tries.append(this_run())
+        if len(tries) == 1:
+            begun.open()
+            await gate.passed()
+            raise ValueError("once")
+        return "done"
+
+    def attend(run: FlowRun) -> None:
+        gate.open()
+        held.await_one()
+        assert len(tries) == 1
+        _ = resume_flow_run(run.uuid)
+
+    @world.flow
+    async def waits() -> Any:
+        future = engine.start(inner)
+        await begun.passed()
+        await pause()
+        return await world.result(future)
+
+    person = Person(engine, attend)
+    assert world.run(waits, engine=engine) == "done"
+    person.done()
+    assert names(tries[0]) == ["Pending", "Running", "AwaitingRetry", "Paused", "Running", "Completed"]
+
+
+@pytest.mark.anyio
+async def test_who_stops_waiting_for_a_subflow_that_has_not_begun_leaves_nothing(engine: Engine) -> None:
+    ran: list[str] = []
+    stopped = asyncio.Event()
+
+    @flow
+    async def inner() -> None:
+        ran.append("inner")
+
+    @flow
+    async def waits() -> str:
+        pausing = asyncio.create_task(pause_flow_run())
+        await until(lambda: this_run().type is StateType.PAUSED)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await inner()
+        stopped.set()
+        return str(await pausing)
+
+    async with engine:
+        future = engine.start(waits)
+        await stopped.wait()
+        _ = resume_flow_run(future.flow_run_id, "yes")
+        assert await future == "yes"
+    assert not ran
+
+
 def test_a_generator_may_pause_between_two_values(engine: Engine) -> None:
     @task
     def numbers() -> Any:

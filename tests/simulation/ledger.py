@@ -116,13 +116,15 @@ class Ledger:
         """What is wrong between a task run and its flow, or its body."""
         kind, details = event.state.type, event.state.state_details
         run = event.task_run_id
-        if (
-            run is None or last is None or details.child_flow_run_id is not None
-        ):  # a subflow begins in a paused flow too
+        if run is None or last is None:
             return ""
-        if kind is _S.RUNNING and last.state.type is not _S.RUNNING and event.cause != "forced":
+        is_subflow = details.child_flow_run_id is not None
+        may_run = ("forced", "resumed", "proposed") if is_subflow else ("forced",)  # it may have been paused by itself
+        if kind is _S.RUNNING and last.state.type is not _S.RUNNING and event.cause not in may_run:
             flow = self.chains.get(event.flow_run_id)
             return "8, it runs although its flow does not" if flow and flow[-1].state.type is not _S.RUNNING else ""
+        if is_subflow:
+            return ""
         if kind is _S.COMPLETED and event.cause == "returned" and self.runs_body(run.int, self.attempts(event)):
             return "9, it is COMPLETED, and its body goes on"
         return ""
