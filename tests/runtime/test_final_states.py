@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -13,6 +14,7 @@ from millrace import (
     Completed,
     Crashed,
     CrashedRun,
+    Engine,
     Failed,
     FailedRun,
     FlowRunContext,
@@ -440,6 +442,41 @@ def test_an_exception_of_a_direct_call_that_was_caught_counts_as_looked_at(world
             await world.call(kit.bad)
 
     assert end_of(world, body).is_completed()
+
+
+@pytest.mark.parametrize("kind", ["task", "flow"])
+def test_a_crash_of_a_direct_call_that_was_caught_counts_as_looked_at_too(world: World, kind: str) -> None:
+    class Boom(BaseException):
+        pass
+
+    async def crashes() -> None:
+        raise Boom
+
+    called = getattr(world, kind)(crashes)
+
+    @world.flow
+    async def body() -> None:
+        with suppress(Boom):
+            await world.call(called)
+
+    assert world.run(body, return_state=True).is_completed()
+
+
+@pytest.mark.parametrize("kind", ["task", "flow"])
+def test_a_crash_in_the_background_that_nobody_looked_at_counts(world: World, kind: str) -> None:
+    class Boom(BaseException):
+        pass
+
+    async def crashes() -> None:
+        raise Boom
+
+    called = getattr(world, kind)(crashes)
+
+    @world.flow
+    async def body() -> None:
+        called.submit() if kind == "task" else Engine.current().start(called)
+
+    assert world.run(body, return_state=True).is_failed()
 
 
 def test_a_run_that_used_the_exception_of_another_has_looked_at_it(world: World, kit: Kit) -> None:
