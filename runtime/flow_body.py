@@ -346,9 +346,8 @@ async def _admitted(run: FlowRun, conductor: Conductor) -> bool:
 
 
 def _ask_for_admission(run: FlowRun) -> None:
-    order = run.ask(Admit(run.engine.now()))
-    if order is SETTLE:
-        run.perform(order)
+    if run.ask(Admit(run.engine.now())) is SETTLE:
+        run.perform(SETTLE)
     while run.type in _WAITING:  # another thread has the run's turn, for the length of a few function calls
         sleep(0)
 
