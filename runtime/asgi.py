@@ -28,6 +28,7 @@ import attrs
 from millrace.actors.errors import ConfigurationError
 from millrace.runtime.engine import Engine
 from millrace.runtime.one_line import engine_logger
+from millrace.runtime.seconds import checked_wait
 
 STATE_KEY: Final = "millrace_engine"
 """Under which name the engine is in the state of a request: `request.state.millrace_engine`."""
@@ -124,10 +125,9 @@ def lifespan(
         What Starlette, FastAPI, and others that go by their example take as `lifespan`.
 
     Raises:
-        ConfigurationError: `drain_seconds` is negative, or `engine` is neither of the two.
+        ConfigurationError: `drain_seconds` is no time, or `engine` is neither of the two.
     """
-    if drain_seconds is not None and not drain_seconds >= 0:
-        raise ConfigurationError("drain_seconds", drain_seconds, "a number of seconds, 0 or more, or None")
+    drain_seconds = checked_wait("drain_seconds", drain_seconds)
     if not isinstance(engine, Engine) and not callable(engine):
         raise ConfigurationError("engine", engine, "an Engine, or a function that makes one")
     return Lifespan(engine, drain_seconds, host)

@@ -31,6 +31,7 @@ from millrace.runtime.priorities import USUAL, checked_priority, ranked
 from millrace.runtime.rationing import checked_rate
 from millrace.runtime.runners import LaneTaskRunner
 from millrace.runtime.runs import TaskRun
+from millrace.runtime.seconds import checked_limit
 from millrace.runtime.settings import RESULTS_PERSIST_BY_DEFAULT
 from millrace.runtime.task_options import (
     TaskOptions,
@@ -40,7 +41,6 @@ from millrace.runtime.task_options import (
     keeps_results,
     retry_policy_of,
     run_name_of,
-    seconds_of,
     tags_of,
     text_of,
 )
@@ -103,7 +103,7 @@ class BaseTask(Bindable, Generic[P, R]):
         self.retry_delay_seconds: Delays | None = options.get("retry_delay_seconds")
         self.retry_jitter_factor: float | None = options.get("retry_jitter_factor")
         self.retry_condition_fn: Callable[..., Any] | None = self.retry_policy.condition
-        self.timeout_seconds: float | None = seconds_of(options, "timeout_seconds")
+        self.timeout_seconds: float | None = checked_limit("timeout_seconds", options.get("timeout_seconds"))
         self.interruptible: bool = flag_of(options, "interruptible") is not False
         self.interrupts: bool = self.interruptible and not self.is_async  # a body that is over its time
         self.log_prints: bool | None = flag_of(options, "log_prints")

@@ -33,9 +33,10 @@ from millrace.runtime.futures import FlowFuture, take, take_async
 from millrace.runtime.hooks import Hook, checked_hooks
 from millrace.runtime.lending import lend
 from millrace.runtime.prints import logs_prints
+from millrace.runtime.seconds import checked_limit
 from millrace.runtime.stack import ROOM_TO_RECORD, check_room
 from millrace.runtime.task import call_blocks
-from millrace.runtime.task_options import flag_of, hooks_of, run_name_of, seconds_of, text_of
+from millrace.runtime.task_options import flag_of, hooks_of, run_name_of, text_of
 from millrace.runtime.validation.plan import ParameterPlan
 from millrace.runtime.waiting import ThreadWaiter
 
@@ -75,7 +76,7 @@ class BaseFlow(Bindable, Generic[P, R]):
         self.retries: int = self.retry_policy.retries
         self.retry_delay_seconds: Delays | None = options.get("retry_delay_seconds")
         self.task_runner: TaskRunner | None = task_runner_of(options)
-        self.timeout_seconds: float | None = seconds_of(options, "timeout_seconds")
+        self.timeout_seconds: float | None = checked_limit("timeout_seconds", options.get("timeout_seconds"))
         self.should_validate_parameters: bool = flag_of(options, "validate_parameters") is not False
         self.log_prints: bool | None = flag_of(options, "log_prints")
         self.persist_result: bool | None = flag_of(options, "persist_result")

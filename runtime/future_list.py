@@ -89,6 +89,7 @@ class FutureList(list[Future[R]]):
         Raises:
             TimeoutError: some have not ended in time; it says how many.
             BlockingCallOnLoop: this is the thread of a loop; use `await futures` there.
+            ConfigurationError: the timeout is no time.
         """
         self._block(timeout, "FutureList.result()", "await futures")
         return self._take(raise_on_failure=raise_on_failure)

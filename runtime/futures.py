@@ -18,6 +18,7 @@ from millrace.actors.messages import Watch
 from millrace.actors.states import State, StateType
 from millrace.actors.stored_result import StoredResult
 from millrace.runtime.one_line import engine_logger
+from millrace.runtime.seconds import checked_wait
 from millrace.runtime.sources import PromiseSource, Source
 from millrace.runtime.waiting import CallbackWatcher, block_until_done, wait_until_done
 
@@ -167,7 +168,9 @@ class Future(Generic[R_co]):
 
         Raises:
             BlockingCallOnLoop: this is the thread of a loop; use `await future.wait_async()` there.
+            ConfigurationError: the timeout is no time.
         """
+        timeout = checked_wait("timeout", timeout)
         source = self._source
         if source.done:
             return True
@@ -191,7 +194,9 @@ class Future(Generic[R_co]):
             BlockingCallOnLoop: this is the thread of a loop; use `await future` there.
             UnfinishedRun: the run never started, because something it depends on did not complete.
             CancelledRun: the run was cancelled.
+            ConfigurationError: the timeout is no time.
         """
+        timeout = checked_wait("timeout", timeout)
         source = self._source
         if not source.done:
             refuse_to_block(source, "Future.result()", "await future")
@@ -214,8 +219,12 @@ class Future(Generic[R_co]):
         Returns:
             The run's state: its final one unless the time ran out.
 
+        Raises:
+            ConfigurationError: the timeout is no time.
+
         Cancellation: only the wait ends.
         """
+        timeout = checked_wait("timeout", timeout)
         source = self._source
         if not source.done:
             try:

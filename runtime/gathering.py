@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from threading import Lock
 from time import monotonic
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
-from millrace.actors.errors import WaitTimeout
+from millrace.actors.errors import ConfigurationError, WaitTimeout
 from millrace.actors.messages import Unwatch, Watch
 from millrace.runtime.futures import Future, refuse_to_block
+from millrace.runtime.seconds import checked_wait
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter, block_until_done
 
 R = TypeVar("R")
+
+EXPECTED: Final = "several futures, as `submit` and `map` give them"
 
 
 class DoneAndNotDone(NamedTuple, Generic[R]):
@@ -47,8 +50,9 @@ def wait(futures: Iterable[Future[R]], timeout: float | None = None) -> DoneAndN
     Raises:
         BlockingCallOnLoop: this is the thread of a loop; use `await future.wait_async()` or `async for` over
         `as_completed`.
+        ConfigurationError: these are no futures, or the timeout is no time.
     """
-    every = list(futures)
+    every = _futures_in(futures)
     with suppress(TimeoutError):
         block_for_all(
             len(every), lambda index: every[index].source, timeout, "wait()", "await each future.wait_async()"
@@ -65,7 +69,9 @@ def block_for_all(count: int, source_at: Callable[[int], Any], timeout: float | 
     Raises:
         WaitTimeout: the time is over; it says how many have not ended.
         BlockingCallOnLoop: this is the thread of a loop.
+        ConfigurationError: the timeout is no time.
     """
+    timeout = checked_wait("timeout", timeout)
     until = None if timeout is None else monotonic() + timeout
     for index in reversed(range(count)):
         source = source_at(index)
@@ -94,22 +100,38 @@ def as_completed(futures: Iterable[Future[R]], timeout: float | None = None) -> 
     Raises:
         TimeoutError: (while iterating) the time is over; it says how many have not ended.
         BlockingCallOnLoop: (in `for`) this is the thread of a loop; use `async for`.
+        ConfigurationError: these are no futures, or the timeout is no time.
     """
-    return AsCompleted(futures, timeout)
+    return AsCompleted(_futures_in(futures), timeout)
+
+
+def _futures_in(futures: Any) -> list[Future[Any]]:
+    """The futures that somebody wants to wait for.
+
+    Raises:
+        ConfigurationError: there is something else among them, or they are no collection.
+    """
+    if not isinstance(futures, Iterable):
+        raise ConfigurationError("futures", futures, EXPECTED)
+    every: list[Any] = list(futures)
+    for each in every:
+        if not isinstance(each, Future):
+            raise ConfigurationError("futures", each, EXPECTED)
+    return every
 
 
 class AsCompleted(Generic[R]):
     """Futures in the order in which they end. Made by `as_completed`."""
 
     def __init__(self, futures: Iterable[Future[R]], timeout: float | None = None) -> None:
+        self._watchers: list[_Arrival[R]] | None = None  # one for each future; None before the first look
         self._futures = list(dict.fromkeys(futures))
-        self._timeout = timeout
+        self._timeout = checked_wait("timeout", timeout)
         self._until: float | None = None
         self._ended: deque[Future[R]] = deque()
         self._given = 0
         self._lock = Lock()
         self._waiter: ThreadWaiter | LoopWaiter | None = None  # of whoever waits for the next one to end
-        self._watchers: list[_Arrival[R]] | None = None  # one for each future; None before the first look
 
     def _begin(self) -> None:
         if self._watchers is not None:

@@ -35,8 +35,8 @@ from millrace.runtime.engine import Engine, engine_at_hand
 from millrace.runtime.logs import get_run_logger
 from millrace.runtime.pauses import Pausing, Unconverted
 from millrace.runtime.running import running_loop
+from millrace.runtime.seconds import checked_limit
 from millrace.runtime.settings import STORE
-from millrace.runtime.task_options import seconds_of
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def _pause_by_id(wanted: _ById, *, suspends: bool) -> Any:
         return _at_hand(None, blocks=blocks)
     if wanted.wait_for_input is not None:
         raise ConfigurationError("wait_for_input", wanted.wait_for_input, "nothing, for a run of another process")
-    seconds_of({"timeout": wanted.timeout}, "timeout")
+    checked_limit("timeout", wanted.timeout)
     from millrace.runtime.stores import by_id  # noqa: PLC0415  # few programs steer others
 
     steered = by_id.Steered.of(wanted.store)
@@ -277,7 +277,7 @@ def _pausing(  # what a pause is made of
     suspends: bool,
 ) -> tuple[Pausing, float | None]:
     """A pause, and the seconds that it may last."""
-    seconds = seconds_of({"timeout": timeout}, "timeout")
+    seconds = checked_limit("timeout", timeout)
     until = None if seconds is None else from_nanoseconds(run.engine.now() + round(seconds * 1e9))
     known: Any
     if key is not None or body is None:

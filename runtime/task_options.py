@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from millrace.actors.errors import ConfigurationError
-from millrace.actors.policies import LONGEST_DELAY_SECONDS, Delays, RetryPolicy
+from millrace.actors.policies import Delays, RetryPolicy
 from millrace.runtime.hooks import Hook, checked_hooks
 from millrace.runtime.settings import TASK_DEFAULT_RETRIES, TASK_DEFAULT_RETRY_DELAY_SECONDS
 
@@ -174,21 +174,6 @@ def flag_of(options: Mapping[str, Any], name: str) -> bool | None:
     if flag is not None and not isinstance(flag, bool):
         raise ConfigurationError(name, flag, "True or False")
     return flag
-
-
-def seconds_of(options: Mapping[str, Any], name: str) -> float | None:
-    """An option that is a time in seconds, or not given.
-
-    Raises:
-        ConfigurationError: it is no number, or not above zero.
-    """
-    seconds = options.get(name)
-    if seconds is None:
-        return None
-    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    if not is_number or not 0 < seconds <= LONGEST_DELAY_SECONDS:
-        raise ConfigurationError(name, seconds, "a number of seconds above 0")
-    return float(seconds)
 
 
 def hooks_of(options: Mapping[str, Any], name: str) -> list[Hook]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from millrace.actors.adaptive import AdaptiveLimit
 from millrace.actors.errors import ConfigurationError
-from millrace.actors.policies import LONGEST_DELAY_SECONDS
 from millrace.actors.tickets import Amount
 from millrace.actors.token_bucket import RateLimit, check_whole
 
@@ -54,20 +53,6 @@ def checked_names(names: Any) -> tuple[str, ...]:
     if not isinstance(names, Iterable):
         raise ConfigurationError("names", names, "the name of a limit, or several")
     return tuple(dict.fromkeys(checked_name(each) for each in names))
-
-
-def checked_timeout(seconds: Any) -> float | None:
-    """Check how long is to be waited.
-
-    Raises:
-        ConfigurationError: it is no time.
-    """
-    if seconds is None:
-        return None
-    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    if not is_number or not 0 <= seconds <= LONGEST_DELAY_SECONDS:
-        raise ConfigurationError("timeout_seconds", seconds, "a number of seconds, 0 or more")
-    return float(seconds)
 
 
 def parse_limits(text: str) -> Mapping[str, Amount]:

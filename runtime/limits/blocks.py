@@ -21,9 +21,10 @@ from millrace.runtime.context import CURRENT
 from millrace.runtime.cooperation import cancelled, check_cancelled
 from millrace.runtime.engine import Engine, current_scope
 from millrace.runtime.holding import HOLDING, place_here, split
-from millrace.runtime.limits.amounts import checked_names, checked_timeout
+from millrace.runtime.limits.amounts import checked_names
 from millrace.runtime.priorities import USUAL, priority_on
 from millrace.runtime.running import running_loop
+from millrace.runtime.seconds import checked_wait
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
 if TYPE_CHECKING:
@@ -291,4 +292,4 @@ def _checked(
     names: Any, occupy: int, timeout_seconds: Any, strict: object
 ) -> tuple[tuple[str, ...], int, float | None, bool]:
     check_whole("occupy", occupy)
-    return checked_names(names), occupy, checked_timeout(timeout_seconds), bool(strict)
+    return checked_names(names), occupy, checked_wait("timeout_seconds", timeout_seconds), bool(strict)

@@ -112,8 +112,8 @@ def _pause(engine: Engine, run_id: int, options: Mapping[str, Any], answer: Answ
     _check_going_on(engine, run_id, "pause")
     run = engine.find_flow_run(UUID(int=run_id))
     timeout, key = options.get("timeout"), options.get("key")
-    if not isinstance(timeout, (int, float, type(None))) or not isinstance(key, (str, type(None))):
-        raise ConfigurationError("timeout", timeout, "a number of seconds")
+    if not isinstance(key, (str, type(None))):
+        raise ConfigurationError("key", key, "text")
     pause_from_outside(run, timeout, key, suspends=bool(options.get("suspends")))
     _answer_when_committed(engine, answer)
 

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.anyio
 
 APP = object()
 NEVER = 1e9
+SECONDS = "a number of seconds, 0 or more, or None for no limit"
 
 
 def asgi_lifespan(engine: Any, drain_seconds: float | None = NEVER, **options: Any) -> asgi.Lifespan:
@@ -226,8 +227,9 @@ async def test_if_the_applications_own_fails_the_engine_is_not_entered() -> None
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"drain_seconds": -1}, "'drain_seconds' takes a number of seconds, 0 or more, or None, not -1."),
-        ({"drain_seconds": float("nan")}, "'drain_seconds' takes a number of seconds, 0 or more, or None, not nan."),
+        ({"drain_seconds": -1}, f"'drain_seconds' takes {SECONDS}, not -1."),
+        ({"drain_seconds": float("nan")}, f"'drain_seconds' takes {SECONDS}, not nan."),
+        ({"drain_seconds": "20"}, f"'drain_seconds' takes {SECONDS}, not '20'."),
         ({"engine": 3}, "'engine' takes an Engine, or a function that makes one, not 3."),
     ],
 )

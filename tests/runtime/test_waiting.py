@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from collections.abc import Callable
+from datetime import timedelta
 from threading import Event
 from typing import Any
 
@@ -15,7 +17,9 @@ import pytest
 
 from millrace import (
     BlockingCallOnLoop,
+    ConfigurationError,
     Future,
+    FutureList,
     MillraceError,
     ThreadPoolTaskRunner,
     WaitTimeout,
@@ -381,3 +385,66 @@ def test_an_async_body_that_waits_in_a_pool_of_one_lends_its_worker(how: str) ->
         return parent.submit().result(timeout=PATIENCE)
 
     assert narrow() == 2
+
+
+# What cannot be waited for, or not so long.
+
+WAITS: list[Callable[[Future[Any], Any], object]] = [
+    lambda future, timeout: future.result(timeout),
+    lambda future, timeout: future.wait(timeout),
+    lambda future, timeout: asyncio.run(future.wait_async(timeout)),
+    lambda future, timeout: FutureList([future]).result(timeout),
+    lambda future, timeout: FutureList([future]).wait(timeout),
+    lambda future, timeout: FutureList([future]).as_completed(timeout),
+    lambda future, timeout: wait([future], timeout),
+    lambda future, timeout: as_completed([future], timeout),
+]
+
+
+@pytest.mark.parametrize("timeout", ["1", -1, float("nan"), float("inf"), True, timedelta(seconds=1), 10**99], ids=str)
+def test_a_timeout_that_is_no_time_is_refused_by_every_wait_whether_the_run_has_ended_or_not(timeout: Any) -> None:
+    go = Event()
+
+    @task
+    def late() -> None:
+        assert go.wait(PATIENCE)
+
+    ended, waiting = double.submit(1), late.submit()
+    assert ended.wait()
+    for future in (ended, waiting):
+        for refused in WAITS:
+            with pytest.raises(ConfigurationError) as raised:
+                refused(future, timeout)
+            assert str(raised.value) == (
+                f"'timeout' takes a number of seconds, 0 or more, or None for no limit, not {timeout!r}."
+            )
+    go.set()
+    assert waiting.wait()
+
+
+def test_no_time_at_all_is_a_look() -> None:
+    go = Event()
+
+    @task
+    def late() -> int:
+        assert go.wait(PATIENCE)
+        return 2
+
+    future = late.submit()
+
+    assert future.wait(0) is False
+    go.set()
+    assert future.wait(PATIENCE)
+    assert (future.wait(0), future.result(0)) == (True, 2)
+
+
+@pytest.mark.parametrize("call", [wait, as_completed])
+def test_what_is_no_future_cannot_be_waited_for(call: Any) -> None:
+    future = double.submit(1)
+    expected = "several futures, as `submit` and `map` give them"
+
+    for given, wrong in ((future, future), (3, 3), ([future, "x"], "x"), ([None], None), ([[future]], [future])):
+        with pytest.raises(ConfigurationError) as raised:
+            call(given)
+        assert str(raised.value) == f"'futures' takes {expected}, not {wrong!r}."
+    assert future.wait()

@@ -31,6 +31,8 @@ from tests.checkpoints import turns, until
 from tests.runtime.limits.held import held, token
 from tests.runtime.worlds import PATIENCE, World
 
+SECONDS = "a number of seconds, 0 or more, or None for no limit"
+
 # Holding.
 
 
@@ -368,10 +370,10 @@ def test_a_block_takes_tokens_of_a_rate_and_gives_none_back() -> None:
         ("db", {"occupy": 0}, "'occupy' takes a whole number, 1 or more, not 0"),
         ("db", {"occupy": 1.5}, "'occupy' takes a whole number, 1 or more, not 1.5"),
         ("db", {"occupy": True}, "'occupy' takes a whole number, 1 or more, not True"),
-        ("db", {"timeout_seconds": -1}, "'timeout_seconds' takes a number of seconds, 0 or more, not -1"),
-        ("db", {"timeout_seconds": float("nan")}, "'timeout_seconds' takes a number of seconds, 0 or more, not nan"),
-        ("db", {"timeout_seconds": float("inf")}, "'timeout_seconds' takes a number of seconds, 0 or more, not inf"),
-        ("db", {"timeout_seconds": "1"}, "'timeout_seconds' takes a number of seconds, 0 or more, not '1'"),
+        ("db", {"timeout_seconds": -1}, f"'timeout_seconds' takes {SECONDS}, not -1"),
+        ("db", {"timeout_seconds": float("nan")}, f"'timeout_seconds' takes {SECONDS}, not nan"),
+        ("db", {"timeout_seconds": float("inf")}, f"'timeout_seconds' takes {SECONDS}, not inf"),
+        ("db", {"timeout_seconds": "1"}, f"'timeout_seconds' takes {SECONDS}, not '1'"),
     ],
 )
 def test_bad_arguments_are_named_at_once(names: Any, options: dict[str, Any], message: str) -> None:

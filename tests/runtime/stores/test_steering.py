@@ -622,3 +622,21 @@ def test_a_request_that_cannot_be_done_is_answered_with_an_error(
         Steered.of(url).ask(request_)
 
     assert cancel_flow_run(waiting.flow_run_id, store=url).is_cancelled()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"key": 3}, "'key' takes text, not 3."),
+        ({"timeout": "long"}, "'timeout' takes a number of seconds above 0, not 'long'."),
+    ],
+    ids=["key", "timeout"],
+)
+def test_a_pause_that_makes_no_sense_names_what_is_wrong(
+    url: str, waiting: FlowFuture[Any], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        Steered.of(url).ask(Request("pause", waiting.flow_run_id.int, options))
+
+    assert str(raised.value) == message
+    assert cancel_flow_run(waiting.flow_run_id, store=url).is_cancelled()
