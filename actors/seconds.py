@@ -1,0 +1,53 @@
+"""Seconds: how users say how long something may take, or be waited for.
+
+This module alone decides what is a time in seconds and what is refused, for every option and every call that takes one.
+It does not know what is done with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeGuard
+
+from millrace.actors.errors import ConfigurationError
+
+LONGEST_DELAY_SECONDS: Final = 1_000_000_000
+"""Some 31 years: what is added to a time must give a time."""
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value is a number that can be compared and multiplied; True and False are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def checked_wait(name: str, seconds: Any) -> float | None:
+    """How long is to be waited: 0 for not at all, None for without end.
+
+    Args:
+        name: The parameter or option.
+        seconds: What it was given.
+
+    Raises:
+        ConfigurationError: it is no time.
+    """
+    if seconds is None:
+        return None
+    if not is_number(seconds) or not 0 <= seconds <= LONGEST_DELAY_SECONDS:
+        raise ConfigurationError(name, seconds, "a number of seconds, 0 or more, or None for no limit")
+    return float(seconds)
+
+
+def checked_limit(name: str, seconds: Any) -> float | None:
+    """How long something may take, which is not nothing; None for without end.
+
+    Args:
+        name: The parameter or option.
+        seconds: What it was given.
+
+    Raises:
+        ConfigurationError: it is no time.
+    """
+    if seconds is None:
+        return None
+    if not is_number(seconds) or not 0 < seconds <= LONGEST_DELAY_SECONDS:
+        raise ConfigurationError(name, seconds, "a number of seconds above 0")
+    return float(seconds)
