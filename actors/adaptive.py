@@ -20,7 +20,7 @@ from typing import Any, Final
 import attrs
 
 from millrace.actors.errors import ConfigurationError
-from millrace.actors.policies import LONGEST_DELAY_SECONDS
+from millrace.actors.seconds import LONGEST_DELAY_SECONDS, is_number
 from millrace.actors.token_bucket import check_whole
 
 SAMPLES: Final = 16
@@ -91,8 +91,7 @@ class AdaptiveLimit:
 
 
 def _check_number(name: str, value: object, number: Any, least: float, most: float, expected: str) -> None:  # noqa: PLR0917
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not least <= number <= most or math.isinf(number):
+    if not is_number(value) or not least <= number <= most or math.isinf(number):
         raise ConfigurationError(name, value, expected)
 
 

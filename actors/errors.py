@@ -22,6 +22,7 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
     |   +-- MappingLengthMismatch      (ValueError)
     |   +-- MappingMissingIterable     (ValueError)
     |   +-- MissingContextError        (RuntimeError)
+    |   +-- NoStateException           (ValueError)
     |   +-- NotPausedError             (RuntimeError)
     |   +-- ParameterBindError         (TypeError)
     |   +-- ParameterTypeError         (TypeError)
@@ -33,9 +34,12 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
     |   +-- RunNotRemovable            (RuntimeError)
     |   +-- RunNotResumable            (RuntimeError)
     |   +-- SignatureMismatchError     (TypeError)
+    |   +-- StateDataError             (TypeError)
+    |   +-- StateDefinitionError       (ValueError)
     |   +-- StreamInUse                (RuntimeError)
     |   +-- TaskDefinitionError        (TypeError)
     |   +-- TaskNotFound               (LookupError)
+    |   +-- TaskRunnerError            (RuntimeError)
     |   +-- TransactionError           (RuntimeError)
     |   +-- Unhashable                 (TypeError)
     +-- RunError                       a run did not come to the result that was asked for
@@ -383,6 +387,14 @@ class MissingContextError(UsageError, RuntimeError):
         self.wanted = wanted
 
 
+class NoStateException(UsageError, ValueError):
+    """The exception of a state was asked for that stands for none.
+
+    Args:
+        problem: The whole sentence, since every case is its own.
+    """
+
+
 class NotPausedError(UsageError, RuntimeError):
     """A run that is not paused was to be resumed.
 
@@ -577,6 +589,30 @@ class SignatureMismatchError(UsageError, TypeError):
         )
 
 
+class StateDataError(UsageError, TypeError):
+    """The exception of a state was asked for, and what is in its data cannot be made one.
+
+    Args:
+        state: The state.
+        data: What is in its data.
+    """
+
+    def __init__(self, state: object, data: object) -> None:
+        super().__init__(
+            f"The data of {state} cannot be made an exception: it is {data!r}, of type {type(data).__name__}."
+            " Make the state of an exception, a message, or states that failed."
+        )
+        self.state: str = str(state)
+
+
+class StateDefinitionError(UsageError, ValueError):
+    """A state was to be made of things that do not go together.
+
+    Args:
+        problem: The whole sentence, since every case is its own.
+    """
+
+
 class StreamInUse(UsageError, RuntimeError):
     """A stream was asked for results by more than one, or a second time.
 
@@ -604,6 +640,22 @@ class TaskNotFound(_NotFound):
 
     thing = "task"
     example = "fetch"
+
+
+class TaskRunnerError(UsageError, RuntimeError):
+    """A task runner was started twice, or was given work while it was not started.
+
+    Args:
+        attempted: What was attempted, as in "submit task 'fetch'".
+        runner: The runner.
+        reason: Why not; a clause without a full stop.
+        instead: What to do; a sentence.
+    """
+
+    def __init__(self, attempted: str, runner: object, reason: str, instead: str) -> None:
+        super().__init__(f"Cannot {attempted} with {runner!r}: {reason}. {instead}")
+        self.attempted = attempted
+        self.reason = reason
 
 
 class TransactionError(UsageError, RuntimeError):

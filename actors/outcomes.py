@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from types import GeneratorType
 from typing import Any, Final, cast
 
-from millrace.actors.errors import FlowPauseTimeout, Pause, TerminationSignal
+from millrace.actors.errors import FlowPauseTimeout, Pause, StateDefinitionError, TerminationSignal
 from millrace.actors.state import State, make_state
 from millrace.actors.state_details import DEFAULT_NAMES, TERMINAL, StateDetails, StateType
 from millrace.actors.state_exceptions import (
@@ -190,11 +190,11 @@ def exception_to_failed_state(
         name: What to call the state.
 
     Raises:
-        ValueError: No exception is given, and none is active.
+        StateDefinitionError: No exception is given, and none is active. A `ValueError`.
     """
     error = sys.exception() if exc is None else exc
     if error is None:
-        raise ValueError("No exception was given, and there is none active.")
+        raise StateDefinitionError("No exception was given, and there is none active. Give one.")
     text = _formatted(error) if not message else f"{message.rstrip()} {_formatted(error)}"
     return _proposal(StateType.FAILED, name or "Failed", text, error)
 

@@ -14,11 +14,9 @@ from typing import Any, Final, Literal, TypeVar
 import attrs
 
 from millrace.actors.errors import ConfigurationError
+from millrace.actors.seconds import LONGEST_DELAY_SECONDS, is_number
 
 W = TypeVar("W", bound=StrEnum)
-
-LONGEST_DELAY_SECONDS: Final = 1_000_000_000
-"""Some 31 years: what is added to a time must give a time."""
 
 Delays = float | Sequence[float] | Callable[[int], float | Sequence[float]]
 """How users write delays: a number of seconds, a list whose last one repeats, or what gives one of these."""
@@ -61,7 +59,7 @@ class RetryPolicy:
         """
         if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
             raise ConfigurationError("retries", retries, "a whole number, 0 or more")
-        if jitter is not None and (not _is_number(jitter) or not 0 <= jitter <= MOST_JITTER):
+        if jitter is not None and (not is_number(jitter) or not 0 <= jitter <= MOST_JITTER):
             raise ConfigurationError("retry_jitter_factor", jitter, f"a number from 0 to {MOST_JITTER:,}")
         if condition is not None and not callable(condition):
             raise ConfigurationError("retry_condition_fn", condition, "a function of task, run and state")
@@ -140,18 +138,14 @@ def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
     return delays
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _checked(delay: object, name: str = "retry_delay_seconds") -> float:
-    if not _is_number(delay) or not 0 <= delay <= LONGEST_DELAY_SECONDS:  # type: ignore[operator]
+    if not is_number(delay) or not 0 <= delay <= LONGEST_DELAY_SECONDS:
         raise ConfigurationError(
             name,
             delay,
             f"a number of seconds from 0 to {LONGEST_DELAY_SECONDS:,}, or a list of such",
         )
-    return float(delay)  # type: ignore[arg-type]
+    return float(delay)
 
 
 NO_RETRIES = RetryPolicy()
@@ -231,7 +225,7 @@ class CrashPolicy:
     def __attrs_post_init__(self) -> None:
         if isinstance(self.max_restarts, bool) or not isinstance(self.max_restarts, int) or self.max_restarts < 0:
             raise ConfigurationError("crash_policy.max_restarts", self.max_restarts, "a whole number, 0 or more")
-        if not _is_number(self.within_seconds) or not 0 < self.within_seconds <= LONGEST_DELAY_SECONDS:
+        if not is_number(self.within_seconds) or not 0 < self.within_seconds <= LONGEST_DELAY_SECONDS:
             raise ConfigurationError("crash_policy.within_seconds", self.within_seconds, "a number of seconds above 0")
 
     @property

@@ -39,6 +39,7 @@ from millrace.actors.state_details import (
     StateDetails,
     StateType,
     as_aware,
+    as_kind,
 )
 from millrace.actors.state_exceptions import aget_state_exception, get_state_exception, states_in
 from millrace.actors.stored_result import aloaded, kept, loaded
@@ -106,7 +107,7 @@ class State(AnyState, Generic[R_co]):
         timestamp: datetime | None = None,
         id: UUID | None = None,  # noqa: A002 - as above
     ) -> None:
-        kind = StateType(type)
+        kind = as_kind(type)
         details = _as_details(state_details)
         if kind is StateType.SCHEDULED and (details is None or details.scheduled_time is None):
             now = from_nanoseconds(ambient.now_ns())
@@ -115,7 +116,7 @@ class State(AnyState, Generic[R_co]):
         self.name = DEFAULT_NAMES[kind] if name is None else name
         self.message = message
         self.data = data
-        self._at = None if timestamp is None else to_nanoseconds(as_aware(timestamp))
+        self._at = None if timestamp is None else to_nanoseconds(as_aware("timestamp", timestamp))
         self._flow = None if details is None else _as_int(details.flow_run_id)
         self._task = None if details is None else _as_int(details.task_run_id)
         self._seq = _NEVER_ADOPTED

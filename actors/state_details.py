@@ -13,6 +13,8 @@ from uuid import UUID
 
 import attrs
 
+from millrace.actors.errors import ConfigurationError
+
 
 class StateType(StrEnum):
     """What a run can be, as far as the rules are concerned. A state's name may say more."""
@@ -44,20 +46,46 @@ class AnyState:
     __slots__ = ()
 
 
-def _as_uuid(value: UUID | str | None) -> UUID | None:
-    return UUID(value) if isinstance(value, str) else value
+def as_kind(value: StateType | str) -> StateType:
+    """A type of state, also by its name.
+
+    Raises:
+        ConfigurationError: there is none such.
+    """
+    try:
+        return StateType(value)
+    except ValueError:
+        raise ConfigurationError("type", value, f"one of {', '.join(StateType)}") from None
 
 
-def as_aware(value: datetime) -> datetime:
+def as_aware(name: str, value: datetime) -> datetime:
     """A time that can be compared to others.
 
     One without a zone is taken to be in UTC, which is what the engine uses throughout.
+
+    Args:
+        name: What was given the time.
+        value: The time.
+
+    Raises:
+        ConfigurationError: it is no time.
     """
+    if not isinstance(value, datetime):
+        raise ConfigurationError(name, value, "a datetime")
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value
 
 
+def _as_uuid(value: UUID | str | None) -> UUID | None:
+    if value is None or isinstance(value, UUID):
+        return value
+    try:
+        return UUID(value)
+    except (ValueError, AttributeError, TypeError):
+        raise ConfigurationError("state_details", value, "UUIDs, or their text, as ids") from None
+
+
 def _as_optional_aware(value: datetime | None) -> datetime | None:
-    return None if value is None else as_aware(value)
+    return None if value is None else as_aware("state_details", value)
 
 
 @attrs.frozen(kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
 
-from millrace.actors.errors import CancelledRun, CrashedRun, FailedRun
+from millrace.actors.errors import CancelledRun, CrashedRun, FailedRun, NoStateException, StateDataError
 from millrace.actors.state_details import AnyState, StateType
 from millrace.actors.stored_result import MISSING, aloaded, loaded
 
@@ -60,8 +60,8 @@ def get_state_exception(state: State[Any]) -> BaseException:
     the data it is that state's exception, and for several states that of the first with one.
 
     Raises:
-        TypeError: The data is something else.
-        ValueError: The state has no exception, or none of the states in its data has.
+        StateDataError: The data is something else. A `TypeError`.
+        NoStateException: The state has no exception, or none of the states in its data has. A `ValueError`.
     """
     while True:
         found = _exception_or_next(state, loaded(state.data))
@@ -76,8 +76,8 @@ async def aget_state_exception(state: State[Any]) -> BaseException:
     Cancellation: only the reading ends; the state and the storage stay as they are.
 
     Raises:
-        TypeError: As there.
-        ValueError: As there.
+        StateDataError: As there.
+        NoStateException: As there.
     """
     while True:
         found = _exception_or_next(state, await aloaded(state.data))
@@ -95,7 +95,9 @@ def raise_state_exception(state: State[Any]) -> None:
 def _exception_or_next(state: State[Any], data: Any) -> BaseException | State[Any]:
     """A state's exception, or the state in its data that has it."""
     if state.type not in _WRAPPERS:
-        raise ValueError(f"Only a FAILED, CRASHED or CANCELLED state has an exception, and {state} is {state.type}.")
+        raise NoStateException(
+            f"Only a FAILED, CRASHED or CANCELLED state has an exception, and {state} is {state.type}."
+        )
     wrapper, default = _WRAPPERS[state.type]
     if data is None or data is MISSING:
         return wrapper(state.message or default)
@@ -104,10 +106,8 @@ def _exception_or_next(state: State[Any], data: Any) -> BaseException | State[An
     if isinstance(data, str):
         return wrapper(data)
     if not is_state_iterable(data):
-        raise TypeError(
-            f"The data of {state} cannot be made an exception: it is {data!r}, of type {type(data).__name__}."
-        )
+        raise StateDataError(state, data)
     for inner in data:
         if inner.type in _WRAPPERS:
             return inner
-    raise ValueError(f"None of the states in the data of {state} failed, crashed or was cancelled.")
+    raise NoStateException(f"None of the states in the data of {state} failed, crashed or was cancelled.")

@@ -16,8 +16,10 @@ from uuid import UUID
 import attrs
 
 from millrace.actors import ambient
+from millrace.actors.errors import StateDefinitionError
+from millrace.actors.seconds import checked_wait
 from millrace.actors.state import State, make_state
-from millrace.actors.state_details import DEFAULT_NAMES, RETRYING, TERMINAL, StateDetails, StateType
+from millrace.actors.state_details import DEFAULT_NAMES, RETRYING, TERMINAL, StateDetails, StateType, as_aware
 from millrace.actors.state_exceptions import (
     aget_state_exception,
     get_state_exception,
@@ -135,12 +137,16 @@ def Scheduled(*, scheduled_time: datetime | None = None, **given: Unpack[_Named]
         scheduled_time: The time before which the run does not start; now where it is not given.
 
     Raises:
-        ValueError: The time is given a second time, in `state_details`.
+        StateDefinitionError: The time is given a second time, in `state_details`.
+        ConfigurationError: It is no time.
     """
     if scheduled_time is not None:
         details = _details(given)
         if details.scheduled_time is not None:
-            raise ValueError("The scheduled time is given twice: as 'scheduled_time' and in 'state_details'.")
+            raise StateDefinitionError(
+                "The scheduled time is given twice: as 'scheduled_time' and in 'state_details'. Give it once."
+            )
+        scheduled_time = as_aware("scheduled_time", scheduled_time)
         given["state_details"] = attrs.evolve(details, scheduled_time=scheduled_time)
     return State(type=StateType.SCHEDULED, **given)
 
@@ -189,18 +195,23 @@ def Paused(
         pause_key: A pause with the same key happens once only.
 
     Raises:
-        ValueError: Both times are given, or one stands in `state_details`.
+        StateDefinitionError: Both times are given, or one stands in `state_details`.
+        ConfigurationError: One of them is no time.
     """
     details = _details(given)
     if details.pause_timeout is not None:
-        raise ValueError(
+        raise StateDefinitionError(
             "The end of a pause is given as 'timeout_seconds' or 'pause_expiration_time', not in 'state_details'."
         )
-    if timeout_seconds is not None:
+    if pause_expiration_time is not None:
+        pause_expiration_time = as_aware("pause_expiration_time", pause_expiration_time)
+    seconds = checked_wait("timeout_seconds", timeout_seconds)
+    if seconds is not None:
         if pause_expiration_time is not None:
-            raise ValueError("The end of a pause is given twice: as 'timeout_seconds' and as 'pause_expiration_time'.")
-        now = from_nanoseconds(ambient.now_ns())
-        pause_expiration_time = now + timedelta(seconds=timeout_seconds)
+            raise StateDefinitionError(
+                "The end of a pause is given twice: as 'timeout_seconds' and as 'pause_expiration_time'. Give one."
+            )
+        pause_expiration_time = from_nanoseconds(ambient.now_ns()) + timedelta(seconds=seconds)
     given["state_details"] = attrs.evolve(
         details,
         pause_timeout=pause_expiration_time,

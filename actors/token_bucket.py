@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from millrace.actors.errors import ConfigurationError
-from millrace.actors.policies import LONGEST_DELAY_SECONDS
+from millrace.actors.seconds import LONGEST_DELAY_SECONDS, is_number
 
 _SECOND: Final = 1_000_000_000
 _MOST_TOKENS: Final = 1_000_000_000
@@ -42,8 +42,7 @@ class RateLimit:
         check_whole("limit", self.limit, _MOST_TOKENS)
         check_whole("burst", self.burst, _MOST_TOKENS)
         seconds = self.per_seconds
-        is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-        if not is_number or not 1 / _SECOND <= seconds <= LONGEST_DELAY_SECONDS:
+        if not is_number(seconds) or not 1 / _SECOND <= seconds <= LONGEST_DELAY_SECONDS:
             raise ConfigurationError("per_seconds", seconds, "a number of seconds above 0")
 
     @property

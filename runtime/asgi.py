@@ -26,9 +26,9 @@ from typing import Any, Final, Protocol
 import attrs
 
 from millrace.actors.errors import ConfigurationError
+from millrace.actors.seconds import checked_wait
 from millrace.runtime.engine import Engine
 from millrace.runtime.one_line import engine_logger
-from millrace.runtime.seconds import checked_wait
 
 STATE_KEY: Final = "millrace_engine"
 """Under which name the engine is in the state of a request: `request.state.millrace_engine`."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Self, TypeVa
 from millrace.actors.annotations import Annotation
 from millrace.actors.errors import ConfigurationError
 from millrace.actors.instructions import Order
+from millrace.actors.seconds import checked_limit
 from millrace.actors.states import State, StateType
 from millrace.runtime.binding import Bindable
 from millrace.runtime.bounded import bounded, in_flight
@@ -31,7 +32,6 @@ from millrace.runtime.priorities import USUAL, checked_priority, ranked
 from millrace.runtime.rationing import checked_rate
 from millrace.runtime.runners import LaneTaskRunner
 from millrace.runtime.runs import TaskRun
-from millrace.runtime.seconds import checked_limit
 from millrace.runtime.settings import RESULTS_PERSIST_BY_DEFAULT
 from millrace.runtime.task_options import (
     TaskOptions,

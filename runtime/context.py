@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from millrace.actors.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.runs import TaskRun
@@ -34,7 +36,13 @@ def tags(*new: str) -> Generator[frozenset[str]]:
 
     Yields:
         All tags in force.
+
+    Raises:
+        ConfigurationError: one of them is no text.
     """
+    for tag in new:
+        if not isinstance(tag, str):
+            raise ConfigurationError("tags", tag, "strings, each by itself")
     both = TAGS.get() | frozenset(new)
     token = TAGS.set(both)
     try:

@@ -19,7 +19,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from uuid import UUID
 
-from millrace.actors.errors import BlockingCallOnLoop, EngineClosed, FlowDefinitionError, RunNotFound
+from millrace.actors.errors import (
+    BlockingCallOnLoop,
+    ConfigurationError,
+    EngineClosed,
+    FlowDefinitionError,
+    RunNotFound,
+)
 from millrace.actors.events import Event, Journal
 from millrace.actors.messages import Admit
 from millrace.actors.states import State
@@ -31,8 +37,10 @@ from millrace.runtime.grace import Grace
 from millrace.runtime.loop_lane import LoopLane
 from millrace.runtime.loops import LoopThread, at_shutdown
 from millrace.runtime.offload import Call, Offload, thread_limit
+from millrace.runtime.one_line import engine_logger
 from millrace.runtime.ports import Clock, IdSource, system_clock
 from millrace.runtime.rationing import Rationing
+from millrace.runtime.run_ids import number_of
 from millrace.runtime.running import running_loop
 from millrace.runtime.scope_ending import LOOP_ENDED
 from millrace.runtime.settings import STORE
@@ -50,6 +58,8 @@ if TYPE_CHECKING:
     from millrace.runtime.stores.chronicle import Chronicle
     from millrace.runtime.stores.port import Store
     from millrace.runtime.stores.writer import StoreWriter
+
+_logger = engine_logger("engine")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -263,8 +273,11 @@ class Engine:
 
         return start_resumed(self, run_id, flow, force=force)
 
-    async def cancel(self, run_id: UUID) -> State[Any]:
+    async def cancel(self, run_id: UUID | str) -> State[Any]:
         """Cancel a flow run and wait for its end.
+
+        Args:
+            run_id: Its id.
 
         Returns:
             The state it ended in.
@@ -276,7 +289,7 @@ class Engine:
 
         Cancellation: only the wait ends.
         """
-        if self.chronicle is not None and not self.runs_flow(run_id.int):
+        if self.chronicle is not None and not self.runs_flow(number_of(run_id)):
             from millrace.runtime.stores import by_id  # noqa: PLC0415  # most engines have no store
 
             steered = by_id.Steered(self.chronicle.writer.store, self)
@@ -285,13 +298,16 @@ class Engine:
         run.cancel()
         return await FlowFuture[Any].of(run).wait_async()
 
-    def find_flow_run(self, run_id: UUID) -> FlowRun:
+    def find_flow_run(self, run_id: UUID | str) -> FlowRun:
         """A flow run that has not ended.
+
+        Args:
+            run_id: Its id.
 
         Raises:
             RunNotFound: there is none with that id.
         """
-        run = self._flow_runs.get(run_id.int)
+        run = self._flow_runs.get(number_of(run_id))
         if run is None:
             raise RunNotFound(run_id)
         return run
@@ -337,11 +353,16 @@ class Engine:
         With a store a transition is told when it is committed, on a thread of the store's.
 
         Args:
-            listener: Quick; what it raises is the engine's problem and yours, so it should not.
+            listener: Quick, as the run waits for it meanwhile. What it raises is logged and stops nothing.
 
         Returns:
             A function that ends the subscription.
+
+        Raises:
+            ConfigurationError: it cannot be called.
         """
+        if not callable(listener):
+            raise ConfigurationError("listener", listener, "a function of an event")
         with self._lock:
             self._subscribers = [*self._subscribers, listener]
             self.journal.sink = self._publish if self._writer is None else self._publish_later
@@ -361,7 +382,10 @@ class Engine:
 
     def _publish(self, event: Event) -> None:
         for listener in self._subscribers:
-            listener(event)
+            try:
+                listener(event)
+            except Exception:
+                _logger.exception("Listener %r raised, told of %s.", listener, event)
 
     def stats(self) -> EngineStats:
         """What the engine holds at this moment."""
@@ -565,6 +589,8 @@ if hasattr(os, "register_at_fork"):
 def not_a_flow(thing: object, call: str) -> FlowDefinitionError:
     """The error for something that was given in place of a flow; a coroutine is closed, since nobody will await it."""
     hint = "Decorate it with @flow."
+    if hasattr(type(thing), "submit"):  # a task; by its class, whose module imports this one
+        hint = "Call the task itself, or have a flow call it."
     if asyncio.iscoroutine(thing):
         hint = "Pass the flow itself, not a call of it."
         thing.close()

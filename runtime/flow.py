@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from millrace.actors.messages import Watch
+from millrace.actors.seconds import checked_limit
 from millrace.actors.states import State, StateType
 from millrace.runtime.background import start, start_on_loop
 from millrace.runtime.base_task import Dependency
@@ -33,7 +34,6 @@ from millrace.runtime.futures import FlowFuture, take, take_async
 from millrace.runtime.hooks import Hook, checked_hooks
 from millrace.runtime.lending import lend
 from millrace.runtime.prints import logs_prints
-from millrace.runtime.seconds import checked_limit
 from millrace.runtime.stack import ROOM_TO_RECORD, check_room
 from millrace.runtime.task import call_blocks
 from millrace.runtime.task_options import flag_of, hooks_of, run_name_of, text_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from millrace.actors.errors import ConfigurationError
+from millrace.actors.errors import ConfigurationError, FlowDefinitionError
 from millrace.actors.policies import LET_IT_CRASH, CrashPolicy, Delays, RetryPolicy
 from millrace.runtime.hooks import Hook
 from millrace.runtime.runners import TaskRunner
@@ -77,12 +77,12 @@ def check_names(options: Mapping[str, Any]) -> None:
     """Check that all options exist.
 
     Raises:
-        TypeError: one does not; as for a function that does not take an argument.
+        FlowDefinitionError: one does not; a `TypeError`, as for a function that does not take an argument.
     """
     for name in options:
         if name not in NAMES:
             known = ", ".join(sorted(NAMES))
-            raise TypeError(f"A flow has no option '{name}'. There are: {known}.")
+            raise FlowDefinitionError(f"A flow has no option '{name}'. There are: {known}.")
 
 
 def retry_policy_of(options: FlowOptions) -> RetryPolicy:

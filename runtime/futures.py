@@ -13,12 +13,12 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 from uuid import UUID
 
-from millrace.actors.errors import BlockingCallOnLoop, WaitTimeout
+from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, WaitTimeout
 from millrace.actors.messages import Watch
+from millrace.actors.seconds import checked_wait
 from millrace.actors.states import State, StateType
 from millrace.actors.stored_result import StoredResult
 from millrace.runtime.one_line import engine_logger
-from millrace.runtime.seconds import checked_wait
 from millrace.runtime.sources import PromiseSource, Source
 from millrace.runtime.waiting import CallbackWatcher, block_until_done, wait_until_done
 
@@ -251,7 +251,12 @@ class Future(Generic[R_co]):
 
         It is called by the thread that ended the run; where the engine has a store, by one of the engine's threads.
         What it raises is logged and stops nothing.
+
+        Raises:
+            ConfigurationError: it cannot be called.
         """
+        if not callable(fn):
+            raise ConfigurationError("fn", fn, "a function of a future")
         self._source.tell(Watch(CallbackWatcher(lambda: self._call_back(fn))))
 
     def _call_back(self, fn: Callable[[Future[R_co]], object]) -> None:

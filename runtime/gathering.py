@@ -16,8 +16,8 @@ from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
 from millrace.actors.errors import ConfigurationError, WaitTimeout
 from millrace.actors.messages import Unwatch, Watch
+from millrace.actors.seconds import checked_wait
 from millrace.runtime.futures import Future, refuse_to_block
-from millrace.runtime.seconds import checked_wait
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter, block_until_done
 
 R = TypeVar("R")

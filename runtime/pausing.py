@@ -21,9 +21,9 @@ from millrace.actors.errors import (
     ParameterTypeError,
     Pause,
     PauseRefused,
-    RunNotFound,
 )
 from millrace.actors.messages import Lapsed, Propose
+from millrace.actors.seconds import checked_limit
 from millrace.actors.states import Paused, Suspended
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.actors.verdicts import Answer, Verdict
@@ -34,8 +34,8 @@ from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects
 from millrace.runtime.engine import Engine, engine_at_hand
 from millrace.runtime.logs import get_run_logger
 from millrace.runtime.pauses import Pausing, Unconverted
+from millrace.runtime.run_ids import number_of
 from millrace.runtime.running import running_loop
-from millrace.runtime.seconds import checked_limit
 from millrace.runtime.settings import STORE
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
@@ -230,7 +230,7 @@ def _pause_by_id(wanted: _ById, *, suspends: bool) -> Any:
     blocks = running_loop() is None if current is None else current.blocks
     engine = engine_with(wanted.flow_run_id, wanted.store)
     if engine is not None:
-        run = engine.find_flow_run(UUID(int=number_of(wanted.flow_run_id)))
+        run = engine.find_flow_run(wanted.flow_run_id)
         pause_from_outside(run, wanted.timeout, wanted.key, suspends=suspends, wait_for_input=wanted.wait_for_input)
         return _at_hand(None, blocks=blocks)
     if wanted.wait_for_input is not None:
@@ -370,18 +370,6 @@ class _AtHand:
 
 def _at_hand(value: Any, *, blocks: bool) -> Any:
     return value if blocks else _AtHand(value)
-
-
-def number_of(flow_run_id: UUID | str) -> int:
-    """A flow run's id as a number.
-
-    Raises:
-        RunNotFound: it is no id.
-    """
-    try:
-        return UUID(str(flow_run_id)).int
-    except ValueError:
-        raise RunNotFound(flow_run_id) from None
 
 
 def _flow_run(call: str) -> tuple[FlowRun, TaskRun | FlowRun]:

@@ -5,18 +5,23 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from millrace.actors.errors import Abort, RunNotFound
+from millrace.actors.errors import Abort, ConfigurationError, RunNotFound
 from millrace.actors.messages import Propose
-from millrace.actors.states import State
+from millrace.actors.states import State, is_state
 from millrace.actors.verdicts import Answer, Verdict
 from millrace.runtime.engine import Engine
 from millrace.runtime.flow_run import FlowRun
+from millrace.runtime.run_ids import number_of
 from millrace.runtime.runs import TaskRun
 from millrace.runtime.waiting import ThreadWaiter
 
 
 def propose_state(
-    state: State[Any], *, task_run_id: UUID | None = None, flow_run_id: UUID | None = None, force: bool = False
+    state: State[Any],
+    *,
+    task_run_id: UUID | str | None = None,
+    flow_run_id: UUID | str | None = None,
+    force: bool = False,
 ) -> State[Any]:
     """Propose a state to a run of the current engine that has not ended.
 
@@ -31,12 +36,14 @@ def propose_state(
         old one if the proposal has to wait.
 
     Raises:
-        ValueError: not exactly one id was given.
+        ConfigurationError: it is no state, or not exactly one id was given. A `ValueError`.
         RunNotFound: no such run is alive in this engine.
         Abort: the run's actor refused; the run keeps its state.
     """
     if (task_run_id is None) == (flow_run_id is None):
-        raise ValueError("propose_state() needs either task_run_id or flow_run_id, and not both.")
+        raise ConfigurationError("task_run_id", task_run_id, "the id of a task run, unless 'flow_run_id' has one")
+    if not is_state(state):
+        raise ConfigurationError("state", state, "a State, such as Running()")
     engine = Engine.current()
     run: TaskRun | FlowRun
     if flow_run_id is not None:
@@ -59,14 +66,15 @@ def propose_state(
     return run.state if verdict.state is None else verdict.state
 
 
-def find_task_run(engine: Engine, task_run_id: UUID) -> TaskRun:
+def find_task_run(engine: Engine, task_run_id: UUID | str) -> TaskRun:
     """A task run that has not ended.
 
     Raises:
         RunNotFound: there is none with that id in this engine.
     """
+    number = number_of(task_run_id, "task run")
     for scope in (engine.root, *engine.flow_runs()):
-        child = scope.children.get(task_run_id.int)
+        child = scope.children.get(number)
         if isinstance(child, TaskRun):
             return child
     raise RunNotFound(task_run_id, "task run")

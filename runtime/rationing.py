@@ -41,7 +41,13 @@ class Rationing:
         self.tags: frozenset[str] = frozenset()  # the names of the limits: tasks with one of these tags take slots
 
     def begin(self, limits: Mapping[str, Amount] | None) -> None:
-        """Make those of the setting, and those that are given, which come first."""
+        """Make those of the setting, and those that are given, which come first.
+
+        Raises:
+            ConfigurationError: they are no mapping, or one of them is no limit.
+        """
+        if limits is not None and not isinstance(limits, Mapping):
+            raise ConfigurationError("limits", limits, "a mapping from names to limits, such as {'http': 20}")
         for name, amount in {**LIMITS.read(), **(limits or {})}.items():
             self.limits.create(name, amount)
 

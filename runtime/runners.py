@@ -13,7 +13,7 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from millrace.actors.errors import ConfigurationError
+from millrace.actors.errors import ConfigurationError, TaskRunnerError
 from millrace.actors.messages import Watch
 from millrace.runtime.engine import current_scope
 from millrace.runtime.future_list import FutureList
@@ -60,14 +60,14 @@ class TaskRunner(ABC):
             The run's future.
 
         Raises:
-            RuntimeError: the runner has not been started.
+            TaskRunnerError: the runner has not been started. A `RuntimeError`.
         """
 
     def map(self, task: BaseTask[Any, Any], parameters: Mapping[str, Any], wait_for: Any = None) -> FutureList[Any]:
         """Start a run for each item, as `Task.map` does.
 
         Raises:
-            RuntimeError: the runner has not been started.
+            TaskRunnerError: the runner has not been started. A `RuntimeError`.
             MappingMissingIterable: there is nothing to spread.
             MappingLengthMismatch: the iterables are not of one length.
         """
@@ -81,14 +81,14 @@ class TaskRunner(ABC):
         """Check that the runner is open.
 
         Raises:
-            RuntimeError: it has not been started, or was closed.
+            TaskRunnerError: it has not been started, or was closed.
         """
         if not self._started:
-            raise RuntimeError(f"Cannot {attempted} with {self!r}: it is not started; use it in a `with` block first.")
+            raise TaskRunnerError(attempted, self, "it is not started", "Use it in a `with` block.")
 
     def __enter__(self) -> Self:
         if self._started:
-            raise RuntimeError(f"{self!r} is started already; use duplicate() for another one.")
+            raise TaskRunnerError("start anew", self, "it is started already", "Use duplicate() for another one.")
         self._started = True
         return self
 
@@ -127,7 +127,7 @@ class LaneTaskRunner(TaskRunner):
             attempted: What is to be done there, as in "submit".
 
         Raises:
-            RuntimeError: the runner has not been started.
+            TaskRunnerError: the runner has not been started. A `RuntimeError`.
         """
         self.check_started(f"{attempted} task '{task.name}'")
         return self.lane(task, scope)

@@ -16,7 +16,7 @@ from millrace.runtime.attempt import in_context
 from millrace.runtime.engine import not_a_flow
 from millrace.runtime.flow import AsyncFlow, BaseFlow, Flow
 from millrace.runtime.flow_iterating import begin_here, begin_on_loop
-from millrace.runtime.running_tasks import RETURN_TYPES
+from millrace.runtime.running_tasks import RETURN_TYPES, by_name
 from millrace.runtime.stepping import through, through_async
 
 
@@ -67,7 +67,7 @@ def run_flow(
             raise ConfigurationError("wait_for", wait_for, "nothing, for a recorded run")
         resume = partial(_resume, flow, flow_run_id, parameters, return_state=return_type == "state")
         return _in(place, resume, awaits=flow.is_async)
-    args, kwargs = flow.shape.call_of(dict(parameters or {}))
+    args, kwargs = flow.shape.call_of(by_name(parameters))
     if not isinstance(flow, (Flow, AsyncFlow)):
         begin = partial(begin_on_loop if flow.is_async else begin_here, flow, args, kwargs, wait_for)
         made = begin if place is None else partial(place.run, begin)

@@ -29,6 +29,19 @@ Parameters = Mapping[str, Any] | None
 RETURN_TYPES = ("result", "state")
 
 
+def by_name(parameters: Parameters) -> dict[str, Any]:
+    """The parameters of a run, in a mapping that nobody else holds.
+
+    Raises:
+        ConfigurationError: they are no mapping.
+    """
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, Mapping):
+        raise ConfigurationError("parameters", parameters, "a mapping from names to values")
+    return dict(parameters)
+
+
 class _Settled(TypedDict, total=False):
     """What `run_task` takes beside the task, its parameters and what to return."""
 
@@ -127,7 +140,7 @@ def run_task(
         raise ConfigurationError("task_run_id", task_run_id, "a UUID")
     if context is not None and not isinstance(context, Context):
         raise ConfigurationError("context", context, "a context, as contextvars.copy_context() gives it")
-    args, kwargs = task.shape.call_of(dict(parameters or {}))
+    args, kwargs = task.shape.call_of(by_name(parameters))
     given = Given(0 if task_run_id is None else task_run_id.int, dependencies or {})
     place = None if context is None else context.copy()  # nobody is in a copy yet
     if isinstance(task, (Task, AsyncTask)):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import attrs
 
 from millrace.actors.errors import ConfigurationError
-from millrace.actors.policies import LONGEST_DELAY_SECONDS
+from millrace.actors.seconds import LONGEST_DELAY_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path

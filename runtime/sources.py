@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any, Protocol
 from uuid import UUID
 
+from millrace.actors.errors import ConfigurationError
 from millrace.actors.messages import Unwatch, Watch
 from millrace.actors.outcomes import exception_to_crashed_state, exception_to_failed_state, return_value_to_state
 from millrace.actors.states import Cancelled, Pending, State, StateType, is_state
@@ -156,6 +157,8 @@ class PromiseSource:
     watchers = None  # its end is never withheld
 
     def __init__(self, promise: concurrent.futures.Future[Any] | asyncio.Future[Any], run_id: UUID) -> None:
+        if not isinstance(promise, concurrent.futures.Future) and not asyncio.isfuture(promise):
+            raise ConfigurationError("promise", promise, "a future of concurrent.futures or asyncio")
         self.uuid = run_id
         self._promise = promise
         self._state: State[Any] | None = None

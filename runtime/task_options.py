@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from millrace.actors.errors import ConfigurationError
+from millrace.actors.errors import ConfigurationError, TaskDefinitionError
 from millrace.actors.policies import Delays, RetryPolicy
 from millrace.runtime.hooks import Hook, checked_hooks
 from millrace.runtime.settings import TASK_DEFAULT_RETRIES, TASK_DEFAULT_RETRY_DELAY_SECONDS
@@ -93,12 +93,12 @@ def check_names(options: Mapping[str, Any]) -> None:
     """Check that all options exist.
 
     Raises:
-        TypeError: one does not; as for a function that does not take an argument.
+        TaskDefinitionError: one does not; a `TypeError`, as for a function that does not take an argument.
     """
     for name in options:
         if name not in NAMES:
             known = ", ".join(sorted(NAMES))
-            raise TypeError(f"A task has no option '{name}'. There are: {known}.")
+            raise TaskDefinitionError(f"A task has no option '{name}'. There are: {known}.")
 
 
 def retry_policy_of(options: TaskOptions) -> RetryPolicy:

@@ -12,7 +12,8 @@ from uuid import UUID
 from millrace.actors.errors import BlockingCallOnLoop, NotPausedError
 from millrace.actors.messages import Resume
 from millrace.runtime.futures import FlowFuture
-from millrace.runtime.pausing import converted, engine_with, number_of
+from millrace.runtime.pausing import converted, engine_with
+from millrace.runtime.run_ids import number_of
 from millrace.runtime.running import running_loop
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from millrace.actors.errors import AcquireConcurrencySlotTimeoutError, BlockingCallOnLoop, UsageError
 from millrace.actors.limiter_messages import Refuse
+from millrace.actors.seconds import checked_wait
 from millrace.actors.tickets import Ticket
 from millrace.actors.token_bucket import check_whole
 from millrace.runtime import interrupting
@@ -24,7 +25,6 @@ from millrace.runtime.holding import HOLDING, place_here, split
 from millrace.runtime.limits.amounts import checked_names
 from millrace.runtime.priorities import USUAL, priority_on
 from millrace.runtime.running import running_loop
-from millrace.runtime.seconds import checked_wait
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from millrace.actors.stored_result import MISSING
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.effects import in_thread
 from millrace.runtime.engine import Engine
+from millrace.runtime.run_ids import number_of
 from millrace.runtime.stores.encoding import decode, serializer_for, state_of
 from millrace.runtime.stores.port import Store
 from millrace.runtime.stores.records import LARGEST_ID, Value
@@ -170,7 +171,7 @@ def read_flow_runs(  # one for each thing that is known of a run
 
 def read_task_run(run_id: UUID | str, *, store: Store | None = None) -> RecordedTaskRun:
     """A task run that is on record. See `read_flow_run`; the id is to be complete."""
-    row = _store(store).read_task_run(_number(run_id))
+    row = _store(store).read_task_run(number_of(run_id))
     if row is None:
         raise RunNotFound(run_id)
     return _task_run_of(row)
@@ -213,7 +214,7 @@ def read_flow_run_states(run_id: UUID | str, *, store: Store | None = None) -> l
 def read_task_run_states(run_id: UUID | str, *, store: Store | None = None) -> list[RecordedState]:
     """All states of a task run, first to last: its events. See `read_task_run`."""
     found = _store(store)
-    row = found.read_task_run(_number(run_id))
+    row = found.read_task_run(number_of(run_id))
     if row is None:
         raise RunNotFound(run_id)
     return [_recorded(state, row.flow_run, row.id) for state in found.read_states(row.id)]
@@ -284,13 +285,6 @@ def _store(given: Store | None) -> Store:
     if chronicle is None:
         raise ConfigurationError("store", None, "an engine with a store, as Engine(store='sqlite:///runs.db')")
     return chronicle.writer.store
-
-
-def _number(run_id: UUID | str) -> int:
-    try:
-        return UUID(str(run_id)).int
-    except ValueError:
-        raise RunNotFound(run_id) from None
 
 
 def _filter(  # noqa: PLR0917  # what both kinds of runs are asked for

@@ -39,6 +39,7 @@ from millrace.actors.errors import (
     MissingContextError,
     MissingExtra,
     MissingResult,
+    NoStateException,
     NotPausedError,
     OwnerUnreachable,
     ParameterBindError,
@@ -59,6 +60,8 @@ from millrace.actors.errors import (
     SerializationError,
     Signal,
     SignatureMismatchError,
+    StateDataError,
+    StateDefinitionError,
     StorageError,
     StoreError,
     StoreFenced,
@@ -67,6 +70,7 @@ from millrace.actors.errors import (
     StreamInUse,
     TaskDefinitionError,
     TaskNotFound,
+    TaskRunnerError,
     TaskRunTimeoutError,
     TerminationSignal,
     TransactionError,
@@ -204,6 +208,29 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
         MissingContextError("pause_flow_run()", "a flow run"),
         RuntimeError,
         "pause_flow_run() needs a flow run around it, and there is none here.",
+    ),
+    (
+        NoStateException("Only a FAILED state has an exception, and Running() is RUNNING."),
+        ValueError,
+        "Only a FAILED state has an exception, and Running() is RUNNING.",
+    ),
+    (
+        StateDataError("Failed()", 3),
+        TypeError,
+        (
+            "The data of Failed() cannot be made an exception: it is 3, of type int. Make the state of an exception, a"
+            " message, or states that failed."
+        ),
+    ),
+    (
+        StateDefinitionError("The end of a pause is given twice. Give one."),
+        ValueError,
+        "The end of a pause is given twice. Give one.",
+    ),
+    (
+        TaskRunnerError("submit task 'fetch'", "Pool(3)", "it is not started", "Use it in a `with` block."),
+        RuntimeError,
+        "Cannot submit task 'fetch' with 'Pool(3)': it is not started. Use it in a `with` block.",
     ),
     (
         NotPausedError("quiet-otter", "Running()"),

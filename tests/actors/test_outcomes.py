@@ -77,7 +77,7 @@ def test_without_an_exception_the_active_one_is_taken() -> None:
 
 
 def test_without_an_exception_and_without_an_active_one_it_is_an_error() -> None:
-    with pytest.raises(ValueError, match=r"^No exception was given, and there is none active\.$"):
+    with pytest.raises(ValueError, match=r"^No exception was given, and there is none active\. Give one\.$"):
         exception_to_failed_state()
 
 

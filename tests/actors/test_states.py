@@ -17,6 +17,7 @@ from millrace.actors import ambient
 from millrace.actors.errors import (
     AmbientMissing,
     CancelledRun,
+    ConfigurationError,
     CrashedRun,
     FailedRun,
     MissingResult,
@@ -150,7 +151,9 @@ def test_a_state_holds_what_it_was_given() -> None:
 
 
 def test_a_type_that_does_not_exist_is_an_error() -> None:
-    with pytest.raises(ValueError, match=r"^'DONE' is not a valid StateType$"):
+    kinds = "SCHEDULED, PENDING, RUNNING, COMPLETED, FAILED, CANCELLED, CRASHED, PAUSED, CANCELLING"
+
+    with pytest.raises(ConfigurationError, match=rf"^'type' takes one of {kinds}, not 'DONE'\.$"):
         State[Any](type="DONE")
 
 
@@ -456,7 +459,7 @@ def test_scheduled_takes_a_time(make: Make) -> None:
 def test_a_scheduled_time_given_twice_is_an_error(make: Make) -> None:
     with pytest.raises(
         ValueError,
-        match=r"^The scheduled time is given twice: as 'scheduled_time' and in 'state_details'\.$",
+        match=r"^The scheduled time is given twice: as 'scheduled_time' and in 'state_details'\. Give it once\.$",
     ):
         make(scheduled_time=LATER, state_details=StateDetails(scheduled_time=LATER))
 
@@ -475,7 +478,7 @@ def test_giving_both_times_of_a_pause_is_an_error(make: Make) -> None:
     with pytest.raises(
         ValueError,
         match=r"^The end of a pause is given twice: as 'timeout_seconds' and as"
-        r" 'pause_expiration_time'\.$",
+        r" 'pause_expiration_time'\. Give one\.$",
     ):
         make(timeout_seconds=0, pause_expiration_time=LATER)
 
@@ -488,6 +491,37 @@ def test_a_pause_timeout_in_the_details_is_an_error(given: dict[str, Any]) -> No
         r" in 'state_details'\.$",
     ):
         Paused(**given, state_details=StateDetails(pause_timeout=LATER))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"timestamp": 3}, "'timestamp' takes a datetime, not 3."),
+        ({"state_details": {"scheduled_time": "now"}}, "'state_details' takes a datetime, not 'now'."),
+        ({"state_details": {"flow_run_id": "x"}}, "'state_details' takes UUIDs, or their text, as ids, not 'x'."),
+        ({"state_details": {"task_run_id": 3}}, "'state_details' takes UUIDs, or their text, as ids, not 3."),
+    ],
+)
+def test_what_is_no_time_or_id_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        Running(**given)
+
+    assert str(raised.value) == message
+
+
+@pytest.mark.parametrize("make", SCHEDULED)
+def test_a_scheduled_time_that_is_none_is_refused(make: Make) -> None:
+    with pytest.raises(ConfigurationError, match=r"^'scheduled_time' takes a datetime, not 'tomorrow'\.$"):
+        make(scheduled_time="tomorrow")
+
+
+@pytest.mark.parametrize("make", [Paused, Suspended])
+def test_the_end_of_a_pause_that_is_no_time_is_refused(make: Make) -> None:
+    with pytest.raises(ConfigurationError, match=r"^'pause_expiration_time' takes a datetime, not 3\.$"):
+        make(pause_expiration_time=3)
+    for seconds in ("5", -1, float("nan")):
+        with pytest.raises(ConfigurationError, match=r"^'timeout_seconds' takes a number of seconds, 0 or more, or"):
+            make(timeout_seconds=seconds)
 
 
 def test_a_pause_may_reschedule_and_have_a_key() -> None:
@@ -732,7 +766,7 @@ def test_several_states_without_a_failure_are_an_error() -> None:
     [(3, r"3, of type int"), ([], r"\[\], of type list"), ([1], r"\[1\], of type list")],
 )
 def test_other_data_of_a_failure_is_an_error(data: object, shown: str) -> None:
-    text = rf"^The data of Failed\(\) cannot be made an exception: it is {shown}\.$"
+    text = rf"^The data of Failed\(\) cannot be made an exception: it is {shown}\. Make the state of an exception"
 
     with pytest.raises(TypeError, match=text):
         get_state_exception(Failed(data=data))

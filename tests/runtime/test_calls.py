@@ -338,10 +338,15 @@ def test_run_of_a_coroutine_says_to_pass_the_flow_itself() -> None:
         run(body())  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("thing", [f, 3, None, task(f)], ids=["a function", "a number", "None", "a task"])
+@pytest.mark.parametrize("thing", [f, 3, None], ids=["a function", "a number", "None"])
 def test_run_of_something_else_says_what_it_expects(thing: Any) -> None:
     with pytest.raises(FlowDefinitionError, match=r"expected a flow\. Decorate it with @flow\."):
         run(thing)
+
+
+def test_run_of_a_task_says_that_it_can_be_called() -> None:
+    with pytest.raises(FlowDefinitionError, match=r"expected a flow\. Call the task itself, or have a flow call it\.$"):
+        run(task(f))  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 @pytest.mark.anyio

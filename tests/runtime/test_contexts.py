@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from millrace import (
+    ConfigurationError,
     Engine,
     FlowRunContext,
     MissingContextError,
@@ -337,6 +338,14 @@ def test_tags_are_added_to_the_runs_that_are_started_inside(world: World) -> Non
         assert await world.call(tagged) == {"own"}
 
     world.body(body)
+
+
+@pytest.mark.parametrize("wrong", [3, None, ["a", "b"]], ids=str)
+def test_a_tag_that_is_no_text_is_refused(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^'tags' takes strings, each by itself, not "), tags("a", wrong):
+        raise AssertionError
+    with tags("b") as all_tags:
+        assert all_tags == {"b"}
 
 
 def test_tags_nest(world: World) -> None:

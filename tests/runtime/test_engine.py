@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import os
 import subprocess
 import sys
@@ -135,6 +136,12 @@ async def test_a_closed_engine_cannot_be_entered_again() -> None:
 def test_an_option_that_is_out_of_range_is_named(threads: Any) -> None:
     with pytest.raises(ConfigurationError, match="threads"):
         Engine(threads=threads)
+
+
+@pytest.mark.parametrize("limits", [3, ["http"], "http=20"], ids=str)
+def test_limits_that_are_no_mapping_are_refused(limits: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^'limits' takes a mapping from names to limits, such as"):
+        Engine(limits=limits)
 
 
 # Nothing before something asks for it.
@@ -377,8 +384,11 @@ async def test_a_flow_run_that_is_not_running_is_not_found() -> None:
     async with Engine() as engine:
         with pytest.raises(RunNotFound):
             await engine.cancel(uuid4())
+        with pytest.raises(RunNotFound, match=r"^There is no flow run 'quiet-otter' in this engine\."):
+            await engine.cancel("quiet-otter")
         future = engine.start(echoes, 1)
         assert engine.find_flow_run(future.flow_run_id) is future.source
+        assert engine.find_flow_run(str(future.flow_run_id)) is future.source
         await future
         with pytest.raises(RunNotFound):
             engine.find_flow_run(future.flow_run_id)
@@ -692,6 +702,35 @@ async def test_several_subscribers_are_told_the_same_until_they_leave() -> None:
         await echo(1)
     assert first == second[: len(first)]
     assert len(second) == 2 * len(first) > 0
+
+
+@pytest.mark.anyio
+async def test_a_subscriber_that_raises_is_logged_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Found by hand: the first transition of a run was lost between two floors, and its flow never ended."""
+    told: list[Event] = []
+
+    def spoil(_event: Event) -> None:
+        raise LookupError("not my day")
+
+    async with Engine() as engine:
+        engine.subscribe(spoil)
+        engine.subscribe(told.append)
+        with caplog.at_level(logging.ERROR, logger="millrace"):
+            assert await echo(1) == 1
+            assert await sync_echo.submit(2) == 2
+    assert [each.state.name for each in told] == 2 * ["Pending", "Running", "Completed"]
+    records = [each for each in caplog.records if each.name == "millrace.engine"]
+    assert len(records) == len(told)
+    assert "spoil" in records[0].getMessage()
+    assert str(told[0]) in records[0].getMessage()
+
+
+def test_what_cannot_be_called_does_not_subscribe() -> None:
+    with (
+        Engine() as engine,
+        pytest.raises(ConfigurationError, match=r"^'listener' takes a function of an event"),
+    ):
+        engine.subscribe(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 # What it holds.

@@ -13,6 +13,7 @@ import pytest
 from millrace import (
     BlockingCallOnLoop,
     CancelledRun,
+    ConfigurationError,
     Engine,
     Failed,
     FailedRun,
@@ -489,6 +490,14 @@ def test_a_callback_that_raises_is_logged_and_stops_nothing(world: World, caplog
     (record,) = [each for each in caplog.records if each.name == "millrace.futures"]
     assert "spoil" in record.getMessage()
     assert "double-" in record.getMessage()
+
+
+def test_what_cannot_be_called_is_no_callback() -> None:
+    future = double.submit(1)
+
+    with pytest.raises(ConfigurationError, match=r"^'fn' takes a function of a future, not 'print'"):
+        future.add_done_callback("print")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert future.result(PATIENCE) == 2
 
 
 # Cancelling.

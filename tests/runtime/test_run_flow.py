@@ -106,6 +106,11 @@ def test_what_is_no_flow_is_refused(thing: Any) -> None:
         run_flow(thing)
 
 
+def test_parameters_that_are_no_mapping_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"^'parameters' takes a mapping from names to values, not \[1\]"):
+        run_flow(flow(body), [1])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 def test_a_context_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"^'context' takes a context"):
         run_flow(flow(body), {"x": 1}, context={})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

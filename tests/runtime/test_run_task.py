@@ -551,6 +551,16 @@ def test_an_argument_of_the_wrong_type_is_named(option: str, value: Any) -> None
         run_task(one, **given)
 
 
+@pytest.mark.parametrize("parameters", [[1], "x", 3, [("x", 1)]], ids=repr)
+def test_parameters_that_are_no_mapping_are_refused(parameters: Any) -> None:
+    @task
+    def one(x: int) -> int:
+        raise AssertionError
+
+    with pytest.raises(ConfigurationError, match=r"^'parameters' takes a mapping from names to values, not "):
+        run_task(one, parameters)
+
+
 def test_the_engine_that_was_entered_is_the_one_that_is_used() -> None:
     runs: list[TaskRun] = []
 

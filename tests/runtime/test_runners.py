@@ -79,7 +79,7 @@ def test_a_runner_has_a_short_name_and_a_representation_that_makes_it_again() ->
 def test_a_runner_cannot_be_started_twice(runner: TaskRunner) -> None:
     mine = runner.duplicate()
     with mine:
-        with pytest.raises(RuntimeError, match=r"is started already; use duplicate\(\)"), mine:
+        with pytest.raises(RuntimeError, match=r"is started already\. Use duplicate\(\)"), mine:
             pass
         assert mine.duplicate().__enter__() is not mine
 
@@ -88,7 +88,7 @@ def test_a_runner_cannot_be_started_twice(runner: TaskRunner) -> None:
 def test_nothing_can_be_submitted_to_a_runner_that_is_not_started_or_was_closed(runner: TaskRunner) -> None:
     mine = runner.duplicate()
     for _ in range(2):
-        with pytest.raises(RuntimeError, match="is not started; use it in a `with` block first"):
+        with pytest.raises(RuntimeError, match=r"is not started\. Use it in a `with` block\.$"):
             _ = mine.submit(sync_add, {"a": 1})
         with pytest.raises(RuntimeError, match="is not started"):
             _ = mine.map(sync_add, {"a": [1]})

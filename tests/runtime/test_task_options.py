@@ -19,7 +19,8 @@ from millrace import (
     flow,
     task,
 )
-from millrace.actors.policies import LONGEST_DELAY_SECONDS, exponential_backoff
+from millrace.actors.policies import exponential_backoff
+from millrace.actors.seconds import LONGEST_DELAY_SECONDS
 from millrace.runtime.caching import INPUTS
 from millrace.runtime.results import JSONSerializer, MemoryStorage
 from millrace.runtime.task_options import NAMES

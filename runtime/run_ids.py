@@ -1,0 +1,26 @@
+"""Ids of runs, as users give them: a UUID, or its text.
+
+Decides what is one, and that what is none names no run.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from millrace.actors.errors import RunNotFound
+
+
+def number_of(run_id: UUID | str, kind: str = "flow run") -> int:
+    """A run's id as a number.
+
+    Args:
+        run_id: The id.
+        kind: What it is to be the id of.
+
+    Raises:
+        RunNotFound: it is no id.
+    """
+    try:
+        return UUID(str(run_id)).int
+    except ValueError:
+        raise RunNotFound(run_id, kind) from None
