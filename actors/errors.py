@@ -578,14 +578,19 @@ class SignatureMismatchError(UsageError, TypeError):
         function: The flow's or task's name.
         expected: The parameters it has.
         given: The parameters it was given.
+        missing: Those of them that it cannot do without.
     """
 
-    def __init__(self, function: str, expected: Iterable[str], given: Iterable[str]) -> None:
+    def __init__(
+        self, function: str, expected: Iterable[str], given: Iterable[str], missing: Iterable[str] = ()
+    ) -> None:
         self.function = function
         self.expected: tuple[str, ...] = tuple(expected)
         self.given: tuple[str, ...] = tuple(given)
+        self.missing: tuple[str, ...] = tuple(missing)
+        lacks = f" It needs {_names(self.missing)}." if self.missing else ""
         super().__init__(
-            f"'{function}' takes the parameters {_names(self.expected)}, and was given {_names(self.given)}."
+            f"'{function}' takes the parameters {_names(self.expected)}, and was given {_names(self.given)}.{lacks}"
         )
 
 

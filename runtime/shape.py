@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from millrace.actors.errors import ParameterBindError, ReservedArgumentError, SignatureMismatchError
+from millrace.actors.errors import ConfigurationError, ParameterBindError, ReservedArgumentError, SignatureMismatchError
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -25,6 +25,7 @@ class Shape:
 
     Raises:
         ReservedArgumentError: a parameter has a reserved name.
+        ConfigurationError: nobody can say which parameters there are.
     """
 
     __slots__ = (
@@ -34,7 +35,12 @@ class Shape:
 
     def __init__(self, fn: Callable[..., Any], reserved: tuple[str, ...] = ()) -> None:
         self.function_name = getattr(fn, "__name__", type(fn).__name__)
-        self._take(inspect.signature(fn))
+        try:
+            signature = inspect.signature(fn)
+        except (ValueError, TypeError):  # some that are written in C tell nobody
+            expected = "a function whose parameters can be read; wrap it in one that names them"
+            raise ConfigurationError("fn", fn, expected) from None
+        self._take(signature)
         for name in reserved:
             if name in self.names:
                 raise ReservedArgumentError(self.function_name, name)
@@ -69,6 +75,10 @@ class Shape:
             self._method = method
         return self._method
 
+    @property
+    def _takes_any(self) -> bool:
+        return any(each.kind is inspect.Parameter.VAR_KEYWORD for each in self.signature.parameters.values())
+
     def check(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Check that a call fits.
 
@@ -92,7 +102,11 @@ class Shape:
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise ParameterBindError(self.function_name, str(self.signature), str(error)) from None
+            reason = str(error)
+            unknown = next((name for name in kwargs if name not in self.names), None)
+            if unknown is not None and repr(unknown) not in reason and not self._takes_any:
+                reason = f"{reason}, and there is no parameter '{unknown}'"
+            raise ParameterBindError(self.function_name, str(self.signature), reason) from None
         # Python 3.13.0 takes f(a=1) for a call of f(a, /, **more).
         missing = next((name for name in self.names if name in self._required and name not in bound.arguments), None)
         if missing is not None:
@@ -123,9 +137,9 @@ class Shape:
             SignatureMismatchError: a name is not a parameter, or a required one is missing.
         """
         kinds = {name: each.kind for name, each in self.signature.parameters.items()}
-        takes_any = inspect.Parameter.VAR_KEYWORD in kinds.values()
-        if not (takes_any or parameters.keys() <= kinds.keys()) or not self._required <= parameters.keys():
-            raise SignatureMismatchError(self.function_name, list(self.names), list(parameters))
+        missing = [name for name in self.names if name in self._required and name not in parameters]
+        if missing or not (self._takes_any or parameters.keys() <= kinds.keys()):
+            raise SignatureMismatchError(self.function_name, self.names, parameters, missing)
         bound = inspect.BoundArguments(self.signature, OrderedDict())
         extra = {name: value for name, value in parameters.items() if name not in kinds}
         for name, kind in kinds.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Generic, TypeGuard, TypeVar
@@ -68,7 +69,8 @@ class Target(Generic[T]):
     @property
     def is_file(self) -> bool:
         """Whether the source is a file and not a module."""
-        return self.source.endswith(".py") or "/" in self.source or "\\" in self.source
+        named_so = self.source.endswith(".py") or "/" in self.source or "\\" in self.source
+        return named_so or Path(self.source).is_file()
 
     def load(self) -> ModuleType:
         """Import the file or module.
@@ -100,13 +102,11 @@ class Target(Generic[T]):
         # A module is found again by its name when its objects are pickled, and by dataclasses; so it has a fitting one,
         # unless something else has that already.
         name = path.stem if path.stem.isidentifier() and path.stem not in sys.modules else f"millrace_file_{path.stem}"
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
-            raise self._absent()
-        module = importlib.util.module_from_spec(spec)
+        loader = SourceFileLoader(name, str(path))  # whatever the file is called
+        module = importlib.util.module_from_spec(ModuleSpec(name, loader, origin=str(path)))
         sys.modules[name] = module
         try:
-            spec.loader.exec_module(module)
+            loader.exec_module(module)
         except BaseException:
             del sys.modules[name]
             raise

@@ -276,6 +276,11 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
         "'fetch' takes the parameters 'url', and was given 'uri', 'x'.",
     ),
     (
+        SignatureMismatchError("fetch", ["url", "depth"], [], ["url"]),
+        TypeError,
+        "'fetch' takes the parameters 'url', 'depth', and was given none. It needs 'url'.",
+    ),
+    (
         TransactionError(
             "commit transaction 'totals'", "ROLLED_BACK", "The end of its block commits what is not settled."
         ),

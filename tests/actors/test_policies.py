@@ -10,7 +10,6 @@ import pytest
 from millrace.actors.errors import ConfigurationError
 from millrace.actors.policies import (
     LET_IT_CRASH,
-    LONGEST_DELAY_SECONDS,
     MIDDLE,
     MOST_JITTER,
     NO_RETRIES,
@@ -21,6 +20,7 @@ from millrace.actors.policies import (
     exponential_backoff,
     spread,
 )
+from millrace.actors.seconds import LONGEST_DELAY_SECONDS
 
 
 def test_without_retries_nothing_is_tried_again() -> None:

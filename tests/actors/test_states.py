@@ -7,6 +7,7 @@ import copy
 import pickle
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, assert_type
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from millrace.actors.errors import (
     RunError,
     UnfinishedRun,
 )
+from millrace.actors.isolation import IsolationLevel
 from millrace.actors.state import make_awaiting, make_retrying
 from millrace.actors.states import (
     DEFAULT_NAMES,
@@ -53,6 +55,7 @@ from millrace.actors.states import (
     raise_state_exception,
 )
 from millrace.actors.timestamps import to_nanoseconds
+from millrace.actors.transaction_state import CommitMode, TransactionState
 
 if TYPE_CHECKING:
     from tests.actors.conftest import Surroundings
@@ -119,9 +122,11 @@ def test_the_types_are_nine_and_four_of_them_are_terminal() -> None:
     assert {str(kind) for kind in TERMINAL} == {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
 
 
-def test_a_type_is_a_string() -> None:
-    assert isinstance(StateType.RUNNING, str)
-    assert f"{StateType.RUNNING}" == StateType("RUNNING") == "RUNNING"
+@pytest.mark.parametrize("kind", [StateType, TransactionState, CommitMode, IsolationLevel])
+def test_the_public_enums_are_strings(kind: type[StrEnum]) -> None:
+    for member in kind:
+        assert isinstance(member, str)
+        assert f"{member}" == kind(member.name) == member.name
 
 
 @pytest.mark.parametrize("kind", StateType)

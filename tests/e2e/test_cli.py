@@ -377,7 +377,7 @@ def test_a_required_parameter_that_is_missing_is_named(millrace: Millrace) -> No
     assert millrace("run", "flows.py:failing") == (
         2,
         "",
-        "millrace: 'failing' takes the parameters 'x', and was given none.\n",
+        "millrace: 'failing' takes the parameters 'x', and was given none. It needs 'x'.\n",
     )
 
 
@@ -395,6 +395,14 @@ def test_a_flow_is_found_by_its_own_name_too(millrace: Millrace) -> None:
 
 def test_an_imported_flow_can_be_named(millrace: Millrace) -> None:
     assert millrace("run", "only.py:doubles", "-p", "n=1").out == "{'label': '', 'doubled': [0]}\n"
+
+
+@pytest.mark.parametrize("name", ["nightly", "my flows.txt"])
+def test_a_file_may_be_called_anything(name: str, millrace: Millrace, folder: Path) -> None:
+    """Found by hand: a file that did not end in .py was said not to be there."""
+    (folder / name).write_text((folder / "only.py").read_text(encoding="utf-8"), encoding="utf-8")
+
+    assert millrace("run", f"{name}:one", "-q") == (0, "1\n", "")
 
 
 def test_a_file_may_have_the_name_of_another_module(millrace: Millrace) -> None:

@@ -155,6 +155,7 @@ def test_the_bare_function_is_at_hand(world: World) -> None:
         pytest.param(("a",), {"url": "b"}, "'url'", id="one is given twice"),
         pytest.param(("a", 1, True), {}, "too many positional arguments", id="there are too many"),
         pytest.param(("a",), {"uri": "b"}, "'uri'", id="one is not known"),
+        pytest.param((), {"uri": "b"}, "'url', and there is no parameter 'uri'", id="one is misspelt"),
     ],
 )
 @pytest.mark.parametrize("how", ["task", "submit", "map", "flow", "run", "start"])
@@ -283,6 +284,14 @@ def test_what_can_be_called_like_a_function_will_do() -> None:
     assert task(name="power")(partial(pow, 2))(exp=3) == 8
     doubled: Callable[[int], int] = lambda x: 2 * x  # noqa: E731  # a lambda is what is tried
     assert task(doubled)(1) == 2
+
+
+@pytest.mark.parametrize("make", [task, flow])
+def test_a_function_that_tells_nobody_its_parameters_is_refused(make: Any) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"^'fn' takes a function whose parameters can be read; wrap it in one"
+    ):
+        make(max)
 
 
 def test_the_decorator_knows_sync_from_async() -> None:

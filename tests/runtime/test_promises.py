@@ -229,7 +229,7 @@ def test_two_with_the_same_settings_are_equal() -> None:
 @pytest.mark.parametrize("promise", [3, None, Promise], ids=str)
 def test_what_is_no_promise_makes_no_future(promise: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^'promise' takes a future of concurrent\.futures or asyncio, not "):
-        Future(promise, uuid4())
+        _ = Future[int](promise, uuid4())
 
 
 def test_a_value_completes_the_run() -> None:
