@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections import Counter, OrderedDict, defaultdict, namedtuple
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future as Promise
 from enum import Enum
 from threading import Lock
@@ -46,6 +46,11 @@ class Broken(Exception):
 @task
 def one() -> int:
     return 1
+
+
+@task
+def one_of(x: Any) -> Any:
+    return x
 
 
 @task
@@ -579,6 +584,30 @@ def test_a_future_of_another_engine_is_an_error(world: World) -> None:
 
     world.body(body)
     elsewhere.close()
+
+
+@pytest.mark.parametrize("how", ["submit", "map", "call", "wait_for", "subflow"])
+def test_a_future_of_an_engine_that_was_closed_is_an_error_and_its_result_is_still_there(how: str) -> None:
+    with Engine():
+        left = one.submit()
+        assert left.wait(PATIENCE)
+    used: dict[str, Callable[[], object]] = {
+        "submit": lambda: one_of.submit(left),
+        "map": lambda: one_of.map([left]).result(PATIENCE),
+        "call": lambda: one_of({"deep": [left]}),
+        "wait_for": lambda: one_of.submit(1, wait_for=[left]),
+        "subflow": lambda: flow(one_of.fn)(left),
+    }
+
+    @flow
+    def body() -> Any:
+        with pytest.raises(ForeignFuture, match=rf"^Future '{left.name}' belongs to another engine or to one that is"):
+            used[how]()
+        return one_of(left.result())
+
+    with Engine() as engine:
+        assert body() == 1
+        assert engine.stats().task_runs == engine.stats().flow_runs == 0
 
 
 # Annotations.
