@@ -38,6 +38,7 @@ from millrace.runtime.loop_lane import LoopLane
 from millrace.runtime.loops import LoopThread, at_shutdown
 from millrace.runtime.offload import Call, Offload, thread_limit
 from millrace.runtime.one_line import engine_logger
+from millrace.runtime.outcalls import log_raised
 from millrace.runtime.ports import Clock, IdSource, system_clock
 from millrace.runtime.rationing import Rationing
 from millrace.runtime.run_ids import number_of
@@ -384,8 +385,8 @@ class Engine:
         for listener in self._subscribers:
             try:
                 listener(event)
-            except Exception:
-                _logger.exception("Listener %r raised, told of %s.", listener, event)
+            except BaseException as error:  # noqa: BLE001  # see there
+                log_raised(_logger, error, "Listener %r raised, told of %s.", listener, event)
 
     def stats(self) -> EngineStats:
         """What the engine holds at this moment."""

@@ -19,6 +19,7 @@ from millrace.actors.seconds import checked_wait
 from millrace.actors.states import State, StateType
 from millrace.actors.stored_result import StoredResult
 from millrace.runtime.one_line import engine_logger
+from millrace.runtime.outcalls import log_raised
 from millrace.runtime.sources import PromiseSource, Source
 from millrace.runtime.waiting import CallbackWatcher, block_until_done, wait_until_done
 
@@ -269,8 +270,8 @@ class Future(Generic[R_co]):
     def _call(self, fn: Callable[[Future[R_co]], object]) -> None:
         try:
             fn(self)
-        except Exception:
-            _logger.exception("Done callback %r of task run '%s' raised.", fn, self._source.name)
+        except BaseException as error:  # noqa: BLE001  # see there
+            log_raised(_logger, error, "Done callback %r of task run '%s' raised.", fn, self._source.name)
 
     def __repr__(self) -> str:
         return f"<Future of {self._source.name!r}: {self._source.told_state.name}>"

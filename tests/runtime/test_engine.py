@@ -705,12 +705,17 @@ async def test_several_subscribers_are_told_the_same_until_they_leave() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_subscriber_that_raises_is_logged_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [LookupError("not my day"), SystemExit(3), KeyboardInterrupt()], ids=repr)
+async def test_a_subscriber_that_raises_is_logged_and_stops_nothing(
+    error: BaseException, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Found by hand: the first transition of a run was lost between two floors, and its flow never ended."""
     told: list[Event] = []
+    handed_on: list[str] = []
+    monkeypatch.setattr("_thread.interrupt_main", lambda: handed_on.append("to the program"))
 
     def spoil(_event: Event) -> None:
-        raise LookupError("not my day")
+        raise error
 
     async with Engine() as engine:
         engine.subscribe(spoil)
@@ -721,6 +726,7 @@ async def test_a_subscriber_that_raises_is_logged_and_stops_nothing(caplog: pyte
     assert [each.state.name for each in told] == 2 * ["Pending", "Running", "Completed"]
     records = [each for each in caplog.records if each.name == "millrace.engine"]
     assert len(records) == len(told)
+    assert bool(handed_on) is isinstance(error, KeyboardInterrupt)
     assert "spoil" in records[0].getMessage()
     assert str(told[0]) in records[0].getMessage()
 

@@ -470,12 +470,15 @@ def test_a_callback_that_comes_late_is_called_at_once(world: World) -> None:
     world.body(body)
 
 
-def test_a_callback_that_raises_is_logged_and_stops_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [Broken("not my day"), SystemExit(3)], ids=repr)
+def test_a_callback_that_raises_is_logged_and_stops_nothing(
+    error: BaseException, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     tell = world.task(double.fn)
     seen: list[Any] = []
 
     def spoil(_future: Any) -> None:
-        raise Broken("not my day")
+        raise error
 
     async def body() -> Any:
         future = tell.submit(1)

@@ -46,7 +46,8 @@ def blocked(go: Gate, **options: Any) -> Future[Any]:
         return 1
 
     upstream = first.submit()
-    return echo.with_options(**options).submit(upstream)
+    future: Future[Any] = echo.with_options(**options).submit(upstream)
+    return future
 
 
 def names(future: Future[Any]) -> list[str]:
@@ -161,7 +162,8 @@ def test_a_repeated_transition_id_gives_the_state_that_it_has_set() -> None:
 
 
 def test_exactly_one_id_has_to_be_given() -> None:
-    for ids in ({}, {"task_run_id": uuid4(), "flow_run_id": uuid4()}):
+    both: dict[str, Any] = {"task_run_id": uuid4(), "flow_run_id": uuid4()}
+    for ids in ({}, both):
         with pytest.raises(ValueError, match=r"^'task_run_id' takes the id of a task run, unless 'flow_run_id' has"):
             propose_state(Running(), **ids)
 
