@@ -83,6 +83,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
+from millrace.actors.telling import shown
+
 E = TypeVar("E", bound=BaseException)
 
 
@@ -172,7 +174,7 @@ class ConfigurationError(UsageError, ValueError):
     """
 
     def __init__(self, name: str, value: object, expected: str) -> None:
-        super().__init__(f"'{name}' takes {expected}, not {value!r}.")
+        super().__init__(f"'{name}' takes {expected}, not {shown(value)}.")
         self.name = name
         self.value = value
         self.expected = expected
@@ -604,7 +606,7 @@ class StateDataError(UsageError, TypeError):
 
     def __init__(self, state: object, data: object) -> None:
         super().__init__(
-            f"The data of {state} cannot be made an exception: it is {data!r}, of type {type(data).__name__}."
+            f"The data of {state} cannot be made an exception: it is {shown(data)}, of type {type(data).__name__}."
             " Make the state of an exception, a message, or states that failed."
         )
         self.state: str = str(state)
@@ -658,7 +660,7 @@ class TaskRunnerError(UsageError, RuntimeError):
     """
 
     def __init__(self, attempted: str, runner: object, reason: str, instead: str) -> None:
-        super().__init__(f"Cannot {attempted} with {runner!r}: {reason}. {instead}")
+        super().__init__(f"Cannot {attempted} with {shown(runner)}: {reason}. {instead}")
         self.attempted = attempted
         self.reason = reason
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from millrace.actors.errors import MillraceError
 from millrace.actors.state_details import TERMINAL, StateType
 from millrace.actors.stored_result import CACHED, MISSING, StoredResult
+from millrace.actors.telling import told_of
 
 if TYPE_CHECKING:
     from millrace.actors.state import State
@@ -67,10 +68,10 @@ def _own_reason(state: State[Any]) -> str:
     if state.type is StateType.COMPLETED:
         return _on_one_line(state.message) if state.message else _of_completed(state)
     message = state.message or (state.data if isinstance(state.data, str) else None)
-    if isinstance(state.data, MillraceError) and message == f"{type(state.data).__name__}: {state.data}":
+    if isinstance(state.data, MillraceError) and message == told_of(state.data):
         message = str(state.data)  # an error of the engine's own tells the whole story without its name
     if not message and isinstance(state.data, BaseException):
-        message = f"{type(state.data).__name__}: {state.data}".removesuffix(": ")
+        message = told_of(state.data)
     return _on_one_line(message) if message else _PLAIN[state.type]
 
 

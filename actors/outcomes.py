@@ -26,6 +26,7 @@ from millrace.actors.state_exceptions import (
     is_state_iterable,
     raise_state_exception,
 )
+from millrace.actors.telling import told_of
 
 __all__ = (
     "StateGroup",
@@ -195,7 +196,7 @@ def exception_to_failed_state(
     error = sys.exception() if exc is None else exc
     if error is None:
         raise StateDefinitionError("No exception was given, and there is none active. Give one.")
-    text = _formatted(error) if not message else f"{message.rstrip()} {_formatted(error)}"
+    text = told_of(error) if not message else f"{message.rstrip()} {told_of(error)}"
     return _proposal(StateType.FAILED, name or "Failed", text, error)
 
 
@@ -246,7 +247,7 @@ def exception_to_crashed_state(exc: BaseException) -> State[Any]:
     elif isinstance(exc, SystemExit):
         message = "The run was ended by a Python system exit call."
     else:
-        message = f"The run was ended by an unexpected exception: {_formatted(exc)}"
+        message = f"The run was ended by an unexpected exception: {told_of(exc)}"
     return _proposal(StateType.CRASHED, "Crashed", message, exc)
 
 
@@ -259,12 +260,3 @@ def _is_cancellation(exc: BaseException) -> bool:
     # By name, because this floor imports no event loop. The classes of concurrent.futures are left
     # out: that error is an Exception and means that some future of the body was cancelled.
     return any((kind.__module__, kind.__qualname__) in _CANCELLATIONS for kind in type(exc).__mro__)
-
-
-def _formatted(exc: BaseException) -> str:
-    name = type(exc).__name__
-    try:
-        text = str(exc)
-    except Exception:  # noqa: BLE001 - the exception is the user's, and so is what its text does
-        return f"{name} (its text cannot be shown)"
-    return f"{name}: {text}" if text else name

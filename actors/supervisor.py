@@ -60,6 +60,7 @@ from millrace.actors.policies import LET_IT_CRASH, NO_RETRIES, CrashPolicy, Esca
 from millrace.actors.rules import FLOW_RULES, pick
 from millrace.actors.run import RunActor
 from millrace.actors.states import TERMINAL, Cancelled, Cancelling, Failed, State, StateType
+from millrace.actors.telling import told_of
 from millrace.actors.verdicts import Answer, Verdict, abort
 
 _FAILURES = (StateType.FAILED, StateType.CRASHED)
@@ -450,6 +451,6 @@ def _count(kinds: Iterable[StateType]) -> dict[StateType, int]:
 
 def _brief(state: State[Any]) -> str:
     """What a failed state says, on one line."""
-    text = f"{type(state.data).__name__}: {state.data}" if isinstance(state.data, BaseException) else str(state)
+    text = told_of(state.data) if isinstance(state.data, BaseException) else str(state)
     first_line = text.splitlines()[0] if text else state.name
     return first_line if len(first_line) <= _LONGEST_LINE else first_line[: _LONGEST_LINE - 1] + "…"

@@ -15,6 +15,7 @@ from typing import Any, Final
 import attrs
 
 from millrace.actors.errors import ConfigurationError, RunNameError
+from millrace.actors.telling import told_of
 from millrace.runtime.one_line import one_line
 from millrace.runtime.shape import Shape
 
@@ -77,7 +78,7 @@ class RunName:
         try:
             name = self._write(parameters)
         except Exception as error:
-            raise RunNameError(self.option, self.owner, f"it raised {type(error).__name__}: {error}") from error
+            raise RunNameError(self.option, self.owner, f"it raised {told_of(error)}") from error
         if inspect.iscoroutine(name):
             name.close()  # else Python complains that nobody awaited it, too
         if not isinstance(name, str) or not name:

@@ -19,6 +19,7 @@ from millrace.actors.outcomes import holds_states, return_value_to_state
 from millrace.actors.state_details import RETRYING
 from millrace.actors.states import State, StateDetails, StateType
 from millrace.actors.stored_result import Found
+from millrace.actors.telling import told_of
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.actors.transaction_state import Action, CommitMode, Step
 from millrace.runtime.effects import Effects
@@ -364,7 +365,7 @@ class RunTransaction(Transaction):
 def warn_of(run: TaskRun | FlowRun, error: Exception) -> None:
     """Log that the result of a run is not kept, which is no failure of the run."""
     kind = "flow" if run.is_flow else "task"
-    reason = error if isinstance(error, MillraceError) else f"{type(error).__name__}: {error}"
+    reason = error if isinstance(error, MillraceError) else told_of(error)
     _logger.warning("The result of %s run '%s' is not kept. %s", kind, run.name, reason)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from threading import Lock, active_count
 
+from millrace.actors.telling import told_of
 from millrace.runtime.benching.figures import FILLS
 from millrace.runtime.benching.trials import Sample
 from millrace.runtime.benching.works import Work
@@ -60,4 +61,4 @@ class Load:
         self.samples.append(Sample(started, max(started, ended), error is None))
         self.threads = max(self.threads, active_count())
         if error is not None and self.first_error is None:
-            self.first_error = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+            self.first_error = error if isinstance(error, str) else told_of(error)

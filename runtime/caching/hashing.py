@@ -30,6 +30,7 @@ from types import CodeType, FunctionType, MappingProxyType, MethodType
 from typing import Any, Final
 
 from millrace.actors.errors import Unhashable
+from millrace.actors.telling import text_of
 from millrace.runtime.caching.arrays import opened_array
 from millrace.runtime.caching.texts import source_text
 from millrace.runtime.caching.tokens import LEAVES, Opened, Order, Token, name_of
@@ -136,7 +137,7 @@ def _open(value: Any) -> Opened:
     except Unhashable:
         raise
     except Exception as error:
-        raise _unhashable(value, f"cannot be taken apart ({error})") from error
+        raise _unhashable(value, f"cannot be taken apart ({text_of(error)})") from error
 
 
 def _open_object(value: Any) -> Opened:

@@ -13,6 +13,7 @@ from pathlib import Path
 import millrace.actors
 import millrace.runtime
 from millrace.actors.states import State, get_state_exception
+from millrace.actors.telling import text_of
 
 _HIDDEN = (
     *(str(Path(package.__file__ or "").parent) for package in (millrace.actors, millrace.runtime)),
@@ -40,7 +41,7 @@ def _hide_frames(told: traceback.TracebackException, seen: set[int]) -> None:
 
 def last_line_of(error: BaseException) -> str:
     """The exception's type and message on one line."""
-    lines = str(error).strip().splitlines()
+    lines = text_of(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from millrace.actors.errors import SerializationError
+from millrace.actors.telling import text_of
 
 _LONGEST: Final = 200
 
@@ -38,6 +39,6 @@ def refusing(attempted: str) -> Generator[None]:
     except SerializationError:
         raise
     except Exception as error:  # values and blobs bring code of their own, which may raise anything
-        text = shown(str(error)).rstrip(".")
+        text = shown(text_of(error)).rstrip(".")
         reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
         raise SerializationError(attempted, reason) from error

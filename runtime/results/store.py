@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from millrace.actors.errors import ConfigurationError, MillraceError, MissingResult, SerializationError, StorageError
+from millrace.actors.telling import text_of
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.ports import Clock, system_clock
 from millrace.runtime.results.locking import LockManager
@@ -409,7 +410,9 @@ def _ask(attempted: str, fn: Callable[..., Any], key: str, *more: Any) -> Any:
     except MillraceError:
         raise
     except Exception as error:
-        raise StorageError(f"{attempted} of '{shown(key)}'", f"{type(error).__name__}: {shown(str(error))}") from error
+        raise StorageError(
+            f"{attempted} of '{shown(key)}'", f"{type(error).__name__}: {shown(text_of(error))}"
+        ) from error
 
 
 def _check_key(key: object) -> None:

@@ -19,6 +19,7 @@ import attrs
 
 from millrace.actors import errors
 from millrace.actors.errors import MillraceError, StoreError
+from millrace.actors.telling import told_of
 
 MOST_BYTES: Final = 1024 * 1024
 """How long a request or an answer may be. What a run is resumed with is the only thing that could be long."""
@@ -155,7 +156,7 @@ def error_reply(error: BaseException, store: str) -> Reply:
         store: Where.
     """
     if not isinstance(error, MillraceError):
-        error = StoreError(store, "have the owner do something with", f"{type(error).__name__}: {error}")
+        error = StoreError(store, "have the owner do something with", told_of(error))
     facts = {name: _plain(value) for name, value in vars(error).items() if not name.startswith("_")}
     return {"error": {"kind": type(error).__name__, "text": str(error)[:_LONGEST_TEXT], "facts": facts}}
 

@@ -17,6 +17,7 @@ import attrs
 from millrace.actors.errors import SerializationError
 from millrace.actors.states import State, StateDetails, StateType, make_state
 from millrace.actors.stored_result import MISSING
+from millrace.actors.telling import told_of
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.results.refusals import shown_type
 from millrace.runtime.results.serializers import Serializer, serializer_of
@@ -42,7 +43,7 @@ def encode(value: Any, serializer: Serializer) -> Value:
     try:
         blob = serializer.dumps(value)
     except Exception as error:  # noqa: BLE001  # values and serializers bring code of their own
-        reason = error.reason if isinstance(error, SerializationError) else f"{type(error).__name__}: {error}"
+        reason = error.reason if isinstance(error, SerializationError) else told_of(error)
         return Value("", None, f"a value of type '{shown_type(value)}', which cannot be serialized ({reason})")
     limit = STORE_RESULT_LIMIT.read()
     if len(blob) > limit:

@@ -28,6 +28,7 @@ import attrs
 from millrace.actors.errors import StoreError
 from millrace.actors.events import Event
 from millrace.actors.states import StateType
+from millrace.actors.telling import told_of
 from millrace.runtime.lending import lend
 from millrace.runtime.one_line import engine_logger
 from millrace.runtime.results.serializers import Serializer
@@ -371,7 +372,7 @@ class StoreWriter:
         if isinstance(error, StoreError):
             self.failed = error
         else:
-            self.failed = StoreError(self.store.name, "write a group of records to", f"{type(error).__name__}: {error}")
+            self.failed = StoreError(self.store.name, "write a group of records to", told_of(error))
             self.failed.__cause__ = error
         _logger.error("%s Runs that go on are not recorded any more, and end as crashed.", self.failed)
 

@@ -21,6 +21,7 @@ from collections.abc import Set as AbstractSet
 from itertools import repeat
 from typing import Any, Final
 
+from millrace.actors.telling import text_of
 from millrace.runtime.validation.wrong import MOST, Problem, Wrong, item, shown, unfit, wrong
 
 Hook = Callable[[Any], Any]
@@ -81,7 +82,7 @@ def collection(cls: type, hook: Hook | None) -> Hook:
         try:
             return kept(converted)
         except TypeError as error:  # sets want items that can be hashed
-            raise wrong(f"{shown(value)} cannot be {_called(cls)}: {error}") from None
+            raise wrong(f"{shown(value)} cannot be {_called(cls)}: {text_of(error)}") from None
 
     return convert
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from reprlib import Repr
 from typing import Any, Final
 
+from millrace.actors.telling import told_of
+
 SHOWN: Final = 80
 """Characters of a value that an error shows at most: values may be long, and may be secret."""
 
@@ -66,7 +68,7 @@ def shown(value: Any) -> str:
 
 def told(error: BaseException) -> str:
     """An exception of somebody else's, in one line."""
-    return shortened(f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": "), TOLD)
+    return shortened(" ".join(told_of(error).split()), TOLD)
 
 
 def shortened(text: str, most: int) -> str:

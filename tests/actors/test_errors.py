@@ -542,6 +542,19 @@ def test_facts_are_found_again_as_attributes() -> None:
     assert PausedRun("Paused()").state == "Paused()"
 
 
+def test_a_value_that_cannot_be_shown_or_is_long_makes_no_trouble() -> None:
+    class Hidden:
+        def __repr__(self) -> str:
+            raise LookupError
+
+    hidden = str(ConfigurationError("retries", Hidden(), "a number"))
+    long = str(ConfigurationError("retries", "x" * 10_000, "a number"))
+
+    assert re.fullmatch(r"'retries' takes a number, not <.*Hidden object at 0x\w+>\.", hidden)
+    assert re.fullmatch(r"'retries' takes a number, not 'x+\.\.\.x+'\.", long)
+    assert len(long) < 250
+
+
 def test_notes_survive_pickling() -> None:
     error = FailedRun("no")
     error.add_note("item 3")

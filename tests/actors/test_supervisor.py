@@ -311,11 +311,26 @@ def test_the_message_counts_the_failed_and_names_the_first_that_ended() -> None:
     assert flow.state.data == first.state
 
 
+def test_what_the_first_one_says_may_be_impossible_to_say() -> None:
+    """Found by hand: the flow run was never told how it ended, and went on for ever."""
+
+    class Hidden(Exception):
+        def __str__(self) -> str:
+            raise LookupError
+
+    flow = running_flow()
+    end_child(flow, child_of(flow, 1), Failed(data=Hidden()))
+
+    flow.tell(Returned(None, at(3)))
+
+    assert str(flow.state.message).endswith("the first: carve-001, Hidden (its text cannot be shown)")
+
+
 @pytest.mark.parametrize(
     ("failed", "shown"),
     [
         (Failed(data=ValueError("knot\nin line two")), "ValueError: knot"),
-        (Failed(data=ValueError()), "ValueError: "),
+        (Failed(data=ValueError()), "ValueError"),
         (Failed(data=ValueError("k" * 500)), "ValueError: " + "k" * 187 + "…"),
         (Failed(message="no wood"), "Failed('no wood')"),
         (Failed(), "Failed()"),
