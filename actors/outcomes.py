@@ -13,8 +13,8 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from types import GeneratorType
-from typing import Any, Final, cast
+from types import GeneratorType, NoneType
+from typing import Any, Final
 
 from millrace.actors.errors import FlowPauseTimeout, Pause, StateDefinitionError, TerminationSignal
 from millrace.actors.state import State, make_state
@@ -29,6 +29,7 @@ from millrace.actors.state_exceptions import (
 from millrace.actors.telling import told_of
 
 __all__ = (
+    "PLAIN",
     "StateGroup",
     "aget_state_exception",
     "aggregate",
@@ -39,6 +40,7 @@ __all__ = (
     "holds_states",
     "is_state",
     "is_state_iterable",
+    "judged",
     "not_to_be_retried",
     "pause_in",
     "raise_state_exception",
@@ -49,7 +51,8 @@ __all__ = (
 TIMED_OUT: Final = "TimedOut"
 """Name of the FAILED state of a run that ran into a timeout."""
 
-_MAY_BE_STATES: Final = (State, list, set, tuple)
+PLAIN: Final = frozenset({NoneType, bool, int, float, str, bytes, dict})
+"""The types of what is mostly returned; none of them is a state, or holds states that decide. Quick to ask for."""
 
 _CANCELLATIONS: Final = {("asyncio.exceptions", "CancelledError"), ("trio", "Cancelled")}
 
@@ -170,14 +173,22 @@ def return_value_to_state(value: Any) -> State[Any]:
         return value if value.hand_made else aggregate(value)
     if is_state_iterable(value):
         return aggregate(value)
-    if isinstance(value, GeneratorType):
-        value = list(cast("Iterable[Any]", value))
+    if type(value) is GeneratorType:
+        value = list(value)
     return _proposal(StateType.COMPLETED, "Completed", None, value)
+
+
+def judged(value: Any) -> State[Any]:
+    """The same, of a run that has to end: where that cannot be said, because code of the user's raises, it fails."""
+    try:
+        return return_value_to_state(value)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended
+        return failure(error)
 
 
 def holds_states(value: Any) -> bool:
     """Whether a returned value is a state, or a collection of nothing but states, and so decides by itself."""
-    return isinstance(value, _MAY_BE_STATES) and (is_state(value) or is_state_iterable(value))
+    return type(value) not in PLAIN and (is_state(value) or is_state_iterable(value))
 
 
 def exception_to_failed_state(

@@ -29,7 +29,7 @@ from uuid import UUID
 import attrs
 
 from millrace.actors import ambient
-from millrace.actors.errors import PausedRun, UnfinishedRun
+from millrace.actors.errors import ConfigurationError, PausedRun, UnfinishedRun
 from millrace.actors.explaining import explain
 from millrace.actors.state_details import (
     DEFAULT_NAMES,
@@ -68,6 +68,9 @@ class State(AnyState, Generic[R_co]):
         timestamp: When the run entered the state; without a zone: UTC. Where it is not given, the
             time at which it becomes a run's state or somebody asks, whichever is first.
         id: The state's id; made when somebody asks where it is not given.
+
+    Raises:
+        ConfigurationError: one of these is something else.
     """
 
     __slots__ = (
@@ -108,6 +111,9 @@ class State(AnyState, Generic[R_co]):
         id: UUID | None = None,  # noqa: A002 - as above
     ) -> None:
         kind = as_kind(type)
+        for option, text in (("name", name), ("message", message)):
+            if text is not None and not isinstance(text, str):
+                raise ConfigurationError(option, text, "text")
         details = _as_details(state_details)
         if kind is StateType.SCHEDULED and (details is None or details.scheduled_time is None):
             now = from_nanoseconds(ambient.now_ns())

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 def is_state(value: object) -> TypeGuard[State[Any]]:
     """Whether a value is a state."""
-    return isinstance(value, AnyState)
+    # By its real class: a proxy may raise when it is asked for the one that it stands for.
+    return issubclass(type(value), AnyState)
 
 
 def is_state_iterable(
@@ -27,15 +28,20 @@ def is_state_iterable(
 ) -> TypeGuard[list[State[Any]] | set[State[Any]] | tuple[State[Any], ...]]:
     """Whether a value is a list, set or tuple that holds states and nothing else.
 
-    An empty one is not, and neither is one inside an annotation.
+    An empty one is not, and neither is one inside an annotation, nor one that raises when it is looked into.
     """
     # The type comes first and the first other item ends it: this is asked of every returned value.
-    if not isinstance(value, (list, set, tuple)) or not value:
+    if not issubclass(type(value), (list, set, tuple)):
         return False
-    for item in cast("list[object]", value):  # noqa: SIM110 - a generator costs three times that
-        if not isinstance(item, AnyState):
-            return False
-    return True
+    found = False
+    try:
+        for item in cast("list[object]", value):
+            if not issubclass(type(item), AnyState):
+                return False
+            found = True
+    except Exception:  # noqa: BLE001 - a subclass of the user's may do what it likes
+        return False
+    return found
 
 
 def states_in(data: Any) -> Sequence[State[Any]]:

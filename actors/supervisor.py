@@ -46,13 +46,14 @@ from millrace.actors.messages import (
     Stopped,
 )
 from millrace.actors.outcomes import (
+    PLAIN,
     exception_to_crashed_state,
     exception_to_failed_state,
     failure,
     holds_states,
+    judged,
     not_to_be_retried,
     pause_in,
-    return_value_to_state,
     timed_out,
 )
 from millrace.actors.pausable import Pausable
@@ -68,7 +69,6 @@ _COMPLETED = StateType.COMPLETED
 _RUNNING = StateType.RUNNING
 _CANCELLING = StateType.CANCELLING
 _NO_REASON = "no reason was given"
-_MAY_DECIDE = (State, list, set, tuple, GeneratorType)
 _LONGEST_LINE = 200  # of what a final state's message quotes
 
 C = TypeVar("C", bound=RunActor)
@@ -277,7 +277,7 @@ class Supervisor(Pausable, Generic[C]):
             return False
         if self.escalated is not None or (value is None and self.unseen):
             return False
-        return not (isinstance(value, _MAY_DECIDE) and (isinstance(value, GeneratorType) or holds_states(value)))
+        return type(value) in PLAIN or not (type(value) is GeneratorType or holds_states(value))
 
     def _left(self) -> None:
         """The body and all that it has started have ended, and so has the run."""
@@ -328,7 +328,7 @@ class Supervisor(Pausable, Generic[C]):
             return exception_to_failed_state(self.escalated)
         if value is None and self.unseen:
             return self._failed_unseen()
-        state = return_value_to_state(value)
+        state = judged(value)
         if state.is_final():
             return state
         return Failed(message=f"The flow returned {state}, which is not final.")
@@ -451,6 +451,6 @@ def _count(kinds: Iterable[StateType]) -> dict[StateType, int]:
 
 def _brief(state: State[Any]) -> str:
     """What a failed state says, on one line."""
-    text = told_of(state.data) if isinstance(state.data, BaseException) else str(state)
+    text = told_of(state.data) if issubclass(type(state.data), BaseException) else str(state)
     first_line = text.splitlines()[0] if text else state.name
     return first_line if len(first_line) <= _LONGEST_LINE else first_line[: _LONGEST_LINE - 1] + "…"

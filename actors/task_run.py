@@ -41,11 +41,12 @@ from millrace.actors.messages import (
     UpstreamEnded,
 )
 from millrace.actors.outcomes import (
+    PLAIN,
     exception_to_crashed_state,
     failure,
     holds_states,
+    judged,
     pause_in,
-    return_value_to_state,
     timed_out,
 )
 from millrace.actors.policies import NO_ADVICE, NO_RETRIES, Advice, RetryPolicy
@@ -61,7 +62,6 @@ _COMPLETED = StateType.COMPLETED
 _RUNNING = StateType.RUNNING
 _SCHEDULED = StateType.SCHEDULED
 _CANCELLING = StateType.CANCELLING
-_MAY_BE_STATES = (State, list, set, tuple)
 
 
 class TaskNode:
@@ -205,13 +205,13 @@ class TaskRunActor(RunActor, Generic[N]):
         if self.facts is not None and (expired := self.overdue) is not None:
             return self._conclude_expired(expired, message.advice)
         value = message.value
-        if self.type is _RUNNING and not (isinstance(value, _MAY_BE_STATES) and holds_states(value)):
+        if self.type is _RUNNING and (type(value) in PLAIN or not holds_states(value)):
             # The ordinary end: data, for which no rule about leaving RUNNING has an answer.
             self.end_plainly(_COMPLETED, value, message.at, "returned")
             return SETTLE
         if self.type is _CANCELLING:
             return self._finish_cancelled(None, message.at)
-        state = return_value_to_state(value)
+        state = judged(value)
         if not state.is_final() and state.type is not _SCHEDULED:
             state = Failed(message=f"The task returned {state}, which is neither final nor scheduled.")
         return self._conclude(state, message.at, "returned", message.advice)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from millrace.actors.errors import TaskRunTimeoutError
-from millrace.actors.outcomes import failure, holds_states, return_value_to_state, timed_out
+from millrace.actors.outcomes import failure, holds_states, judged, timed_out
 from millrace.actors.policies import MIDDLE, Advice
 from millrace.actors.states import State
 from millrace.runtime.attempt import run_blocking
@@ -72,7 +72,7 @@ async def advise_on_value(run: TaskRun, value: Any, fx: Effects) -> Advice | Non
         return None
     state = _timed_out(run)
     if state is None and holds_states(value):
-        state = return_value_to_state(value)
+        state = judged(value)
     return None if state is None else await advise(run, state, fx)
 
 

@@ -15,7 +15,7 @@ from millrace.actors import ambient
 from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, MillraceError
 from millrace.actors.isolation import IsolationLevel
 from millrace.actors.messages import Propose
-from millrace.actors.outcomes import holds_states, return_value_to_state
+from millrace.actors.outcomes import holds_states, judged
 from millrace.actors.state_details import RETRYING
 from millrace.actors.states import State, StateDetails, StateType
 from millrace.actors.stored_result import Found
@@ -178,7 +178,7 @@ class Transacted(Recording):
         plain = not holds_states(value)
         result = value
         if not plain:
-            state = return_value_to_state(value)
+            state = judged(value)
             if not state.is_completed():
                 return value
             result = state.data

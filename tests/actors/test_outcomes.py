@@ -17,8 +17,10 @@ from millrace.actors.outcomes import (
     aggregate,
     exception_to_crashed_state,
     exception_to_failed_state,
+    holds_states,
     is_state,
     is_state_iterable,
+    judged,
     return_value_to_state,
 )
 from millrace.actors.states import (
@@ -282,6 +284,46 @@ def test_nothing_else_is_a_state_iterable() -> None:
 
     for value in (states[0], iter(states), dict.fromkeys(states), frozenset(states), "x", None, 3):
         assert not is_state_iterable(value)
+
+
+class Hostile(list[Any]):
+    """A list that raises whatever is asked of it."""
+
+    def __iter__(self) -> Iterator[Any]:
+        raise LookupError
+
+    def __len__(self) -> int:
+        raise LookupError
+
+    __bool__ = __len__
+
+
+class Proxy:
+    """Stands for something that is not there now."""
+
+    @property
+    def __class__(self) -> Any:
+        raise LookupError
+
+
+@pytest.mark.parametrize("make", [lambda: Hostile([Completed()]), Proxy], ids=["a list", "a proxy"])
+def test_what_raises_when_it_is_looked_into_is_data(make: Callable[[], Any]) -> None:
+    value = make()
+
+    assert not is_state_iterable(value)
+    assert not is_state(value)
+    assert not holds_states(value)
+    assert return_value_to_state(value).type is StateType.COMPLETED
+
+
+def test_a_returned_value_that_cannot_be_judged_makes_a_failure() -> None:
+    class Unjudged(State[Any]):
+        @property
+        def hand_made(self) -> bool:
+            raise LookupError("not my day")
+
+    assert judged(Completed(data=1)).result() == 1
+    assert str(judged(Unjudged(type="COMPLETED"))) == "Failed('LookupError: not my day')"
 
 
 def test_states_inside_annotations_are_not_looked_for() -> None:

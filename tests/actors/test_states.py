@@ -502,12 +502,14 @@ def test_a_pause_timeout_in_the_details_is_an_error(given: dict[str, Any]) -> No
     ("given", "message"),
     [
         ({"timestamp": 3}, "'timestamp' takes a datetime, not 3."),
+        ({"name": 3}, "'name' takes text, not 3."),
+        ({"message": ValueError("no")}, "'message' takes text, not ValueError('no')."),
         ({"state_details": {"scheduled_time": "now"}}, "'state_details' takes a datetime, not 'now'."),
         ({"state_details": {"flow_run_id": "x"}}, "'state_details' takes UUIDs, or their text, as ids, not 'x'."),
         ({"state_details": {"task_run_id": 3}}, "'state_details' takes UUIDs, or their text, as ids, not 3."),
     ],
 )
-def test_what_is_no_time_or_id_is_refused(given: dict[str, Any], message: str) -> None:
+def test_what_is_no_text_time_or_id_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         Running(**given)
 

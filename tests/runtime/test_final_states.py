@@ -667,6 +667,29 @@ def test_a_task_that_returns_a_state_made_by_hand_ends_in_it(world: World) -> No
     assert world.body(body) == ("Skipped", "nothing to do", [])
 
 
+def test_a_returned_list_that_raises_when_it_is_looked_into_ends_its_run(world: World) -> None:
+    """Found by hand: the run was never told how it ended, and went on for ever."""
+
+    class Hostile(list[Any]):
+        def __len__(self) -> int:
+            raise LookupError("not my day")
+
+        __bool__ = __len__
+
+    given = Hostile([1])
+
+    @world.task
+    def hostile() -> Any:
+        return given
+
+    async def body() -> Any:
+        future = hostile.submit()
+        assert (await world.ended(future)).is_completed()
+        return quote(await world.result(future))
+
+    assert world.body(body).unwrap() is given
+
+
 def test_a_generator_that_a_task_returns_becomes_a_list() -> None:
     @task
     def generate() -> Any:

@@ -21,6 +21,7 @@ from millrace import (
 )
 from millrace.actors.policies import exponential_backoff
 from millrace.actors.seconds import LONGEST_DELAY_SECONDS
+from millrace.actors.telling import shown
 from millrace.runtime.caching import INPUTS
 from millrace.runtime.results import JSONSerializer, MemoryStorage
 from millrace.runtime.task_options import NAMES
@@ -103,7 +104,7 @@ def test_an_option_of_the_wrong_type_or_range_is_refused_when_the_decorator_runs
     assert str(caught.value).startswith(f"'{option}' takes ")
     refused = caught.value.value  # where one of several is wrong, that one
     assert refused is value or any(refused is each for each in value)
-    assert str(caught.value).endswith(f", not {refused!r}.")
+    assert str(caught.value).endswith(f", not {shown(refused)}.")
 
 
 @pytest.mark.parametrize("option", sorted(NAMES))
