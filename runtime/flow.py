@@ -200,7 +200,7 @@ class BaseFlow(Bindable, Generic[P, R]):
         if replay is not None:
             replay.expect(called, 1, lambda: (args, kwargs))  # nothing is to be raised any more once the run is counted
         unfinished: Recovery | None = None if replay is None else replay.take_unfinished(called)
-        runner = None if self.task_runner is None else self.task_runner.duplicate().__enter__()
+        runner = None if self.task_runner is None else self.task_runner.begun()
         number = None if unfinished is None else unfinished.run_id
         run = FlowRun(engine, self, parameters, blocks=not self.is_async, number=number)
         run.runner = runner

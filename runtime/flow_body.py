@@ -341,7 +341,7 @@ async def _admitted(run: FlowRun, conductor: Conductor) -> bool:
             await conductor.wait_for_the_flow_around()
     if run.type is StateType.RUNNING and run.runner is None and run.flow is not None:
         runner = run.flow.task_runner
-        run.runner = None if runner is None else runner.duplicate().__enter__()
+        run.runner = None if runner is None else runner.begun()
     return run.type is StateType.RUNNING
 
 

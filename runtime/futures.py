@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 from uuid import UUID
 
-from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, WaitTimeout
+from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, TaskRunnerError, WaitTimeout
 from millrace.actors.messages import Watch
 from millrace.actors.seconds import checked_wait
 from millrace.actors.states import State, StateType
 from millrace.actors.stored_result import StoredResult
+from millrace.actors.telling import shown
 from millrace.runtime.one_line import engine_logger
 from millrace.runtime.outcalls import log_raised
 from millrace.runtime.sources import PromiseSource, Source
@@ -77,6 +78,20 @@ def take_all(runs: list[TaskRun], *, raise_on_failure: bool) -> list[Any]:
         else run.take(raise_on_failure=raise_on_failure)
         for run in runs
     ]
+
+
+def future_of(runner: Any, task: Any, parameters: Mapping[str, Any], wait_for: Any) -> Future[Any]:
+    """Submit a run to a task runner of somebody else's.
+
+    Raises:
+        TaskRunnerError: what it gave is no future.
+        Exception: what it raised.
+    """
+    future: object = runner.submit(task, parameters, wait_for)
+    if not isinstance(future, Future):
+        reason = f"its submit() gave {shown(future)}"
+        raise TaskRunnerError(f"submit task '{task.name}'", runner, reason, "Have it return a Future of its promise.")
+    return future
 
 
 def refuse_to_block(source: Source, call: str, instead: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from millrace.actors.errors import ConfigurationError
 from millrace.runtime.context import TAGS
+from millrace.runtime.futures import future_of
 from millrace.runtime.settings import LIMITS
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Rationing:
         """Have a task runner of somebody else's see to a run: at once, or where it takes slots, when it has them."""
         if self.tags and self.concerns(task.tags | TAGS.get()):
             return self.limits.entrusting.submit(scope, runner, task, parameters, wait_for, priority)
-        return runner.submit(task, parameters, wait_for)
+        return future_of(runner, task, parameters, wait_for)
 
     def stop_waiting(self, run: TaskRun | FlowRun) -> None:
         """A run is to stop: wake its body where that waits for a limit in a thread."""

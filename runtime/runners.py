@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from millrace.actors.errors import ConfigurationError, TaskRunnerError
 from millrace.actors.messages import Watch
+from millrace.actors.telling import shown
 from millrace.runtime.engine import current_scope
 from millrace.runtime.future_list import FutureList
 from millrace.runtime.futures import Future
@@ -35,8 +36,7 @@ class TaskRunner(ABC):
     Derive from it for a runner of one's own; its `submit` returns a `Future` around a promise of its own.
     """
 
-    def __init__(self) -> None:
-        self._started = False
+    _started = False  # of the class, as a runner of one's own may have a constructor that calls no other
 
     @property
     def name(self) -> str:
@@ -76,6 +76,18 @@ class TaskRunner(ABC):
         plan = plan_map(task.shape, args, kwargs)
         calls = (plan.call(index) for index in range(plan.size))
         return FutureList([self.submit(task, task.shape.by_name(*call), wait_for) for call in calls])
+
+    def begun(self) -> TaskRunner:
+        """A duplicate that has been started.
+
+        Raises:
+            TaskRunnerError: what was to make the duplicate gave something else.
+        """
+        twin: Any = self.duplicate()
+        if not isinstance(twin, TaskRunner):
+            told = f"its duplicate() gave {shown(twin)}"
+            raise TaskRunnerError("run a flow", self, told, "Have it return a runner with the same settings.")
+        return twin.__enter__()
 
     def check_started(self, attempted: str) -> None:
         """Check that the runner is open.
@@ -166,7 +178,6 @@ class SequentialTaskRunner(LaneTaskRunner):
     """
 
     def __init__(self) -> None:
-        super().__init__()
         self._line: SequentialLane | None = None
 
     def duplicate(self) -> Self:
@@ -252,7 +263,6 @@ class ThreadPoolTaskRunner(LaneTaskRunner):
     """
 
     def __init__(self, max_workers: int | None = None) -> None:
-        super().__init__()
         if max_workers is not None and (isinstance(max_workers, bool) or max_workers < 1):
             raise ConfigurationError("max_workers", max_workers, "a whole number, 1 or more")
         self.max_workers = max_workers

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from millrace.actors.messages import HandedOver, Spawned, Watch
 from millrace.actors.states import AwaitingConcurrencySlot, Cancelled, State, StateType
 from millrace.actors.tickets import Limit, Ticket
-from millrace.runtime.futures import Future
+from millrace.runtime.futures import Future, future_of
 from millrace.runtime.holding import place_here, split
 from millrace.runtime.inputs import scan
 from millrace.runtime.running import running_loop
@@ -214,7 +214,7 @@ class Entrusted(PromiseSource):
         if not self._leave():
             return None
         try:
-            future: Future[Any] = self._context.run(self._runner.submit, *self._call)
+            future: Future[Any] = self._context.run(future_of, self._runner, *self._call)
             source = future.source
         except BaseException:
             self.limiter.give_back(self._ticket)

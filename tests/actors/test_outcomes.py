@@ -301,8 +301,8 @@ class Hostile(list[Any]):
 class Proxy:
     """Stands for something that is not there now."""
 
-    @property
-    def __class__(self) -> Any:
+    @property  # type: ignore[misc]  # the class is what is asked for
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         raise LookupError
 
 

@@ -19,6 +19,7 @@ from millrace import (
     ConfigurationError,
     Crashed,
     CrashedRun,
+    Engine,
     Failed,
     FailedRun,
     Future,
@@ -26,6 +27,7 @@ from millrace import (
     MappingMissingIterable,
     ParameterBindError,
     TaskRunner,
+    TaskRunnerError,
     TaskRunResult,
     as_completed,
     flow,
@@ -224,6 +226,49 @@ def test_two_with_the_same_settings_are_equal() -> None:
 
 
 # What a promise comes to.
+
+
+class Careless(TaskRunner):
+    """A runner whose author forgot one thing or the other."""
+
+    def __init__(self, twin: Any = None, future: Any = None) -> None:  # calls no other constructor
+        self.twin, self.future = twin, future
+
+    def __repr__(self) -> str:
+        return "Careless()"
+
+    def duplicate(self) -> Any:
+        return Careless(future=self.future) if self.twin is None else self.twin
+
+    def submit(self, task: Any, parameters: Mapping[str, Any], wait_for: Any = None) -> Any:
+        self.check_started(f"submit task '{task.name}'")
+        return self.future
+
+
+@pytest.mark.parametrize("how", ["submit", "map", "with a limit"])
+def test_a_runner_that_gives_no_future_is_told_what_it_has_to_give(how: str) -> None:
+    @task(tags=["db"] if how == "with a limit" else [])
+    def double(x: int) -> int:
+        raise AssertionError
+
+    @flow(task_runner=Careless(future=5))
+    def body() -> Any:
+        return double.map([1]) if how == "map" else double.submit(1)
+
+    with Engine(limits={"db": 1}), pytest.raises(TaskRunnerError) as raised:
+        body()
+    assert str(raised.value) == (
+        "Cannot submit task 'double' with Careless(): its submit() gave 5. Have it return a Future of its promise."
+    )
+
+
+def test_a_runner_whose_duplicate_is_none_is_told_so() -> None:
+    @flow(task_runner=Careless(twin=3))
+    def body() -> None:
+        raise AssertionError
+
+    with pytest.raises(TaskRunnerError, match=r"^Cannot run a flow with Careless\(\): its duplicate\(\) gave 3\."):
+        body()
 
 
 @pytest.mark.parametrize("promise", [3, None, Promise], ids=str)
