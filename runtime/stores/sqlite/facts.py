@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from millrace.actors.states import StateType
+from millrace.runtime.stores.columns import id_of
 from millrace.runtime.stores.rows import StoreFacts
 from millrace.runtime.stores.sqlite.connecting import Connection
-from millrace.runtime.stores.sqlite.writing import id_of
 from millrace.runtime.stores.verdicts import first_id_at
 
 # A run that has ended before a time was made before it: so only ids are looked at that are old enough.

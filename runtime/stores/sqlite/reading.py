@@ -5,33 +5,22 @@ Decides the queries. Values are bound, never written into a statement; the parts
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from millrace.actors.states import DEFAULT_NAMES, StateType
-from millrace.runtime.stores.records import CHILD_BITS, Answered, Called, Entry, Value
+from millrace.runtime.stores.columns import (
+    FLOW_RUNS,
+    STATE,
+    TASK_RUNS,
+    flow_run_row_of,
+    id_of,
+    state_row_of,
+    task_run_row_of,
+    value_of,
+)
+from millrace.runtime.stores.records import CHILD_BITS, Answered, Called, Value
 from millrace.runtime.stores.rows import FlowRunRow, RunFilter, StateRow, TaskRunRow
 from millrace.runtime.stores.sqlite.connecting import Connection
-from millrace.runtime.stores.sqlite.writing import id_of, value_of
-
-_STATE: Final = "s.run, s.sequence, s.type, s.name, s.message, s.at, s.cause, s.details"
-
-_FLOW_RUN: Final = (
-    "r.id, r.name, r.flow, r.version, r.parent, r.parent_task_run, r.file, r.module, r.function, r.tags, r.created, "
-    "r.started, r.ended, r.attempts, r.owner, r.deaths, r.suspended"
-)
-_FLOW_RUNS: Final = (
-    f"SELECT {_FLOW_RUN}, {_STATE} FROM flow_runs r JOIN states s ON (s.run, s.sequence) = (r.id, r.sequence)"  # noqa: S608  # fixed parts
-)
-
-_TASK_RUN: Final = (
-    "r.id, r.name, r.flow_run, r.task, r.key, r.parent, r.tags, r.inputs, r.created, r.started, r.ended, r.attempts, "
-    "r.undone"
-)
-_TASK_RUNS: Final = (
-    f"SELECT {_TASK_RUN}, {_STATE} FROM task_runs r JOIN states s ON (s.run, s.sequence) = (r.id, r.sequence)"  # noqa: S608  # fixed parts
-)
 
 _NONE: Final[tuple[Any, ...]] = (None, None, None)
 
@@ -39,20 +28,20 @@ _NONE: Final[tuple[Any, ...]] = (None, None, None)
 def read_flow_run(connection: Connection, run_id: int) -> FlowRunRow | None:
     """A flow run with its parameters and the data of its state."""
     key = id_of(run_id)
-    row = connection.execute(f"{_FLOW_RUNS} WHERE r.id = ?", (key,)).fetchone()
+    row = connection.execute(f"{FLOW_RUNS} WHERE r.id = ?", (key,)).fetchone()
     if row is None:
         return None
     columns = "name, tag, blob, missing"
     found = connection.execute(f"SELECT {columns} FROM parameters WHERE flow_run = ? ORDER BY rowid", (key,)).fetchall()  # noqa: S608  # fixed
     parameters = {name: Value(tag, blob, missing) for name, tag, blob, missing in found}
-    return _flow_run_of(row, parameters, _data_of(connection, key))
+    return flow_run_row_of(row, parameters, _data_of(connection, key))
 
 
 def read_task_run(connection: Connection, run_id: int) -> TaskRunRow | None:
     """A task run with the data of its state."""
     key = id_of(run_id)
-    row = connection.execute(f"{_TASK_RUNS} WHERE r.id = ?", (key,)).fetchone()
-    return None if row is None else _task_run_of(row, _data_of(connection, key))
+    row = connection.execute(f"{TASK_RUNS} WHERE r.id = ?", (key,)).fetchone()
+    return None if row is None else task_run_row_of(row, _data_of(connection, key))
 
 
 def read_flow_runs(connection: Connection, wanted: RunFilter) -> list[FlowRunRow]:
@@ -60,20 +49,20 @@ def read_flow_runs(connection: Connection, wanted: RunFilter) -> list[FlowRunRow
     conditions, values = _conditions(wanted, of="flow", around="parent", name="r.name")
     if wanted.outermost:
         conditions.append("r.parent IS NULL")
-    return [_flow_run_of(row, {}, None) for row in _select(connection, _FLOW_RUNS, conditions, values, wanted.limit)]
+    return [flow_run_row_of(row, {}, None) for row in _select(connection, FLOW_RUNS, conditions, values, wanted.limit)]
 
 
 def read_task_runs(connection: Connection, wanted: RunFilter) -> list[TaskRunRow]:
     """Task runs, newest first."""
     usual = "coalesce(r.name, r.task || '-' || substr(lower(hex(r.id)), -3))"
     conditions, values = _conditions(wanted, of="task", around="flow_run", name=usual)
-    return [_task_run_of(row, None) for row in _select(connection, _TASK_RUNS, conditions, values, wanted.limit)]
+    return [task_run_row_of(row, None) for row in _select(connection, TASK_RUNS, conditions, values, wanted.limit)]
 
 
 def read_states(connection: Connection, run_id: int) -> list[StateRow]:
     """All states of a run, first to last."""
-    query = f"SELECT {_STATE} FROM states s WHERE s.run = ? ORDER BY s.sequence"  # noqa: S608  # fixed parts
-    return [_state_of(row) for row in connection.execute(query, (id_of(run_id),))]
+    query = f"SELECT {STATE} FROM states s WHERE s.run = ? ORDER BY s.sequence"  # noqa: S608  # fixed parts
+    return [state_row_of(row) for row in connection.execute(query, (id_of(run_id),))]
 
 
 def read_calls(connection: Connection, flow_run_id: int) -> list[Called]:
@@ -147,39 +136,3 @@ def _select(connection: Connection, query: str, conditions: list[str], values: l
 def _data_of(connection: Connection, key: bytes) -> Value | None:
     row = connection.execute("SELECT tag, blob, missing FROM results WHERE run = ?", (key,)).fetchone()
     return value_of(*(row or _NONE))
-
-
-def _number(column: bytes | None) -> int | None:
-    return None if column is None else int.from_bytes(column, "big")
-
-
-def _tags(column: str | None) -> frozenset[str]:
-    return frozenset(json.loads(column)) if column else frozenset()
-
-
-def _state_of(row: Any) -> StateRow:
-    run, sequence, kind, name, message, at, cause, details = row
-    kind = StateType(kind)
-    return StateRow(
-        int.from_bytes(run, "big"), sequence, kind, name or DEFAULT_NAMES[kind], message, at, cause, details
-    )
-
-
-def _flow_run_of(row: Any, parameters: Mapping[str, Value], data: Value | None) -> FlowRunRow:
-    run, name, flow, version, parent, parent_task_run, file, module, function, tags, *times = row[:17]
-    created, started, ended, attempts, owner, deaths, suspended = times
-    return FlowRunRow(
-        int.from_bytes(run, "big"), name, flow, version, _number(parent), _number(parent_task_run),
-        Entry(file, module, function), _tags(tags), _state_of(row[17:]), created, started, ended, attempts, owner,
-        deaths, bool(suspended), parameters, data,
-    )  # fmt: skip
-
-
-def _task_run_of(row: Any, data: Value | None) -> TaskRunRow:
-    run, name, flow_run, task, key, parent, tags, inputs, created, started, ended, attempts, undone = row[:13]
-    number = int.from_bytes(run, "big")
-    return TaskRunRow(
-        number, name or f"{task}-{number & 0xFFF:03x}", _number(flow_run), task, key, _number(parent), _tags(tags),
-        json.loads(inputs) if inputs else {}, _state_of(row[13:]), created, started, ended, attempts, bool(undone),
-        data,
-    )  # fmt: skip

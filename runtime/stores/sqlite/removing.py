@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from millrace.actors.errors import RunNotFound
+from millrace.runtime.stores.columns import id_of
 from millrace.runtime.stores.records import LARGEST_ID
 from millrace.runtime.stores.sqlite.connecting import Connection
-from millrace.runtime.stores.sqlite.writing import id_of
 from millrace.runtime.stores.verdicts import check_removable, first_id_at
 
 _INSIDE: Final = """

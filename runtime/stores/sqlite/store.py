@@ -26,8 +26,10 @@ from millrace.actors.errors import (
     StoreRefused,
 )
 from millrace.actors.states import StateType
+from millrace.runtime.stores.columns import id_of
 from millrace.runtime.stores.control import Control
 from millrace.runtime.stores.faults import reach
+from millrace.runtime.stores.group_rows import GroupRows
 from millrace.runtime.stores.port import OWNER_DIED, Group, Opened, Owner
 from millrace.runtime.stores.records import Answered, Called, Value
 from millrace.runtime.stores.rows import FlowRunRow, RunFilter, StateRow, StoreFacts, TaskRunRow
@@ -37,7 +39,7 @@ from millrace.runtime.stores.sqlite.migrating import check_schema, migrate
 from millrace.runtime.stores.sqlite.ownership import Ownership
 from millrace.runtime.stores.sqlite.socket_control import SocketControl
 from millrace.runtime.stores.sqlite.statements import DuplicateRow
-from millrace.runtime.stores.sqlite.writing import Rows, id_of
+from millrace.runtime.stores.sqlite.writing import write
 from millrace.runtime.stores.verdicts import death_message
 
 T = TypeVar("T")
@@ -191,7 +193,7 @@ class SqliteStore:
             reach("group acknowledged")
 
     def _write(self, group: Group) -> None:
-        rows = Rows(group.token, group.records)
+        rows = GroupRows(group.token, group.records)
         writer = self._open_writer()
         reach("group encoded")
         writer.execute("BEGIN IMMEDIATE")
@@ -201,7 +203,7 @@ class SqliteStore:
             (group.number, group.token, group.number),
         ).rowcount
         if counted == 1:
-            rows.write(writer)
+            write(writer, rows)
         elif not self._has_written(writer, group):
             writer.execute("ROLLBACK")
             raise StoreFenced(self.name, group.token)
