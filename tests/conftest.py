@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from millrace.actors import validation
+from tests.postgres import Server
 
 settings.register_profile("gate", deadline=None, derandomize=True)
 settings.load_profile("gate")
@@ -51,6 +52,14 @@ def _interrupts_arrive() -> None:
     """Let this process and those it starts hear of Ctrl-C: whoever runs tests in the background has it ignored."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A server of PostgreSQL's, for all tests that need one."""
+    server = Server()
+    yield server
+    server.remove()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,20 +7,13 @@ the file system; object stores do that, and a record that was torn is refused wh
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from millrace.actors.errors import ConfigurationError, MissingExtra, MissingResult, StorageError
 from millrace.runtime.results.folders import file_name
-
-_SECRETS = re.compile(r"(?<=://).*@|(?<=\?).*", re.DOTALL)
-
-
-def masked(url: str) -> str:
-    """A URL without the user, the password and the signature that may stand in it. Rather too little than too much."""
-    return _SECRETS.sub(lambda found: "***@" if found[0].endswith("@") else "***", url)
+from millrace.runtime.urls import masked
 
 
 class FsspecStorage:

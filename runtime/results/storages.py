@@ -11,9 +11,10 @@ from typing import Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
 from millrace.actors.errors import ConfigurationError, MissingResult
-from millrace.runtime.results.fsspec_storage import FsspecStorage, masked
+from millrace.runtime.results.fsspec_storage import FsspecStorage
 from millrace.runtime.results.local_storage import LocalStorage
 from millrace.runtime.settings import DEFAULT_RESULT_STORAGE, local_storage_path
+from millrace.runtime.urls import masked
 
 
 class Storage(Protocol):

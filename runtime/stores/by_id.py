@@ -94,11 +94,15 @@ class Steered:
 
     def ask(self, request: Request, patience: float | None = PATIENCE_SECONDS) -> Reply:
         """Ask something of whoever has the store open, and wait for the answer. See `control.Control.ask`."""
-        if self.engine is not None:
-            return _ask_here(self.engine, request)
-        if self.store.control is None:
-            raise NobodyListens
-        return self.store.control.ask(request, patience)
+        control = self.store.control
+        if self.engine is None:
+            if control is None:
+                raise NobodyListens
+            return control.ask(request, patience)
+        if control is not None and control.is_shared and not _runs(self.engine, request.run):
+            with suppress(NobodyListens):
+                return control.ask(request, patience)
+        return _ask_here(self.engine, request)
 
     def ask_or_do(self, request: Request, patience: float | None = PATIENCE_SECONDS) -> Reply:
         """Ask for something; where nobody has the store open, open it and do that here.
@@ -142,6 +146,10 @@ class Steered:
         except NobodyListens:
             return False
         return True
+
+
+def _runs(engine: Engine, run_id: int | None) -> bool:
+    return run_id is not None and engine.runs_flow(run_id)
 
 
 def _ask_here(engine: Engine, request: Request) -> Reply:

@@ -88,6 +88,9 @@ class NobodyListens(Exception):  # no error: whoever asks knows what else to do
 class Control(Protocol):
     """The way to the process that has a store open, for one store."""
 
+    is_shared: bool
+    """Several processes may have it open at once, each with runs of its own: the owner of a run is asked about it."""
+
     def listen(self, hear: Hear) -> None:
         """Take requests from now on. By the owner of the store, after it has opened it.
 
@@ -106,7 +109,7 @@ class Control(Protocol):
             The answer, which is no error.
 
         Raises:
-            NobodyListens: nobody has the store open.
+            NobodyListens: nobody has the store open, or nobody else who could do it.
             OwnerUnreachable: it did not answer in time, or ended before it did.
             MillraceError: what the owner answered that with.
         """

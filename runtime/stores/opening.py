@@ -1,7 +1,7 @@
 """Opening: which store an option names, and what an engine gets of it.
 
 Decides what URLs of stores look like. `sqlite:///runs.db` is a file in the folder at hand, `sqlite:////srv/runs.db` one
-with an absolute path.
+with an absolute path; `postgresql://user@host:5432/runs` is a database of a server.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from millrace.runtime.stores.chronicle import Chronicle
 from millrace.runtime.stores.memory import MemoryStore
 from millrace.runtime.stores.port import Store
 from millrace.runtime.stores.writer import StoreWriter
+from millrace.runtime.urls import masked
 
-_EXPECTED: Final = "a store or the URL of one, as 'sqlite:///runs.db'"
+_EXPECTED: Final = "a store or the URL of one, as 'sqlite:///runs.db' or 'postgresql://user@host/database'"
 _SYNCHRONOUS: Final = ("FULL", "NORMAL")
 _METHODS: Final = ("open", "append", "claim", "close", "read_flow_run", "read_calls")
 
@@ -49,11 +50,18 @@ def store_of(option: Store | str) -> Store:
 
 
 def _named(url: str) -> Store:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigurationError("store", masked(url), _EXPECTED) from None
     if parts.scheme == "memory" and url.rstrip("/") == "memory:":
         return MemoryStore()
+    if parts.scheme in {"postgresql", "postgres"}:
+        from millrace.runtime.stores.postgres import PostgresStore  # noqa: PLC0415  # an extra
+
+        return PostgresStore(url)
     if parts.scheme != "sqlite":
-        raise ConfigurationError("store", url, _EXPECTED)
+        raise ConfigurationError("store", masked(url), _EXPECTED)
     if parts.netloc or not parts.path.strip("/"):
         raise ConfigurationError("store", url, "the URL of a file: 'sqlite:///runs.db', 'sqlite:////var/lib/runs.db'")
     from millrace.runtime.stores.sqlite import SqliteStore  # noqa: PLC0415  # not every Python is built with sqlite3

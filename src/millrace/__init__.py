@@ -172,6 +172,9 @@ if TYPE_CHECKING:
     from millrace.runtime.stores.port import (
         Store,
     )
+    from millrace.runtime.stores.postgres import (
+        PostgresStore,
+    )
     from millrace.runtime.stores.reading import (
         RecordedFlowRun,
         RecordedState,
@@ -279,6 +282,7 @@ _LATER = {
     "RecordedTaskRun": "millrace.runtime.stores.reading",
     "RecordedState": "millrace.runtime.stores.reading",
     "MemoryStore": "millrace.runtime.stores.memory",
+    "PostgresStore": "millrace.runtime.stores.postgres",
     "SqliteStore": "millrace.runtime.stores.sqlite",
     "Store": "millrace.runtime.stores.port",
     "Transaction": "millrace.runtime.transactions",
@@ -379,6 +383,7 @@ __all__ = (
     "PausedRun",
     "Pending",
     "PickleSerializer",
+    "PostgresStore",
     "RateLimit",
     "RecordedFlowRun",
     "RecordedState",

@@ -50,6 +50,8 @@ class SocketControl:
         database: The file.
     """
 
+    is_shared = False
+
     def __init__(self, database: Path) -> None:
         self._database = database
         self._listener: Listener | None = None

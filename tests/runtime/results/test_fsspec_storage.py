@@ -14,7 +14,7 @@ from millrace import ConfigurationError, MissingExtra, MissingResult, Serializat
 from millrace.actors.errors import StorageError
 from millrace.runtime.results import FsspecStorage, ResultStore
 from millrace.runtime.results.folders import file_name
-from millrace.runtime.results.fsspec_storage import masked
+from millrace.runtime.urls import masked
 from tests.runtime.results.sending import sent
 
 SECRETS = ["s3cret", "us3r"]

@@ -7,14 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.stores.places import PLACES, Place, Writer
+from tests.runtime.stores.places import KINDS, Place, Writer, in_memory, in_postgres, in_sqlite
 
 
-@pytest.fixture(params=PLACES, ids=lambda make: make.__name__.removeprefix("in_"))
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Where a store is, with nothing in it."""
-    made: Place = request.param(tmp_path)
-    return made
+    if request.param == "memory":
+        made = in_memory()
+    elif request.param == "sqlite":
+        made = in_sqlite(tmp_path)
+    else:
+        made = in_postgres(request.getfixturevalue("postgres"))
+    yield made
+    made.leave()
 
 
 @pytest.fixture

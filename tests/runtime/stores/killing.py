@@ -13,7 +13,9 @@ from typing import Any
 from millrace import Engine
 from millrace.runtime.entering import ENTERED
 from millrace.runtime.stores.memory import MemoryStore
-from millrace.runtime.stores.port import Store
+from millrace.runtime.stores.port import Owner, Store
+from millrace.runtime.stores.postgres import PostgresStore
+from millrace.runtime.stores.postgres.connecting import Connection
 from millrace.runtime.stores.sqlite import SqliteStore
 from tests.runtime.worlds import World
 
@@ -63,8 +65,10 @@ class Kill:
             made._calls = {run: dict(calls) for run, calls in self.store._calls.items()}
             made._answers = {run: list(answers) for run, answers in self.store._answers.items()}
             return made
-        assert isinstance(self.store, SqliteStore)
         self.copies += 1
+        if isinstance(self.store, PostgresStore):
+            return copy_of(self.store, f"{self.store._address.schema}_{self.copies}")
+        assert isinstance(self.store, SqliteStore)
         folder = self._folder / f"copy-{self.copies}"
         folder.mkdir(mode=0o700)
         for path in self.store.path.parent.glob("runs.db*"):
@@ -75,6 +79,24 @@ class Kill:
     def go_on(self) -> None:
         """Let the body that was stopped go on: in another life."""
         self._on.set()
+
+
+def copy_of(store: PostgresStore, schema: str) -> PostgresStore:
+    """The store as it is now, in another schema."""
+    made = PostgresStore(store._address.dsn.get() + f"?schema={schema}", return_seconds=0)
+    made.open(Owner("nobody", 0))
+    made.close()
+
+    async def copy_rows(connection: Connection) -> None:
+        there = store._address.schema
+        rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", there)
+        for table in {table for (table,) in rows} - {"millrace_schema", "requests"}:
+            await connection.execute(f"DELETE FROM {schema}.{table}")
+            await connection.execute(f"INSERT INTO {schema}.{table} OVERRIDING SYSTEM VALUE TABLE {there}.{table}")
+        await connection.execute(f"ALTER TABLE {schema}.owners ALTER token RESTART WITH 1000")
+
+    store._read(copy_rows)
+    return made
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 
 import attrs
@@ -10,8 +11,10 @@ import attrs
 from millrace.actors.states import StateType
 from millrace.runtime.stores.memory import MemoryStore
 from millrace.runtime.stores.port import Group, Opened, Owner, Store
+from millrace.runtime.stores.postgres import PostgresStore
 from millrace.runtime.stores.records import Entered, Entry, FlowRunMade, Record, TaskRunMade, Value
 from millrace.runtime.stores.sqlite import SqliteStore
+from tests.postgres import Server
 
 FLOW = 7 << 96
 """The id of a flow run."""
@@ -32,9 +35,11 @@ class Place:
     kind: str
     store: Callable[[], Store]
     usurp: Callable[[], None]
+    leave: Callable[[], None] = lambda: None
+    """Closes all that is open still."""
 
 
-def in_memory(_folder: Path) -> Place:
+def in_memory() -> Place:
     store = MemoryStore()
     return Place("memory", lambda: store, lambda: None)
 
@@ -44,7 +49,32 @@ def in_sqlite(folder: Path) -> Place:
     return Place("sqlite", lambda: SqliteStore(path), path.with_name("runs.db.lock").unlink)
 
 
-PLACES: Sequence[Callable[[Path], Place]] = (in_memory, in_sqlite)
+_schemas = count(1)
+
+
+def in_postgres(server: Server) -> Place:
+    url = server.url(f"place_{next(_schemas)}")
+    made: list[PostgresStore] = []
+
+    def store() -> PostgresStore:
+        made.append(PostgresStore(url, return_seconds=0))
+        return made[-1]
+
+    def usurp() -> None:
+        """Take the leases away, and do not let them come back."""
+        for each in made:
+            lease, each._lease = each._lease, None
+            if lease is not None:
+                each._own.run(lease.give_back())
+
+    def leave() -> None:
+        for each in made:
+            each.close()
+
+    return Place("postgres", store, usurp, leave)
+
+
+KINDS: Sequence[str] = ("memory", "sqlite", "postgres")
 
 
 @attrs.define

@@ -1,0 +1,190 @@
+"""Connecting: connections to the server, and what their errors mean.
+
+Decides which errors say that a connection is lost, so that another one may be made, and what of an error is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Protocol
+
+from millrace.actors.errors import MissingExtra, StoreError
+from millrace.runtime.stores.postgres.address import Address, settings_of
+
+CONNECT_SECONDS: Final = 10.0
+"""How long the server may take to let somebody in."""
+
+OLDEST: Final = 140_000
+"""The oldest version of the server that is used, as its `server_version_num`."""
+
+_LOST: Final = ("57P01", "57P02", "57P03", "53300")  # it shuts down, has crashed, is about to start, is full
+_CONNECTION_CLASS: Final = "08"
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+
+Connect = Callable[..., Awaitable[Any]]
+"""Makes a connection, as `asyncpg.connect` does; for tests, one that fails where it is told to."""
+
+
+class Connection(Protocol):
+    """What is used of a connection."""
+
+    async def execute(self, query: str, *values: Any) -> str:
+        """Run a statement; without values, several."""
+        ...
+
+    async def fetch(self, query: str, *values: Any) -> Sequence[Any]:
+        """The rows of a query."""
+        ...
+
+    async def fetchrow(self, query: str, *values: Any) -> Any:
+        """The first row of a query; None for none."""
+        ...
+
+    async def fetchval(self, query: str, *values: Any) -> Any:
+        """The first value of the first row."""
+        ...
+
+    def transaction(self) -> AbstractAsyncContextManager[Any]:
+        """A block that is a transaction."""
+        ...
+
+    async def add_listener(self, channel: str, callback: Callable[..., None]) -> None:
+        """Have something called for each notification on a channel."""
+        ...
+
+    def add_termination_listener(self, callback: Callable[..., None]) -> None:
+        """Have something called when the connection ends."""
+        ...
+
+    def is_closed(self) -> bool:
+        """Whether it has ended."""
+        ...
+
+    async def close(self, *, timeout: float) -> None:
+        """Say goodbye."""
+        ...
+
+    def terminate(self) -> None:
+        """End it at once."""
+        ...
+
+
+class Connector:
+    """Makes connections to one address.
+
+    Args:
+        address: Where to.
+        connect: Makes one.
+    """
+
+    def __init__(self, address: Address, connect: Connect | None) -> None:
+        self.address = address
+        self._driver = driver()
+        self._connect: Connect = connect or self._driver.connect
+        self.errors: tuple[type[BaseException], ...] = (
+            self._driver.PostgresError,
+            self._driver.InterfaceError,
+            self._driver.InternalClientError,
+            OSError,
+        )
+        """What a connection raises."""
+
+    async def connect(self, **settings: str) -> Connection:
+        """A connection.
+
+        Args:
+            **settings: What it has the server set, beside what all have.
+
+        Raises:
+            StoreError: there is none to be had.
+        """
+        try:
+            return await self.try_to_connect(**settings)
+        except self.errors as error:
+            raise self.reported(error, "connect to") from None
+        except ValueError as error:  # what stands in the URL makes no sense
+            raise self.reported(error, "connect to") from None
+
+    async def try_to_connect(self, **settings: str) -> Connection:
+        """The same, and raises what the driver raises."""
+        connection: Connection = await self._connect(
+            self.address.dsn.get(),
+            timeout=CONNECT_SECONDS,
+            command_timeout=None,
+            server_settings={**settings_of(self.address), **settings},
+        )
+        try:
+            await connection.set_type_codec(  # type: ignore[attr-defined]
+                "uuid", encoder=bytes, decoder=bytes, schema="pg_catalog", format="binary"
+            )
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def connect_again(self, until: float, **settings: str) -> Connection:
+        """A connection in the place of one that was lost: as soon as the server lets somebody in.
+
+        Args:
+            until: When to give up, by the monotonic clock.
+            **settings: As for `connect`.
+
+        Raises:
+            StoreError: there was none to be had until then.
+        """
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return await self.try_to_connect(**settings)
+            except self.errors as error:
+                if not is_lost(error) or time.monotonic() + pause > until:
+                    raise self.reported(error, "connect again to") from None
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def reported(self, error: BaseException, attempted: str) -> StoreError:
+        """What the driver or the server says, as an error of ours; an error of ours as it is."""
+        if isinstance(error, StoreError):
+            return error
+        code = getattr(error, "sqlstate", None)
+        said = " ".join(str(error).split()) or type(error).__name__
+        text = self.address.harmless(said).rstrip(".")
+        return StoreError(self.address.name, attempted, f"{text}{f' ({code})' if code else ''}")
+
+
+def is_lost(error: BaseException, connection: Connection | None = None) -> bool:
+    """Whether an error says that the connection is lost, or that the server lets nobody in yet.
+
+    Args:
+        error: The error.
+        connection: What it was raised by; None while there was none.
+    """
+    if isinstance(error, StoreError):
+        return False
+    code = getattr(error, "sqlstate", None) or ""
+    lost = isinstance(error, OSError) or code in _LOST or code.startswith(_CONNECTION_CLASS)
+    return lost or (connection is not None and connection.is_closed())
+
+
+def driver() -> Any:
+    """The driver.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        return importlib.import_module("asyncpg")
+    except ImportError:
+        raise MissingExtra("A store in a database of PostgreSQL's", "postgres") from None
+
+
+async def shut(connection: Connection) -> None:
+    """Close a connection, whatever state it is in."""
+    try:
+        await connection.close(timeout=CONNECT_SECONDS)
+    except Exception:  # noqa: BLE001  # it has ended, or ends now
+        connection.terminate()

@@ -1,0 +1,360 @@
+"""The store in a database of PostgreSQL's. See `port.Store` for what it does.
+
+Decides which connection does what. One holds the lease and listens, one writes, and one, made when somebody reads, only
+reads. The one that writes belongs to a loop that turns on the writer's thread, while that has something to write; the
+others are on a loop in a thread of the store's own.
+
+A connection that is lost says nothing of the group that was on its way: it may be committed, or yet become so. But
+groups are numbered, so it is written again with its number over another connection, and the server says whether that is
+the second time. Any other error is the end: nothing is tried again that was refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from contextvars import Context
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+from millrace.actors.errors import RunNotFound, RunNotResumable, StoreError, StoreFenced
+from millrace.actors.states import StateType
+from millrace.runtime.loops import finish_loop, new_loop
+from millrace.runtime.stores.columns import id_of
+from millrace.runtime.stores.control import Control
+from millrace.runtime.stores.faults import reach
+from millrace.runtime.stores.group_rows import GroupRows
+from millrace.runtime.stores.port import Group, Opened, Owner
+from millrace.runtime.stores.postgres import facts, reading, removing, writing
+from millrace.runtime.stores.postgres.address import Address
+from millrace.runtime.stores.postgres.connecting import Connect, Connection, Connector, is_lost, shut
+from millrace.runtime.stores.postgres.lease import RETURN_SECONDS, Lease
+from millrace.runtime.stores.postgres.migrating import check_schema
+from millrace.runtime.stores.postgres.notify_control import NotifyControl
+from millrace.runtime.stores.postgres.own_loop import OwnLoop, left_to_parents
+from millrace.runtime.stores.records import Answered, Called, Value
+from millrace.runtime.stores.rows import FlowRunRow, RunFilter, StateRow, StoreFacts, TaskRunRow
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_UNREADABLE: Final = ("22021", "22P05", "22000")  # a text that the server, or the driver, cannot take
+
+_IS_OWNER: Final = "SELECT 1 FROM owners WHERE token = $1 AND ended IS NULL FOR SHARE"
+_LOCK_RUN: Final = "SELECT 1 FROM flow_runs WHERE id = $1 FOR UPDATE"
+_CLAIM: Final = "UPDATE flow_runs SET owner = $1, ended = NULL, suspended = false WHERE id = $2"
+_WAIT_FOR_DISK: Final = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+
+
+class PostgresStore:
+    """Runs in a database that several processes write to, on one host or on many.
+
+    Args:
+        url: Where it is: `postgresql://user:password@host:5432/database`. What asyncpg knows may stand behind a
+            question mark, as `sslmode`, and so may `schema` (by default `millrace`; it is made where it is missing),
+            `synchronous_commit` (what a commit waits for; by default what the server says, but never `off`), and
+            `reconnect_seconds` (how long the store tries to get a lost connection back; 30 by default).
+        return_seconds: How long another owner may take to come back that has lost its connection, before this one says
+            that it is over.
+        connect: Makes connections; for tests.
+
+    Raises:
+        ConfigurationError: the URL is none, or an option has a value that cannot be used.
+        MissingExtra: asyncpg is not installed.
+    """
+
+    def __init__(self, url: str, *, return_seconds: float = RETURN_SECONDS, connect: Connect | None = None) -> None:
+        self._address = Address(url)
+        self._connector = Connector(self._address, connect)
+        self._return_seconds = return_seconds
+        self._own = OwnLoop()
+        self._lease: Lease | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # the writer's
+        self._writer: Connection | None = None  # None after it was lost, too
+        self._failed: StoreError | None = None
+        self._reader: Connection | None = None
+        self._reading: asyncio.Lock | None = None
+        self._control = NotifyControl(self._own, lambda: self._connector, lambda: self._lease)
+
+    @property
+    def name(self) -> str:
+        """Says where it is; who connects, and how, is left out."""
+        return self._address.name
+
+    @property
+    def control(self) -> Control | None:
+        """The way to its owners. See `port.Store`."""
+        return self._control
+
+    def __repr__(self) -> str:
+        return f"PostgresStore({self.name!r})"
+
+    # Writing.
+
+    def open(self, owner: Owner) -> Opened:
+        """Become an owner. See `port.Store`."""
+        try:
+            lease = Lease(self._connector, self._return_seconds)
+            opened = self._own.run(lease.take(owner))
+            self._lease = lease
+            self._failed = None
+            self._loop = Context().run(new_loop)
+            self._writer = self._turn(self._connect_writer())
+        except BaseException:
+            self.close()
+            raise
+        return opened
+
+    def _turn(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop of this thread, which is the writer's."""
+        if self._loop is None:
+            coroutine.close()
+            raise StoreError(self.name, "write to", "it is not open")
+        return self._loop.run_until_complete(coroutine)
+
+    async def _connect_writer(self, until: float | None = None) -> Connection:
+        settings = dict(writing.SETTINGS)
+        if self._address.synchronous_commit is not None:
+            settings["synchronous_commit"] = self._address.synchronous_commit
+        if until is None:
+            connection = await self._connector.connect(**settings)
+        else:
+            connection = await self._connector.connect_again(until, **settings)
+        if self._address.synchronous_commit is None:
+            await connection.execute(_WAIT_FOR_DISK)
+        return connection
+
+    def append(self, group: Group) -> None:
+        """Write a group in one transaction. See `port.Store`."""
+        try:
+            self._turn(self._write(group))
+        except BaseException as error:  # noqa: BLE001  # whatever it was, the group is not acknowledged
+            if isinstance(error, (*self._connector.errors, ValueError)):
+                error = self._connector.reported(error, "write a group of records to")
+            if isinstance(error, StoreError):
+                self._failed = error
+            group.done(error)
+        else:
+            reach("group committed")
+            group.done(None)
+            reach("group acknowledged")
+
+    async def _write(self, group: Group) -> None:
+        if self._failed is not None:
+            raise self._failed
+        rows = GroupRows(group.token, group.records)
+        parts, undone = writing.parts_of(rows), rows.undone()
+        reach("group encoded")
+
+        async def write(connection: Connection) -> bool:
+            return await writing.write(connection, group.token, group.number, parts, undone)
+
+        try:
+            written = await self._insist(write)
+        except (*self._connector.errors, ValueError) as error:
+            code = getattr(error, "sqlstate", None)
+            if not isinstance(error, UnicodeError) and code not in _UNREADABLE:
+                raise
+            parts = writing.harmless(parts)  # nothing was written, so it may be tried in another form
+            written = await self._insist(write)
+        if not written:
+            raise StoreFenced(self.name, group.token)
+
+    async def _insist(self, act: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+        """Do something that may be done twice: again, when the connection was lost."""
+        until: float | None = None
+        while True:
+            if self._writer is None:
+                until = until or time.monotonic() + self._address.reconnect_seconds
+                self._writer = await self._connect_writer(until)
+            connection = self._writer
+            try:
+                return await act(connection)
+            except self._connector.errors as error:
+                if not is_lost(error, connection):
+                    raise
+                connection.terminate()
+                self._writer = None
+
+    def claim(self, run_id: int, token: int, at: int) -> FlowRunRow:  # noqa: ARG002  # others keep it
+        """Become the owner of a flow run. See `port.Store`."""
+
+        async def claim(connection: Connection) -> FlowRunRow:
+            await connection.execute(_LOCK_RUN, id_of(run_id))
+            run = await self._claim(connection, run_id, token)
+            reach("run claimed")
+            return run
+
+        return self._transact(f"claim run {run_id:032x} in", token, claim)
+
+    async def _claim(self, connection: Connection, run_id: int, token: int) -> FlowRunRow:
+        run = await reading.read_flow_run(connection, run_id)
+        if run is None:
+            raise RunNotFound(run_id)
+        if not run.is_free:
+            owner = await connection.fetchval("SELECT name FROM owners WHERE token = $1", run.owner)
+            raise RunNotResumable(run.name, f"it is {run.state.type}, and {owner} runs it")
+        await connection.execute(_CLAIM, token, id_of(run_id))
+        return run
+
+    def remove(self, run_id: int, token: int) -> None:
+        """Remove a flow run. See `port.Store`."""
+        attempted = f"remove run {run_id:032x} from"
+        self._transact(attempted, token, lambda connection: removing.remove(connection, run_id))
+
+    def remove_task_runs(self, before: int, token: int, most: int) -> int:
+        """Remove task runs outside of any flow. See `port.Store`."""
+        attempted = "remove task runs from"
+        return self._transact(attempted, token, lambda connection: removing.remove_loose(connection, before, most))
+
+    def sweep(self, token: int, most: int) -> int:
+        """Remove what belonged to flow runs that are removed. See `port.Store`."""
+        return self._transact("remove task runs from", token, lambda connection: removing.sweep(connection, most))
+
+    def _transact(self, attempted: str, token: int, act: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+        """Do something in a transaction of its own, as an owner.
+
+        Where the connection is lost before the commit, nothing has come of it and it is done again. Where it is lost
+        in the commit nobody knows, and that is what is said.
+        """
+        done: list[T] = []  # what is to be committed
+
+        async def transact(connection: Connection) -> None:
+            async with connection.transaction():
+                if await connection.fetchval(_IS_OWNER, token) is None:
+                    raise StoreFenced(self.name, token)
+                done.append(await act(connection))
+
+        async def transact_once(connection: Connection) -> None:
+            try:
+                await transact(connection)
+            except self._connector.errors as error:
+                if done and is_lost(error, connection):
+                    connection.terminate()
+                    self._writer = None
+                    reason = "the connection was lost in the commit, and nobody knows whether it was done"
+                    raise StoreError(self.name, attempted, reason, "Look at the run, and try again.") from None
+                raise
+
+        try:
+            self._turn(self._insist(transact_once))
+        except self._connector.errors as error:
+            raise self._connector.reported(error, attempted) from None
+        return done[0]
+
+    def close(self) -> None:
+        """Let go of the store. See `port.Store`."""
+        self._control.close()
+        writer, self._writer = self._writer, None
+        loop, self._loop = self._loop, None
+        lease, self._lease = self._lease, None
+        try:
+            if loop is not None:
+                if writer is not None:
+                    loop.run_until_complete(shut(writer))
+                finish_loop(loop, 0)
+        finally:
+            self._own.close(self._let_go(lease))
+
+    async def _let_go(self, lease: Lease | None) -> None:
+        reader, self._reader, self._reading = self._reader, None, None
+        if reader is not None:
+            await shut(reader)
+        if lease is not None:
+            await lease.give_back()
+
+    def abandon(self) -> None:
+        """In the child of a fork: leave everything to the parent."""
+        left_to_parents.extend((self._lease, self._writer, self._reader, self._loop))
+        self._lease = self._writer = self._reader = self._loop = self._reading = None
+        self._control.abandon()
+        self._own.abandon()
+
+    # Reading.
+
+    def _read(
+        self, query: Callable[Concatenate[Connection, P], Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        async def read() -> T:
+            if self._reading is None:
+                self._reading = asyncio.Lock()
+            async with self._reading:
+                try:
+                    return await query(await self._readable(), *args, **kwargs)
+                except self._connector.errors as error:
+                    if self._reader is None or not is_lost(error, self._reader):
+                        raise
+                    self._reader.terminate()
+                    self._reader = None
+                    until = time.monotonic() + self._address.reconnect_seconds
+                    self._reader = await self._connector.connect_again(until)
+                    return await query(self._reader, *args, **kwargs)
+
+        try:
+            return self._own.run(read())
+        except self._connector.errors as error:
+            raise self._connector.reported(error, "read from") from None
+
+    async def _readable(self) -> Connection:
+        if self._reader is None:
+            reader = await self._connector.connect()
+            try:
+                version = await check_schema(reader, self._address)
+            except BaseException:
+                reader.terminate()
+                raise
+            if not version:
+                await shut(reader)
+                raise StoreError(self.name, "read from", "nothing was ever written to it")
+            self._reader = reader
+        return self._reader
+
+    def read_flow_run(self, run_id: int) -> FlowRunRow | None:
+        """A flow run. See `port.Store`."""
+        return self._read(reading.read_flow_run, run_id)
+
+    def read_flow_runs(self, wanted: RunFilter) -> list[FlowRunRow]:
+        """Flow runs, newest first."""
+        return self._read(reading.read_flow_runs, wanted)
+
+    def read_task_run(self, run_id: int) -> TaskRunRow | None:
+        """A task run. See `port.Store`."""
+        return self._read(reading.read_task_run, run_id)
+
+    def read_task_runs(self, wanted: RunFilter) -> list[TaskRunRow]:
+        """Task runs, newest first."""
+        return self._read(reading.read_task_runs, wanted)
+
+    def read_states(self, run_id: int) -> list[StateRow]:
+        """All states of a run, first to last."""
+        return self._read(reading.read_states, run_id)
+
+    def read_finished(self, before: int, parked: int, after: int, limit: int) -> list[int]:
+        """Flow runs that are over. See `port.Store`."""
+        return self._read(facts.read_finished, before, parked, after, limit)
+
+    def count_task_runs(self, flow_run_id: int) -> Mapping[tuple[str, StateType], int]:
+        """How many task runs a flow run has."""
+        return self._read(facts.count_task_runs, flow_run_id)
+
+    def read_facts(self) -> StoreFacts:
+        """What there is in the database."""
+        return self._read(facts.read_facts)
+
+    def read_calls(self, flow_run_id: int) -> list[Called]:
+        """What the body of a flow run has called."""
+        return self._read(reading.read_calls, flow_run_id)
+
+    def read_results(self, flow_run_id: int) -> Mapping[int, Value | None]:
+        """The results of what a flow run has called."""
+        return self._read(reading.read_results, flow_run_id)
+
+    def read_answers(self, flow_run_id: int) -> list[Answered]:
+        """What a flow run has been resumed with so far."""
+        return self._read(reading.read_answers, flow_run_id)
+
+    def last_id(self, flow_run_id: int) -> int:
+        """The largest id that a run of a flow run has."""
+        return self._read(reading.last_id, flow_run_id)
