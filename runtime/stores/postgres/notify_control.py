@@ -33,7 +33,7 @@ from millrace.runtime.stores.control import (
 from millrace.runtime.stores.postgres import owners
 from millrace.runtime.stores.postgres.connecting import Connection, Connector, shut
 from millrace.runtime.stores.postgres.lease import Lease, await_end
-from millrace.runtime.stores.postgres.own_loop import OwnLoop
+from millrace.runtime.stores.postgres.own_loop import OwnLoop, run_apart
 
 _TAKE: Final = "UPDATE requests SET taken = true WHERE owner = $1 AND NOT taken RETURNING id, line"
 _ANSWER: Final = (
@@ -80,7 +80,7 @@ class NotifyControl:
             raise NobodyListens  # whoever asks can do it as well
         connector = self._connector()
         try:
-            reply = self._loop.run(self._ask(connector, request, patience))
+            reply = run_apart(self._ask(connector, request, patience))
             error = error_of(reply)
         except TimeoutError:
             reason = f"it did not answer within {patience:g} seconds"

@@ -68,6 +68,19 @@ class OwnLoop:
         self._loop = self._thread = None
 
 
+def run_apart(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a loop of its own, in a thread that ends with it; whatever loop this thread has."""
+    own = OwnLoop()
+    try:
+        return own.run(coroutine)
+    finally:
+        own.close(_nothing())
+
+
+async def _nothing() -> None:
+    pass
+
+
 def _turn(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()

@@ -43,7 +43,7 @@ _NEIGHBOUR: Final = (
     "SELECT token FROM owners WHERE ended IS NULL AND token <> $1 ORDER BY (token < $1) DESC, token DESC LIMIT 1"
 )
 
-_END_OWNERS: Final = "UPDATE owners SET ended = $2 WHERE token = ANY($1::int[]) AND ended IS NULL RETURNING token, name"
+_END_OWNER: Final = "UPDATE owners SET ended = $2 WHERE token = $1 AND ended IS NULL RETURNING name"
 
 # The runs of an owner that is over, whatever table they are in: a state more, and what follows from it.
 _END_RUNS: Final = """
@@ -96,10 +96,14 @@ async def end_if_over(connection: Connection, token: int, at: int) -> list[int]:
 
 async def _end(connection: Connection, tokens: Collection[int], at: int) -> list[int]:
     """End those of some owners that are over, in the transaction at hand."""
-    over = [token for token in tokens if await connection.fetchval(_TRY, token)]
     crashed: list[int] = []
-    # A group that one of them is writing is waited for here; another one finds that its owner is over.
-    for token, name in await connection.fetch(_END_OWNERS, over, at) if over else ():
+    for token in tokens:
+        if not await connection.fetchval(_TRY, token):
+            continue
+        # A group that it is writing is waited for here; another one finds that its owner is over.
+        name = await connection.fetchval(_END_OWNER, token, at)
+        if name is None:
+            continue
         values = (token, at, death_message(name), OWNER_DIED)
         await connection.execute("DELETE FROM requests WHERE owner = $1", token)
         await connection.fetch(_END_TASK_RUNS, *values)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import CancelledError
 from contextvars import Context
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
@@ -294,6 +295,8 @@ class PostgresStore:
 
         try:
             return self._own.run(read())
+        except CancelledError:
+            raise StoreError(self.name, "read from", "it was closed meanwhile") from None
         except self._connector.errors as error:
             raise self._connector.reported(error, "read from") from None
 

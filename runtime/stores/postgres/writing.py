@@ -23,7 +23,7 @@ SETTINGS: Final = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-"""For the connection that writes: each row is found by its key, however much a table has grown since the plan was made."""
+"""For the connection that writes: each row is found by its key, however much its table has grown since then."""
 
 _IDS: Final = frozenset({"id", "parent", "parent_task_run", "flow_run", "run", "first"})
 _NUMBERS: Final = frozenset({

@@ -1,4 +1,7 @@
-"""Each contract is tested with every store."""
+"""Each contract is tested with every store; what is tested in every world, too, with those of one process only.
+
+A test that is marked `EVERY_STORE` is run in every world with every store.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.stores.places import KINDS, Place, Writer, in_memory, in_postgres, in_sqlite
+from tests.runtime.stores.places import EMBEDDED, KINDS, Place, Writer, in_memory, in_postgres, in_sqlite
 
 
-@pytest.fixture(params=KINDS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Choose the stores."""
+    marked = any("place" in mark.args for mark in metafunc.definition.iter_markers("parametrize"))
+    if "place" in metafunc.fixturenames and not marked:
+        metafunc.parametrize("place", EMBEDDED if "world" in metafunc.fixturenames else KINDS, indirect=True)
+
+
+@pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Where a store is, with nothing in it."""
     if request.param == "memory":

@@ -93,7 +93,7 @@ def copy_of(store: PostgresStore, schema: str) -> PostgresStore:
         for table in {table for (table,) in rows} - {"millrace_schema", "requests"}:
             await connection.execute(f"DELETE FROM {schema}.{table}")
             await connection.execute(f"INSERT INTO {schema}.{table} OVERRIDING SYSTEM VALUE TABLE {there}.{table}")
-        await connection.execute(f"ALTER TABLE {schema}.owners ALTER token RESTART WITH 1000")
+        await connection.execute(f"SELECT setval('{schema}.owners_token_seq', max(token)) FROM {there}.owners")
 
     store._read(copy_rows)
     return made

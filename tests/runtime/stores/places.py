@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import attrs
+import pytest
 
 from millrace.actors.states import StateType
 from millrace.runtime.stores.memory import MemoryStore
@@ -74,7 +75,9 @@ def in_postgres(server: Server) -> Place:
     return Place("postgres", store, usurp, leave)
 
 
-KINDS: Sequence[str] = ("memory", "sqlite", "postgres")
+EMBEDDED: Sequence[str] = ("memory", "sqlite")
+KINDS: Sequence[str] = (*EMBEDDED, "postgres")
+EVERY_STORE = pytest.mark.parametrize("place", KINDS, indirect=True)
 
 
 @attrs.define

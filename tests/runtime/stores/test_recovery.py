@@ -43,7 +43,7 @@ from millrace.actors.states import StateType
 from tests.clock import VirtualTime
 from tests.runtime.stores import recorded_flows
 from tests.runtime.stores.killing import PATIENCE, Kill, engine_of, killed, quietly
-from tests.runtime.stores.places import Place
+from tests.runtime.stores.places import EVERY_STORE, Place
 from tests.runtime.worlds import SYNC, World
 
 
@@ -168,6 +168,7 @@ def test_items_of_a_map_that_had_completed_do_not_run_again(world: World, kill: 
     assert sorted(ran.calls) == [number * 10 for number in range(20)]
 
 
+@EVERY_STORE
 def test_a_map_that_was_half_done_goes_on_with_the_other_half(world: World, kill: Kill, ran: Ran) -> None:
     @world.task
     async def work(number: int) -> Any:
@@ -257,6 +258,7 @@ def test_a_run_can_be_killed_again_and_again(world: World, place: Place, tmp_pat
     assert ran.calls == []
 
 
+@EVERY_STORE
 def test_a_subflow_that_was_under_way_goes_on(world: World, kill: Kill, ran: Ran) -> None:
     @world.task
     async def work(number: int) -> Any:
@@ -677,6 +679,7 @@ def test_parameters_that_could_not_be_recorded_have_to_be_given(place: Place) ->
 # Pauses, transactions.
 
 
+@EVERY_STORE
 def test_a_suspended_run_goes_on_in_another_process(world: World, place: Place, tmp_path: Path, ran: Ran) -> None:
     recorded_flows.ran.clear()
     kill = Kill(place.store(), tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ from millrace import (
     OwnerUnreachable,
     ParameterTypeError,
     PauseRefused,
+    PostgresStore,
     RunEnded,
     RunNotFound,
     RunNotRemovable,
@@ -41,7 +43,8 @@ from millrace import (
 )
 from millrace.runtime.stores.by_id import Steered
 from millrace.runtime.stores.control import Request
-from millrace.runtime.stores.port import Owner
+from millrace.runtime.stores.opening import store_of
+from millrace.runtime.stores.port import Owner, Store
 from millrace.runtime.stores.reading import read_flow_run, read_flow_runs
 from millrace.runtime.stores.records import Entry, FlowRunMade
 from tests.e2e.programs import environment
@@ -50,12 +53,19 @@ from tests.runtime.stores import recorded_flows
 from tests.runtime.stores.places import FLOW, Writer, entered
 
 PATIENCE = 20.0
+_schemas = itertools.count(1)
 Go = SimpleQueue[str]
 
 
-@pytest.fixture
-def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+ONE_OWNER = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+"""With a store that one process has open at a time."""
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.delenv("MILLRACE_STORE", raising=False)
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres").url(f"steered_{next(_schemas)}")
     tmp_path.chmod(0o700)
     return f"sqlite:///{tmp_path}/runs.db"
 
@@ -68,8 +78,10 @@ def engine(url: str) -> Iterator[Engine]:
     made.close(cancel=True)
 
 
-def store_at(url: str) -> SqliteStore:
-    return SqliteStore(url.removeprefix("sqlite:///"))
+def store_at(url: str) -> SqliteStore | PostgresStore:
+    store = store_of(url)
+    assert isinstance(store, (SqliteStore, PostgresStore))
+    return store
 
 
 def recorded(url: str, run_id: UUID) -> StateType:
@@ -81,6 +93,16 @@ def ids_in(url: str) -> set[UUID]:
     """The flow runs that are on record."""
     with closing(store_at(url)) as store:
         return {run.id for run in read_flow_runs(store=store)}
+
+
+def end_ownership(store: Store) -> None:
+    """Have others find that nobody owns a store, as after the end of the process."""
+    if isinstance(store, PostgresStore):
+        assert store._lease is not None
+        store._own.run(store._lease.give_back())
+    else:
+        assert store.control is not None
+        store.control.close()
 
 
 class Told:
@@ -180,7 +202,7 @@ def test_a_run_that_has_ended_cannot_be_cancelled(url: str, waiting: FlowFuture[
 @pytest.mark.parametrize("act", [cancel_flow_run, resume_flow_run], ids=["cancel", "resume"])
 @pytest.mark.parametrize("word", [uuid4(), "ffff", "no id", "", "x" * 40, "'; DROP TABLE flow_runs; --"], ids=range(6))
 def test_a_run_that_is_not_there(url: str, waiting: FlowFuture[Any], act: Callable[..., Any], word: UUID | str) -> None:
-    with pytest.raises(RunNotFound, match=r"There is no flow run '.*' in .*runs\.db"):
+    with pytest.raises(RunNotFound, match=r"There is no flow run '.*' in .*(runs\.db|steered_)"):
         act(word, store=url)
 
 
@@ -192,7 +214,7 @@ def test_a_beginning_that_several_runs_have(url: str, waiting: FlowFuture[Any], 
     engine.start(quick).wait()
 
     with pytest.raises(
-        AmbiguousRunId, match=r"^Several flow runs in .*runs\.db have an id that begins with '0'"
+        AmbiguousRunId, match=r"^Several flow runs in .*(runs\.db|steered_).* have an id that begins with '0'"
     ) as told_:
         cancel_flow_run("0", store=url)
     assert isinstance(told_.value, RunNotFound)
@@ -459,9 +481,7 @@ def test_a_run_whose_process_is_over_cannot_be_told_anything(
 ) -> None:
     assert engine.chronicle is not None
     engine.chronicle.writer.flush()
-    control = engine.chronicle.writer.store.control
-    assert control is not None
-    control.close()  # as after the end of its process
+    end_ownership(engine.chronicle.writer.store)
 
     with pytest.raises(OwnerUnreachable, match="the one that ran it is over") as told:
         act(waiting.flow_run_id, store=url)
@@ -595,13 +615,15 @@ def test_pruning_keeps_what_goes_on_and_what_waits(url: str, suspended: UUID) ->
     assert said.wait(PATIENCE)
     before = engine.now() + 1_000_000_000
 
-    reply = Steered.of(url).ask(Request("prune", None, {"before": before}))
+    with Steered.of(url) as steered:
+        reply = steered.ask_or_do(Request("prune", None, {"before": before}))
 
     assert reply == {"flow_runs": 3, "task_runs": 0}
     assert ids_in(url) == {live.flow_run_id, suspended}
     engine.close(cancel=True)
 
 
+@ONE_OWNER
 @pytest.mark.parametrize(
     "request_",
     [
