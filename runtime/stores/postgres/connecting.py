@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -188,3 +189,18 @@ async def shut(connection: Connection) -> None:
         await connection.close(timeout=CONNECT_SECONDS)
     except Exception:  # noqa: BLE001  # it has ended, or ends now
         connection.terminate()
+
+
+def abandon(connection: Connection) -> None:
+    """In the child of a fork: hold on to a connection of the parent's no longer, and say nothing to the server.
+
+    Else its session would live as long as the child. The number of the descriptor stays taken, since the objects that
+    were inherited know it.
+    """
+    transport = getattr(connection, "_transport", None)  # there is no public way to it
+    carrier = None if transport is None else transport.get_extra_info("socket")
+    if carrier is None:
+        return
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, carrier.fileno())
+    os.close(nothing)

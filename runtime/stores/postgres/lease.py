@@ -75,6 +75,11 @@ class Lease:
         self._begin(self._watch())
         return Opened(self.token, crashed)
 
+    @property
+    def connection(self) -> Connection | None:
+        """The one whose session has the lock; None while there is none."""
+        return self._connection
+
     async def give_back(self) -> None:
         """Be no owner any more."""
         self._over = True

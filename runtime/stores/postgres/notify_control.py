@@ -47,6 +47,8 @@ _READ: Final = "SELECT answer FROM requests WHERE id = $1 AND answer IS NOT NULL
 _FORGET: Final = "DELETE FROM requests WHERE id = $1"
 _OWNER_OF: Final = "SELECT owner FROM flow_runs WHERE id = $1"
 
+_AT_ONCE_SECONDS: Final = 0.25
+
 _logger = engine_logger("store")
 
 
@@ -114,7 +116,7 @@ class NotifyControl:
             for token in others:
                 asking = _Asking(connector, connection, token, owners.channel_of(everybody, token))
                 async with asyncio.timeout(patience):
-                    replies.append(await asking.answer_to(request, watched=patience is None))
+                    replies.append(await asking.answer_to(request))
             return replies[-1]
         finally:
             await shut(connection)
@@ -146,12 +148,8 @@ class _Asking:
         self._token = token
         self._channel = channel
 
-    async def answer_to(self, request: Request, *, watched: bool) -> Reply:
-        """Ask, and wait for the answer.
-
-        Args:
-            request: What is asked.
-            watched: The end of the owner is noticed.
+    async def answer_to(self, request: Request) -> Reply:
+        """Ask, and wait for the answer; where that does not come at once, with an eye on the owner.
 
         Raises:
             OwnerUnreachable: it is over, or the connection is.
@@ -165,9 +163,10 @@ class _Asking:
         waiting: list[asyncio.Task[Any]] = [asyncio.ensure_future(answered.wait())]
         try:
             await connection.execute(_ASK, number.bytes, self._token, asker, request.to_line(), self._channel)
-            if watched:
+            done, _ = await asyncio.wait(waiting, timeout=_AT_ONCE_SECONDS)
+            if not done:
                 waiting.append(asyncio.ensure_future(await_end(self._connector, self._token)))
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             answer: bytes | None = await connection.fetchval(_READ, number.bytes)
         finally:
             for each in waiting:
@@ -227,6 +226,8 @@ class Inbox:
         loop = asyncio.get_running_loop()
 
         def answer(reply: Reply) -> None:
+            if self._closed:
+                return  # the store is let go of; who asks is told that by the end of the lease
             self._unsent[number] = reply_to_line(reply)
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(self._look)

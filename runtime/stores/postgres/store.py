@@ -28,7 +28,7 @@ from millrace.runtime.stores.group_rows import GroupRows
 from millrace.runtime.stores.port import Group, Opened, Owner
 from millrace.runtime.stores.postgres import facts, reading, removing, writing
 from millrace.runtime.stores.postgres.address import Address
-from millrace.runtime.stores.postgres.connecting import Connect, Connection, Connector, is_lost, shut
+from millrace.runtime.stores.postgres.connecting import Connect, Connection, Connector, abandon, is_lost, shut
 from millrace.runtime.stores.postgres.lease import RETURN_SECONDS, Lease
 from millrace.runtime.stores.postgres.migrating import check_schema
 from millrace.runtime.stores.postgres.notify_control import NotifyControl
@@ -260,14 +260,21 @@ class PostgresStore:
             self._own.close(self._let_go(lease))
 
     async def _let_go(self, lease: Lease | None) -> None:
-        reader, self._reader, self._reading = self._reader, None, None
-        if reader is not None:
-            await shut(reader)
+        if self._reading is not None:
+            async with self._reading:  # after what is being read
+                reader, self._reader = self._reader, None
+            self._reading = None
+            if reader is not None:
+                await shut(reader)
         if lease is not None:
             await lease.give_back()
 
     def abandon(self) -> None:
         """In the child of a fork: leave everything to the parent."""
+        lease = None if self._lease is None else self._lease.connection
+        for connection in (lease, self._writer, self._reader):
+            if connection is not None:
+                abandon(connection)
         left_to_parents.extend((self._lease, self._writer, self._reader, self._loop))
         self._lease = self._writer = self._reader = self._loop = self._reading = None
         self._control.abandon()
