@@ -4,7 +4,7 @@ The parent holds the ledger, and never opens the store while a child lives. Each
 process, which has imported everything and started nothing. It is killed at a random moment, or kills itself at a fault
 point of the store.
 
-    python -m tests.proofs.kills --kills 200 --points 3
+    python -m tests.proofs.kills --kills 200 --points 3 --store postgres
 """
 
 from __future__ import annotations
@@ -19,18 +19,29 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
-from millrace import Engine, Flow, SqliteStore, StateType, read_flow_run, resume_run, run
+from millrace import (
+    Engine,
+    Flow,
+    PostgresStore,
+    SqliteStore,
+    StateType,
+    StoreError,
+    read_flow_run,
+    resume_run,
+    run,
+)
 from millrace.runtime.entering import ENTERED
 from millrace.runtime.stores import faults
-from millrace.runtime.stores.port import Group
+from millrace.runtime.stores.port import Group, Store
 from millrace.runtime.stores.rows import RunFilter
+from tests.postgres import Server
 from tests.proofs import ledger
 
 PATIENCE_SECONDS = 60.0
@@ -68,6 +79,25 @@ class Death:
     time: int = 0
 
 
+class Home(Protocol):
+    """Where the runs of one trial are."""
+
+    points: Sequence[str]
+    """The fault points that the store comes to."""
+
+    def store(self) -> Store:
+        """The store, which is not opened."""
+        ...
+
+    def rows(self, query: str) -> list[Any]:
+        """The rows of a query, past the store."""
+        ...
+
+    def faults(self) -> list[str]:
+        """What is wrong with it as a whole."""
+        ...
+
+
 class HastyStore(SqliteStore):
     """Acknowledges before it commits: what the proof has to find out."""
 
@@ -91,19 +121,89 @@ class HastyStore(SqliteStore):
             super().append(held)
 
 
-STORES: dict[str, Callable[[Path], SqliteStore]] = {"right": SqliteStore, "hasty": HastyStore}
-"""By name: the store, and one that has a fault."""
+class FileHome:
+    """A file of SQLite's.
 
-_store: list[Callable[[Path], SqliteStore]] = [SqliteStore]
+    Args:
+        path: The file.
+        kind: The store; or one that has a fault.
+    """
+
+    points = faults.POINTS
+
+    def __init__(self, path: Path, kind: type[SqliteStore]) -> None:
+        self._path = path
+        self._kind = kind
+
+    def store(self) -> Store:
+        """See `Home`."""
+        return self._kind(self._path)
+
+    def rows(self, query: str) -> list[Any]:
+        """See `Home`."""
+        with closing(sqlite3.connect(self._path)) as connection:
+            return connection.execute(query).fetchall()
+
+    def faults(self) -> list[str]:
+        """See `Home`."""
+        ((integrity,),) = self.rows("PRAGMA integrity_check")
+        return [] if integrity == "ok" else [f"integrity: {integrity}"]
 
 
-def live(path: Path, body: Any, run_id: str, death: Death, pipe: int) -> None:
+class ServerHome:
+    """A schema of a server.
+
+    Args:
+        url: Where it is.
+    """
+
+    points = tuple(point for point in faults.POINTS if point not in {"group begun", "group written"})
+    """A group is one statement, and these two would be in the middle of it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def store(self) -> Store:
+        """See `Home`."""
+        return PostgresStore(self._url)
+
+    def rows(self, query: str) -> list[Any]:
+        """See `Home`."""
+        store = PostgresStore(self._url)
+        with closing(store):
+            return [tuple(row) for row in store._read(lambda connection: connection.fetch(query))]
+
+    def faults(self) -> list[str]:
+        """See `Home`."""
+        return []
+
+
+Homes = Callable[[str], Home]
+"""Makes one, under a name."""
+
+STORES = ("right", "hasty", "postgres")
+
+
+@contextmanager
+def homes_of(kind: str) -> Iterator[Homes]:
+    """Where the runs of all trials are, for the time of a block."""
+    with ExitStack() as stack:
+        if kind == "postgres":
+            server = Server()
+            stack.callback(server.remove)
+            yield lambda name: ServerHome(server.url(name))
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            yield lambda name: FileHome(folder / f"{name}.db", HastyStore if kind == "hasty" else SqliteStore)
+
+
+def live(home: Home, body: Any, run_id: str, death: Death, pipe: int) -> None:
     """One life, in a child: begin the run, or go on with it. Never returns."""
     ledger.PIPE[0] = pipe
     try:
         if death.point:
             _die_at(death)
-        engine = Engine(store=_store[0](path))
+        engine = Engine(store=home.store())
         ENTERED.set(engine)
         if run_id:
             resume_run(run_id, body)
@@ -128,7 +228,7 @@ def _die_at(death: Death) -> None:
     faults.install(look)
 
 
-def one_life(path: Path, body: Any, run_id: str, death: Death) -> tuple[list[str], bool, float]:
+def one_life(home: Home, body: Any, run_id: str, death: Death) -> tuple[list[str], bool, float]:
     """Let a life go by.
 
     Returns:
@@ -139,7 +239,7 @@ def one_life(path: Path, body: Any, run_id: str, death: Death) -> tuple[list[str
     child = os.fork()
     if child == 0:
         os.close(reading)
-        live(path, body, run_id, death, writing)
+        live(home, body, run_id, death, writing)
     os.close(writing)
     told = _read(reading, child, None if death.after is None else began + death.after)
     os.close(reading)
@@ -168,15 +268,15 @@ def _read(pipe: int, child: int, kill_at: float | None) -> bytes:
             told += some
 
 
-def trial(folder: Path, body: Any, deaths: Iterator[Death], tally: Tally) -> None:
+def trial(homes: Homes, body: Any, deaths: Iterator[Death], tally: Tally) -> None:
     """One run of the flow, through as many lives as it takes."""
-    path = folder / f"runs-{tally.trials}.db"
+    home = homes(f"runs_{tally.trials}")
     tally.trials += 1
     book = ledger.Ledger()
     run_id = ""
     for life in range(1, 1_000):
         death = next(deaths) if life < MOST_LIVES else Death()
-        lines, killed, _ = one_life(path, body, run_id, death)
+        lines, killed, _ = one_life(home, body, run_id, death)
         book.take(lines, life)
         if killed:
             tally.kills += 1
@@ -187,13 +287,13 @@ def trial(folder: Path, body: Any, deaths: Iterator[Death], tally: Tally) -> Non
             break
         else:
             break
-        run_id, ended = _found(path)
+        run_id, ended = _found(home)
         if ended:  # it was killed on its way out
             book.ended = True
             break
     tally.acknowledged += len(book.acknowledged)
     if book.ended:
-        _check_store(path, body, book)
+        _check_store(home, book)
     tally.faults += [f"{body.name}: {each}" for each in book.faults]
 
 
@@ -201,42 +301,33 @@ MOST_LIVES = 9
 """From this life on a run is left to its end: after ten deaths it would be parked."""
 
 
-def _found(path: Path) -> tuple[str, bool]:
+def _found(home: Home) -> tuple[str, bool]:
     """The id of the run that was begun, empty where nothing of it was written before the kill; whether it has ended."""
-    if not path.exists():
-        return "", False
-    store = SqliteStore(path)
-    try:
-        runs = store.read_flow_runs(RunFilter(outermost=True))
-    except Exception:  # noqa: BLE001  # nothing was ever written
-        return "", False
-    finally:
-        store.close()
+    with closing(home.store()) as store:
+        try:
+            runs = store.read_flow_runs(RunFilter(outermost=True))
+        except StoreError:  # nothing was ever written
+            return "", False
     return (f"{runs[0].id:032x}", runs[0].state.type is StateType.COMPLETED) if runs else ("", False)
 
 
-def _check_store(path: Path, body: Any, book: ledger.Ledger) -> None:
+def _check_store(home: Home, book: ledger.Ledger) -> None:
     """What stands in the store in the end is what was told, and whole."""
-    store = SqliteStore(path)
-    run_id, _ = _found(path)
-    recorded = read_flow_run(run_id, store=store)
+    run_id, _ = _found(home)
+    with closing(home.store()) as store:
+        recorded = read_flow_run(run_id, store=store)
     if not recorded.state.is_completed():
         book.faults.append(f"the run is {recorded.state}")
-    store.close()
-    with closing(sqlite3.connect(path)) as connection:
-        (integrity,) = connection.execute("PRAGMA integrity_check").fetchone()
-        gaps = connection.execute(
-            "SELECT count(*) FROM (SELECT run FROM states GROUP BY run HAVING max(sequence) + 1 <> count(*))"
-        ).fetchone()
-        alive = connection.execute("SELECT count(*) FROM task_runs WHERE ended IS NULL").fetchone()
-        blobs = {blob for (blob,) in connection.execute("SELECT blob FROM results")}
-    if integrity != "ok":
-        book.faults.append(f"integrity: {integrity}")
-    if gaps != (0,):
-        book.faults.append(f"{gaps[0]} runs whose states have gaps")
-    if alive != (0,):
-        book.faults.append(f"{alive[0]} task runs are left that nobody has ended")
-    whole = b"".join(blob for blob in blobs if blob)
+    book.faults += home.faults()
+    ((gaps,),) = home.rows(
+        "SELECT count(*) FROM (SELECT run FROM states GROUP BY run HAVING max(sequence) + 1 <> count(*)) AS gaps"
+    )
+    ((alive,),) = home.rows("SELECT count(*) FROM task_runs WHERE ended IS NULL")
+    if gaps:
+        book.faults.append(f"{gaps} runs whose states have gaps")
+    if alive:
+        book.faults.append(f"{alive} task runs are left that nobody has ended")
+    whole = b"".join(blob for (blob,) in home.rows("SELECT blob FROM results") if blob)
     lost = [key for key in book.acknowledged if ledger.expected(key).encode() not in whole]
     book.faults += [f"{key} was acknowledged, and is not in the store" for key in lost]
 
@@ -262,11 +353,11 @@ def flows() -> tuple[Any, ...]:
     return (ledger.journey, ledger.ajourney)
 
 
-def prove(folder: Path, kills: int, times: int, seed: int, tell: Callable[[str], None] = print) -> Tally:
+def prove(homes: Homes, kills: int, times: int, seed: int, tell: Callable[[str], None] = print) -> Tally:
     """Kill at random moments, and at each fault point.
 
     Args:
-        folder: Where stores are made.
+        homes: Where the runs are.
         kills: How many kills at random moments, at least.
         times: At each fault point, when it is reached for the first time, the second, and so on up to so many.
         seed: Of the random moments.
@@ -275,16 +366,16 @@ def prove(folder: Path, kills: int, times: int, seed: int, tell: Callable[[str],
     tally = Tally()
     draw = random.Random(seed)
     bodies = flows()
-    for point in faults.POINTS:
+    for point in homes("points").points:
         for time_reached in range(1, times + 1):
             body: Flow[Any, Any] = bodies[time_reached % len(bodies)]
-            trial(folder, body, at_point(point, time_reached), tally)
+            trial(homes, body, at_point(point, time_reached), tally)
     tell(f"At fault points: {tally}")
-    seconds = {body.name: one_life(folder / f"whole-{body.name}.db", body, "", Death())[2] for body in bodies}
+    seconds = {body.name: one_life(homes(f"whole_{body.name}"), body, "", Death())[2] for body in bodies}
     at_points = tally.kills
     while tally.kills - at_points < kills and not tally.faults:
         body = bodies[tally.trials % len(bodies)]
-        trial(folder, body, random_deaths(draw, 1.2 * seconds[body.name]), tally)
+        trial(homes, body, random_deaths(draw, 1.2 * seconds[body.name]), tally)
     tell(f"In all: {tally}")
     return tally
 
@@ -294,14 +385,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--points", type=int, default=5)
-    parser.add_argument("--store", choices=STORES, default="right", help="a store with a fault, to see it found")
+    parser.add_argument(
+        "--store", choices=STORES, default="right", help="SQLite's; one with a fault, to see it found; PostgreSQL's"
+    )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     options = parser.parse_args()
     print(f"seed {options.seed}")  # noqa: T201  # what was asked for
-    _store[0] = STORES[options.store]
-    with tempfile.TemporaryDirectory() as folder:
-        tally = prove(Path(folder), options.kills, options.points, options.seed)
-    never = set(faults.POINTS) - tally.reached
+    with homes_of(options.store) as homes:
+        tally = prove(homes, options.kills, options.points, options.seed)
+        never = set(homes("points").points) - tally.reached if options.points else set[str]()
     if never:
         print(f"Fault points that were never reached: {', '.join(sorted(never))}")  # noqa: T201
     for fault in tally.faults:
