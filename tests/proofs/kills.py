@@ -129,7 +129,7 @@ class FileHome:
         kind: The store; or one that has a fault.
     """
 
-    points = faults.POINTS
+    points: Sequence[str] = faults.POINTS
 
     def __init__(self, path: Path, kind: type[SqliteStore]) -> None:
         self._path = path
@@ -157,7 +157,7 @@ class ServerHome:
         url: Where it is.
     """
 
-    points = tuple(point for point in faults.POINTS if point not in {"group begun", "group written"})
+    points: Sequence[str] = tuple(point for point in faults.POINTS if point not in {"group begun", "group written"})
     """A group is one statement, and these two would be in the middle of it."""
 
     def __init__(self, url: str) -> None:

@@ -120,8 +120,7 @@ class Lease:
         for channel in self._listeners:
             await self._listen_to(connection, channel)
         self._connection = connection
-        loop = asyncio.get_running_loop()
-        connection.add_termination_listener(lambda _: loop.call_soon(self._lost, connection))
+        connection.add_termination_listener(lambda _: self._lost(connection))
         if connection.is_closed():
             self._lost(connection)
 

@@ -14,6 +14,7 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from threading import Thread
 from typing import Any, Final
 
@@ -81,6 +82,7 @@ class NotifyControl:
         if request.run is None and request.verb != "greet":
             raise NobodyListens  # whoever asks can do it as well
         connector = self._connector()
+        broken_by: tuple[type[BaseException], ...] = (*connector.errors, ValueError)
         try:
             reply = run_apart(self._ask(connector, request, patience))
             error = error_of(reply)
@@ -88,7 +90,7 @@ class NotifyControl:
             reason = f"it did not answer within {patience:g} seconds"
             advice = "It is stopped, or busy; what was asked may be done later."
             raise OwnerUnreachable(self._attempted(request), reason, advice) from None
-        except (*connector.errors, ValueError) as broken:
+        except broken_by as broken:
             if isinstance(broken, OwnerUnreachable):
                 raise
             said = connector.reported(broken, "reach").reason
@@ -241,7 +243,11 @@ class Inbox:
             if line is None:
                 continue
             try:
-                await self._lease.use(lambda each, values=(number, line): each.execute(_ANSWER, *values))
+                await self._lease.use(partial(_tell, number=number, line=line))
             except BaseException:
                 self._unsent[number] = line
                 raise
+
+
+async def _tell(connection: Connection, number: bytes, line: bytes) -> None:
+    await connection.execute(_ANSWER, number, line)

@@ -152,9 +152,10 @@ class PostgresStore:
         async def write(connection: Connection) -> bool:
             return await writing.write(connection, group.token, group.number, parts, undone)
 
+        refused: tuple[type[BaseException], ...] = (*self._connector.errors, ValueError)
         try:
             written = await self._insist(write)
-        except (*self._connector.errors, ValueError) as error:
+        except refused as error:
             code = getattr(error, "sqlstate", None)
             if not isinstance(error, UnicodeError) and code not in _UNREADABLE:
                 raise

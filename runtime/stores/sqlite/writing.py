@@ -36,13 +36,13 @@ def write(connection: Connection, rows: GroupRows) -> None:
     Raises:
         DuplicateRow: one with the same key is there.
     """
-    for run in rows.emptied():
-        connection.execute("DELETE FROM results WHERE run = ?", run)
+    for emptied in rows.emptied():
+        connection.execute("DELETE FROM results WHERE run = ?", emptied)
     for table, made in rows.made().items():
         _INSERTS[table].run(connection, made)
     for table, changed in rows.changed().items():
         _UPDATES[table].run(connection, changed)
     for run, name in rows.renamed():
         connection.execute("UPDATE flow_runs SET name = ? WHERE id = ?", (name, run))
-    for run in rows.undone():
-        connection.execute("UPDATE task_runs SET undone = 1 WHERE id = ?", run)
+    for undone in rows.undone():
+        connection.execute("UPDATE task_runs SET undone = 1 WHERE id = ?", undone)

@@ -49,6 +49,7 @@ from millrace.runtime.stores.reading import read_flow_run, read_flow_runs
 from millrace.runtime.stores.records import Entry, FlowRunMade
 from tests.e2e.programs import environment
 from tests.loose import flow, task
+from tests.postgres import Server
 from tests.runtime.stores import recorded_flows
 from tests.runtime.stores.places import FLOW, Writer, entered
 
@@ -65,7 +66,8 @@ ONE_OWNER = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.delenv("MILLRACE_STORE", raising=False)
     if request.param == "postgres":
-        return request.getfixturevalue("postgres").url(f"steered_{next(_schemas)}")
+        server: Server = request.getfixturevalue("postgres")
+        return server.url(f"steered_{next(_schemas)}")
     tmp_path.chmod(0o700)
     return f"sqlite:///{tmp_path}/runs.db"
 
