@@ -136,6 +136,7 @@ class Server:
 
     def start(self) -> None:
         """Let it serve, at the port that it had; at another one where somebody has taken that before it ever did."""
+        said = ""
         for _ in range(5):
             keeper = subprocess.Popen(
                 [sys.executable, __file__, str(self.folder), str(self.port), *self._settings],
@@ -159,6 +160,11 @@ class Server:
         """Stop it, and remove its files."""
         self.stop()
         shutil.rmtree(self.folder)
+
+    def make_database(self, name: str) -> None:
+        """Make an empty database."""
+        command = [programme("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", USER, name]
+        subprocess.run(command, check=True, timeout=PATIENCE)
 
     def url(self, schema: str = "millrace", *, user: str = USER, more: str = "") -> str:
         """The URL of a store."""

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.e2e.programs import ROOT, python
+from tests.postgres import USER, Server
 
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -59,6 +60,18 @@ PROGRAMMES = blocks("python")
 CONSOLES = [block for block in blocks("console") if "$ millrace " in block.text]
 
 
+@pytest.fixture
+def served(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a page that speaks of the database `runs` such a one, at the server that the environment names."""
+    block: Block = request.getfixturevalue("block")
+    if "postgresql:///runs" in block.text:
+        server: Server = request.getfixturevalue("postgres")
+        server.make_database("runs")
+        for name, value in (("PGHOST", "127.0.0.1"), ("PGPORT", str(server.port)), ("PGUSER", USER)):
+            monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("served")
 @pytest.mark.parametrize("block", PROGRAMMES, ids=named)
 def test_the_code_runs_and_prints_what_the_page_says(block: Block, tmp_path: Path) -> None:
     script = tmp_path / "block.py"
@@ -112,7 +125,7 @@ def test_there_is_code_to_run() -> None:
 
 
 def test_every_block_says_what_it_is() -> None:
-    known = {"python", "text", "console", "mermaid", "toml", "json"}
+    known = {"python", "text", "console", "mermaid", "toml", "json", "sql"}
 
     assert [named(block) for block in blocks() if block.language not in known] == []
 

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -185,7 +185,7 @@ STORES = ("right", "hasty", "postgres")
 
 
 @contextmanager
-def homes_of(kind: str) -> Iterator[Homes]:
+def homes_of(kind: str) -> Generator[Homes]:
     """Where the runs of all trials are, for the time of a block."""
     with ExitStack() as stack:
         if kind == "postgres":

@@ -56,8 +56,8 @@ def at_once(url: str) -> Iterator[Callable[..., Writer]]:
     """Makes owners of one store that all live."""
     made: list[PostgresStore] = []
 
-    def make(name: str = "process 1 on mill", **options: Any) -> Writer:
-        store = PostgresStore(url, **{"return_seconds": 0, **options})
+    def make(name: str = "process 1 on mill", return_seconds: float = 0, connect: Any = None) -> Writer:
+        store = PostgresStore(url, return_seconds=return_seconds, connect=connect)
         made.append(store)
         return Writer(store, store.open(Owner(name, 1_000)))
 
