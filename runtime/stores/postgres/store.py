@@ -168,17 +168,17 @@ class PostgresStore:
         """Do something that may be done twice: again, when the connection was lost."""
         until: float | None = None
         while True:
-            if self._writer is None:
-                until = until or time.monotonic() + self._address.reconnect_seconds
-                self._writer = await self._connect_writer(until)
-            connection = self._writer
             try:
-                return await act(connection)
+                if self._writer is None:
+                    until = until or time.monotonic() + self._address.reconnect_seconds
+                    self._writer = await self._connect_writer(until)
+                return await act(self._writer)
             except self._connector.errors as error:
-                if not is_lost(error, connection):
+                if not is_lost(error, self._writer):
                     raise
-                connection.terminate()
-                self._writer = None
+                if self._writer is not None:
+                    self._writer.terminate()
+                    self._writer = None
 
     def claim(self, run_id: int, token: int, at: int) -> FlowRunRow:  # noqa: ARG002  # others keep it
         """Become the owner of a flow run. See `port.Store`."""
