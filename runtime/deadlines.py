@@ -6,12 +6,14 @@ an async one that has used up its grace: its run goes on without it, and a threa
 busy, and counts, until the body returns. In a sync body an exception is raised where that is allowed.
 
 Most deadlines are met. So one costs no timer: those that give the same time stand in one line, in the order in which
-they come, behind a single timer for the first of them.
+they come, behind a single timer for the first of them. And no lock: a thread that lost the interpreter while it holds
+one would stop all others that begin or end a body. Who takes a deadline out of its line says what became of it: the
+body, which has met it, or the timer. Only where it was the timer, a lock keeps the two apart.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock, Thread, get_ident
 from types import TracebackType
@@ -34,9 +36,6 @@ if TYPE_CHECKING:
 LOOK_AGAIN_NS: Final = 1_000_000
 """A body that is in the engine's own code when its time is over is looked at again after so long, then twice that."""
 
-LITTER: Final = 64
-"""So many deadlines that were met may stay in a line behind one that is not yet, and as many as there are others."""
-
 
 class Line:
     """The deadlines that one lane keeps and that give the same time.
@@ -48,68 +47,54 @@ class Line:
         now: Tells the time.
     """
 
-    __slots__ = ("_lane", "_seconds", "_timers", "armed", "deadlines", "litter", "lock", "nanoseconds", "now")
+    __slots__ = ("_lane", "_seconds", "_timers", "armed", "deadlines", "lock", "nanoseconds", "now")
 
     def __init__(self, lane: LoopLane, seconds: float, timers: Timers, now: Clock) -> None:
-        self.lock = Lock()  # guards all that changes, here and in each of the deadlines
-        self.deadlines: deque[Deadline] = deque()  # by time, to a few microseconds; the first one has not been met
-        self.litter = 0  # of these, met
-        self.armed = False  # a timer is set, or is about to be, for the time of the first, or for an earlier one
+        # By time, to a few microseconds: not met, and not missed. Each is put in and taken out in a single step.
+        self.deadlines: OrderedDict[Deadline, None] = OrderedDict()
         self.nanoseconds = round(seconds * 1e9)
+        self.armed = False  # a timer is set, or is about to be, for the time of the first, or for an earlier one
+        self.lock = Lock()  # guards that, and what a body that is over its time shares with whoever goes on without it
         self.now = now
         self._lane = lane
         self._seconds = seconds
         self._timers = timers
 
-    def met(self, deadline: Deadline) -> None:
-        """Another one than the first has been met. With the lock."""
-        if deadline.at:
-            self.litter += 1
-            if self.litter > LITTER and self.litter > len(self.deadlines) // 2:
-                self.deadlines = deque(each for each in self.deadlines if each.run is not None)
-                self.litter = 0
+    def start(self, at: int) -> None:
+        """Set the timer, unless another thread has."""
+        with self.lock:
+            armed, self.armed = self.armed, True
+        if not armed:
+            self._arm(at)
 
-    def sweep(self) -> None:
-        """The first one has been taken out. With the lock."""
-        deadlines = self.deadlines
-        while deadlines and deadlines[0].run is None:
-            deadlines.popleft()
-            self.litter -= 1
+    def _first(self) -> Deadline | None:
+        while True:
+            try:
+                return next(iter(self.deadlines), None)
+            except RuntimeError:  # another thread has put one in, or taken one out, between the two calls
+                continue
 
-    def arm(self, at: int) -> None:
-        """Set the timer."""
+    def _arm(self, at: int) -> None:
         self._timers.call_at(at, self._ring, lambda: self._lane)
 
     def _ring(self) -> None:
         """Tell of all that were not met by now."""
         now = self.now()
         missed: list[Deadline] = []
-        with self.lock:
-            self.sweep()
-            while self.deadlines and self.deadlines[0].at <= now:
-                first = self.deadlines.popleft()
-                first.at = 0
+        while (first := self._first()) is not None and first.at <= now:
+            if self.deadlines.pop(first, first) is None:
                 missed.append(first)
-                self.sweep()
-            self.armed = bool(self.deadlines)
-            at = self.deadlines[0].at if self.armed else 0
-        if at:
-            self.arm(at)
+        with self.lock:
+            self.armed = False
+            # Looked at again after that: one that was put in before has been told that a timer is set.
+            first = self._first()
+            self.armed = first is not None
+        if first is not None:
+            self._arm(first.at)
         else:  # whoever is about to join it still may
             self._lane.deadlines.pop(self._seconds, None)
         for deadline in missed:
             deadline.expire()
-
-
-def _line_of(run: TaskRun, seconds: float) -> Line:
-    """Where the deadline of an attempt stands that gives so many seconds."""
-    scope = run.node.scope
-    lane = scope.lane_for_timer_of(run)
-    line = lane.deadlines.get(seconds)
-    if line is None:
-        made = Line(lane, seconds, scope.engine.timers, run.node.now)
-        line = lane.deadlines.setdefault(seconds, made)
-    return line
 
 
 class Deadline(Interruption):
@@ -129,36 +114,33 @@ class Deadline(Interruption):
         self._came = False
         self._seconds = seconds
         self._attempt = attempt
-        self._line = _line_of(run, seconds)
-        self.at = 0  # when it comes, in nanoseconds since the epoch; 0: it does not stand in the line
+        scope = run.node.scope
+        lane = scope.lane_for_timer_of(run)
+        self._line: Line = lane.deadlines.get(seconds) or lane.deadlines.setdefault(
+            seconds, Line(lane, seconds, scope.engine.timers, run.node.now)
+        )
+        self.at = 0  # when it comes, in nanoseconds since the epoch; 0 before it begins to count
         self.next_alarm: Alarm | None = None  # for what follows when it has come
 
     def __enter__(self) -> Self:
         self.thread = get_ident()
         line = self._line
         self.at = at = line.now() + line.nanoseconds
-        with line.lock:
-            line.deadlines.append(self)
-            armed, line.armed = line.armed, True
-        if not armed:
-            line.arm(at)
+        line.deadlines[self] = None
+        if not line.armed:  # looked at after that; see `_ring`
+            line.start(at)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        line = self._line
-        with line.lock:
-            self.run = None
-            deadlines = line.deadlines
-            if deadlines and deadlines[0] is self:
-                deadlines.popleft()
-                if deadlines:
-                    line.sweep()
-            else:
-                line.met(self)
-        if self.next_alarm is not None:
-            self.next_alarm.call_off()
+        self.run = None
+        if self._line.deadlines.pop(self, self) is None:
+            return
+        with self._line.lock:  # whoever goes on without the body has done so, or never will
+            alarm = self.next_alarm
+        if alarm is not None:
+            alarm.call_off()
 
     def _set_alarm(self, run: TaskRun, delay: int, call: Callable[[TaskRun], None]) -> None:
         scope = run.node.scope

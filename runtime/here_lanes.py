@@ -83,11 +83,16 @@ class ThreadHere(HeldUp, _Here):
     def see_through(self, run: TaskRun) -> None:
         """Run a task's further attempts until the run has ended, blocking in between where it has to wait."""
         run.tell(Watch(self))
-        while not run.ended:
-            self.wait_turn()
-            if not run.ended:
-                execute(run)
-        del run  # see there
+        try:
+            while not run.ended:
+                self.wait_turn()
+                if not run.ended:
+                    execute(run)
+        except BaseException as error:
+            run.crash(error)  # an interrupt of the wait, too: nobody is left to see the run through
+            raise
+        finally:
+            del run  # see there
 
     def wait_turn(self) -> None:
         """Block until the run has been put in line, or has ended. Somebody has to watch it for that."""

@@ -96,7 +96,11 @@ class Task(BaseTask[P, R]):
         lane = ThreadHere()
         run = scope.start_run(self, args, kwargs, wait_for, lane, given, in_line=False)
         if not run.unready:
-            execute(run)
+            try:
+                execute(run)
+            except BaseException as error:
+                run.crash(error)  # a dead letter, unless the fault is the engine's own
+                raise
         elif not run.ended and blocks_here(scope):
             error = BlockingCallOnLoop(f"{self.name}(...) with a future that is not done", "await the future first")
             run.fail_unstarted(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -74,6 +75,16 @@ def test_a_run_knows_when_it_was_made_when_it_began_when_it_ended_and_how_long_i
     assert (run.created, run.started, run.ended) == (at(0), at(1), at(3.5))
     assert run.run_time == 2.5 * SECOND
     assert [state.nanoseconds for state in run.history()] == [at(0), at(1), at(3.5)]
+
+
+def test_the_same_is_there_as_users_see_it() -> None:
+    run = task_run(number=3)
+    assert (run.expected_start_time, run.start_time, run.end_time) == (moment(0), None, None)
+
+    run.ask(Admit(at(1)))
+    run.ask(Returned("plank", at(3.5)))
+    assert (run.start_time, run.end_time, run.total_run_time) == (moment(1), moment(3.5), timedelta(seconds=2.5))
+    assert (run.dynamic_key, run.uuid.int) == ("2", run.id)
 
 
 def test_a_run_is_named_after_its_task_and_the_end_of_its_id() -> None:

@@ -79,6 +79,18 @@ def test_the_goals_for_kept_results_are_those_of_the_design() -> None:
     assert limits == [{(Kind.ABSOLUTE, 25)}, {(Kind.RATIO, 2)}]
 
 
+def test_what_a_deadline_adds_is_judged_in_parts_of_what_the_machine_takes_for_a_bare_task() -> None:
+    goal = GOALS[14](True)
+    judged = [row for row in goal.rows if "deadline" in row.name]
+
+    assert [(row.kind, row.limits and row.limits.goal) for row in judged] == [(Kind.RATIO, 3 / 5.8)] * 3
+    for row in judged:
+        (subject,), floor = row.subject, row.floor
+        work = goal.works[subject.partition(".")[0]]
+        figures = run_work(Work(work.function, {**work.arguments, "n": 10}))["figures"]
+        assert {subject, floor} == {f"{work.arguments['name']}.{name}" for name in figures}
+
+
 def test_what_is_recorded_is_recorded_by_each_work() -> None:
     """Each of them raises where it did not do what it is to be timed for."""
     for number in (7, 8):

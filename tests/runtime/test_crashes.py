@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
-from millrace import Engine, Event, Future, State, ThreadPoolTaskRunner
+from millrace import Engine, Event, Future, State, TaskRunContext, ThreadPoolTaskRunner, quote
+from millrace.actors.messages import Returned
+from millrace.actors.task_run import TaskRunActor
 from millrace.runtime.engine import default_engine
 from millrace.runtime.loops import finish_loop
 from tests.checkpoints import until
 from tests.loose import flow, task
+from tests.runtime.worlds import World
 
 WAIT = 10.0
 
@@ -23,6 +26,7 @@ class Odd(BaseException):
 
 
 KINDS: list[type[BaseException]] = [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, Odd]
+RETURNED = TaskRunActor.handlers[Returned]
 CONTAINED = [kind for kind in KINDS if kind is not KeyboardInterrupt]
 
 MESSAGES: dict[type[BaseException], str] = {
@@ -380,3 +384,51 @@ async def test_an_engine_goes_on_after_a_hundred_crashes() -> None:
         assert await sync_fine.map(range(20)) == list(range(20))
         await until(lambda: engine.stats().task_runs == 0)
         assert engine.stats().threads.threads <= 2
+
+
+# Faults of the engine's own.
+
+
+PLAIN: dict[str, Any] = {}
+CONDUCTED: dict[str, Any] = {"on_running": [lambda _task, _run, _state: None]}
+
+
+@pytest.mark.parametrize("options", [PLAIN, CONDUCTED], ids=["plain", "conducted"])
+@pytest.mark.parametrize("how", ["call", "submit"])
+def test_a_fault_of_the_engine_crashes_the_run_is_not_tried_again_and_is_raised(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: str, options: dict[str, Any]
+) -> None:
+    runs: list[Any] = []
+
+    @world.task(retries=3, **options)
+    async def hit() -> str:
+        context = TaskRunContext.get()
+        assert context is not None
+        runs.append(context.task_run)
+        return "hit"
+
+    @world.task
+    async def missed() -> str:
+        return "missed"
+
+    def fault(run: Any, message: Returned) -> Any:
+        if message.value == "hit":
+            raise RuntimeError("a fault")
+        return RETURNED(run, message)
+
+    monkeypatch.setitem(TaskRunActor.handlers, Returned, fault)
+
+    async def body() -> Any:
+        error = None
+        if how == "call":
+            try:
+                await world.call(hit)
+            except RuntimeError as raised:
+                error = raised
+        else:
+            error = await world.error(hit.submit())
+        return quote((str(error), await world.result(missed.submit())))
+
+    assert world.body(body).unquote() == ("a fault", "missed")
+    (run,) = runs
+    assert str(run.state) == "Crashed('The run was ended by an unexpected exception: RuntimeError: a fault')"

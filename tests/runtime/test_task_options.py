@@ -107,6 +107,12 @@ def test_an_option_of_the_wrong_type_or_range_is_refused_when_the_decorator_runs
     assert str(caught.value).endswith(f", not {shown(refused)}.")
 
 
+def test_of_several_wrong_options_each_is_enough() -> None:
+    for delay, jitter in ((-1, -1), (-1, 0.5), (1, -1)):
+        with pytest.raises(ConfigurationError, match=r"^'retry_(delay_seconds|jitter_factor)' takes .*, not -1\.$"):
+            made(retries=1, retry_delay_seconds=delay, retry_jitter_factor=jitter)
+
+
 @pytest.mark.parametrize("option", sorted(NAMES))
 def test_with_options_refuses_the_same(option: str) -> None:
     original = made()
@@ -372,6 +378,16 @@ def test_through_the_class_it_is_what_a_method_would_be(world: World, name: str,
     given, wood, _ = world.body(runs)
     assert wood == "oak"
     assert given is {"self": instance, "cls": kind, "": None}[receiver]
+
+
+def test_a_task_is_equal_to_itself_alone_and_a_changed_copy_is_another() -> None:
+    original, twin = made(), made()
+    copies = {original.with_options(), original.with_options(name="carver")}
+
+    assert original == original  # noqa: PLR0124  # that is what is tried
+    assert original != twin
+    assert len({original, original, twin, *copies}) == 4
+    assert {repr(each) for each in copies} == {"<Task 'body'>", "<Task 'carver'>"}
 
 
 def test_a_bound_task_is_the_same_task_each_time(world: World) -> None:
