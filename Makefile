@@ -28,6 +28,7 @@ proof: $(VENV)/.dev  ## kill flows hundreds of times, cut the power of their sto
 	@$(BIN)/python -m tests.proofs.kills --kills 200 --points 5
 	@$(BIN)/python -m tests.proofs.kills --kills 200 --points 5 --store postgres
 	@$(BIN)/python -m tests.proofs.cuts --seeds 20
+	@$(BIN)/python -m tests.proofs.races --races 10000
 	@$(BIN)/python -m tests.simulation --proof
 
 lint: $(VENV)/.dev  ## check style and formatting

@@ -1036,7 +1036,10 @@ def test_a_sync_run_that_was_cancelled_does_not_time_out_any_more(
     "rival", [Expired(1.0, at(2), 1, stops=False), Cancel("enough", at(2))], ids=["deadline", "cancel"]
 )
 def test_ten_thousand_races_against_success_have_one_outcome_each(rival: Any) -> None:
-    """Two threads tell one actor; here at the length of a function call, without bodies and loops."""
+    """Two threads tell one actor; here at the length of a function call, without bodies and loops.
+
+    In `make proof` there are as many races of bodies: see `tests.proofs.races`.
+    """
     rounds = 10_000
     runs = [task_run(number=number) for number in range(1, rounds + 1)]
     orders: list[list[Any]] = [[], []]
@@ -1064,83 +1067,6 @@ def test_ten_thousand_races_against_success_have_one_outcome_each(rival: Any) ->
         assert (run.dead_letters, len(run.history())) in {(1, 3), (0, 3), (0, 4)}
         outcomes.add(run.state.name)
     assert outcomes <= {"Completed", "TimedOut", "Cancelled"}
-
-
-def test_hundreds_of_sync_bodies_that_end_at_their_deadlines_have_one_outcome_each() -> None:
-    engine = Engine(threads=3)
-    events: list[Event] = []
-    engine.subscribe(events.append)
-    pause = threading.Event()
-
-    @task(timeout_seconds=0.003)
-    def near(number: int) -> int:
-        pause.wait(0.002 + number % 20 / 10_000)
-        return number
-
-    @flow
-    def runs() -> Any:
-        futures = near.map(range(300))
-        for future in futures:
-            assert future.wait(PATIENCE)
-        return quote([future.state for future in futures])
-
-    states = SYNC.run(runs, engine=engine).unquote()
-    check_outcomes(states, events)
-    patiently(lambda: engine.stats().threads.busy == 0)
-    engine.close()
-
-
-@pytest.mark.anyio
-async def test_hundreds_of_async_bodies_that_end_at_their_deadlines_have_one_outcome_each() -> None:
-    events: list[Event] = []
-
-    @task(timeout_seconds=0.003)
-    async def near(number: int) -> int:
-        ends = asyncio.Event()
-        asyncio.get_running_loop().call_later(0.002 + number % 20 / 10_000, ends.set)
-        await ends.wait()
-        return number
-
-    async with Engine() as engine:
-        engine.subscribe(events.append)
-        futures = near.map(range(300))
-        states = [await future.wait_async(PATIENCE) for future in futures]
-    check_outcomes(states, events)
-
-
-@pytest.mark.anyio
-async def test_hundreds_of_bodies_that_end_while_they_are_cancelled_have_one_outcome_each() -> None:
-    events: list[Event] = []
-    gates = [asyncio.Event() for _ in range(300)]
-
-    @task(timeout_seconds=60)
-    async def near(number: int) -> int:
-        await gates[number].wait()
-        return number
-
-    async with Engine() as engine:
-        engine.subscribe(events.append)
-        futures = near.map(range(300))
-        await until(lambda: engine.root.counts().get("running") == 300)
-        for number, future in enumerate(futures):
-            gates[number].set()
-            for _ in range(number % 4):
-                await asyncio.sleep(0)
-            future.cancel()
-        states = [await future.wait_async(PATIENCE) for future in futures]
-    check_outcomes(states, events)
-    assert {state.name for state in states} == {"Completed", "Cancelled"}
-
-
-def check_outcomes(states: list[Any], events: list[Event]) -> None:
-    """Each run has one outcome, and has it from its events on."""
-    assert {state.name for state in states} <= {"Completed", "TimedOut", "Cancelled"}
-    ends = [event for event in events if event.state.is_final() and event.task_run_id is not None]
-    assert len(ends) == len({event.task_run_id for event in ends}) == len(states)
-    by_run = {event.task_run_id: event.state for event in ends}
-    for number, state in enumerate(states):
-        assert by_run[state.state_details.task_run_id] == state
-        assert not state.is_completed() or state.result() == number
 
 
 @pytest.mark.anyio

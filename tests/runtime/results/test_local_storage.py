@@ -256,6 +256,9 @@ def test_a_folder_may_be_named_by_a_link_that_is_there_before(tmp_path: Path, ou
     assert storage.read("a") == b"x"
 
 
+RACES = 10_000
+
+
 @contextmanager
 def again_and_again(call: Callable[[], None]) -> Generator[Callable[[], int]]:
     """Call something in another thread, all the time; gives a function that says how often it was called."""
@@ -290,11 +293,12 @@ def test_swapping_files_for_links_reaches_nothing_outside(storage: LocalStorage,
         os.replace(link, place)  # noqa: PTH105  # likewise
 
     found: set[bytes] = set()
-    refused = 0
+    tried = refused = 0
     with again_and_again(swap) as swapped:
-        while swapped() < 500 or not refused or not found:
+        while tried < RACES or swapped() < 500 or not refused or not found:
             storage.write("a", b"mine")
-            for _ in range(20):
+            for _ in range(100):
+                tried += 1
                 try:
                     found.add(storage.read("a"))
                 except SerializationError:
@@ -316,8 +320,10 @@ def test_swapping_the_folder_for_a_link_reaches_nothing_outside(storage: LocalSt
 
     # Only readings: a folder that is missing for a moment would be made anew by a writing, and be in the swap's way.
     outcomes: set[str] = set()
+    tried = 0
     with again_and_again(swap) as swapped:
-        while swapped() < 500 or len(outcomes) < 2:
+        while tried < RACES or swapped() < 500 or len(outcomes) < 2:
+            tried += 1
             try:
                 outcomes.add(storage.read("a").decode())
             except (MissingResult, StorageError) as error:
