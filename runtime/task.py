@@ -98,8 +98,8 @@ class Task(BaseTask[P, R]):
         if not run.unready:
             try:
                 execute(run)
-            except BaseException as error:
-                run.crash(error)  # a dead letter, unless the fault is the engine's own
+            except BaseException as fault:
+                run.crash(fault)  # a dead letter, unless it is one of the engine's own
                 raise
         elif not run.ended and blocks_here(scope):
             error = BlockingCallOnLoop(f"{self.name}(...) with a future that is not done", "await the future first")

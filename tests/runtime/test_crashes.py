@@ -419,14 +419,12 @@ def test_a_fault_of_the_engine_crashes_the_run_is_not_tried_again_and_is_raised(
     monkeypatch.setitem(TaskRunActor.handlers, Returned, fault)
 
     async def body() -> Any:
-        error = None
-        if how == "call":
-            try:
-                await world.call(hit)
-            except RuntimeError as raised:
-                error = raised
-        else:
+        if how == "submit":
             error = await world.error(hit.submit())
+        else:
+            with pytest.raises(RuntimeError) as caught:
+                await world.call(hit)
+            error = caught.value
         return quote((str(error), await world.result(missed.submit())))
 
     assert world.body(body).unquote() == ("a fault", "missed")
