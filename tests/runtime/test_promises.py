@@ -256,7 +256,7 @@ def test_a_runner_that_gives_no_future_is_told_what_it_has_to_give(how: str) -> 
         return double.map([1]) if how == "map" else double.submit(1)
 
     with Engine(limits={"db": 1}), pytest.raises(TaskRunnerError) as raised:
-        body()
+        _ = body()
     assert str(raised.value) == (
         "Cannot submit task 'double' with Careless(): its submit() gave 5. Have it return a Future of its promise."
     )
