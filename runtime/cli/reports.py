@@ -13,7 +13,7 @@ from pathlib import Path
 import millrace.actors
 import millrace.runtime
 from millrace.actors.states import State, get_state_exception
-from millrace.actors.telling import text_of
+from millrace.actors.telling import text_of, told_of
 
 _HIDDEN = (
     *(str(Path(package.__file__ or "").parent) for package in (millrace.actors, millrace.runtime)),
@@ -46,9 +46,12 @@ def last_line_of(error: BaseException) -> str:
 
 
 def trouble_of(state: State[object]) -> str:
-    """The traceback behind a state that is not COMPLETED; empty where there is none to show."""
+    """What is behind a state that is not COMPLETED: a traceback, or what takes several lines to say; else empty."""
     try:
         error = get_state_exception(state)
     except (TypeError, ValueError):
         return ""  # the user's own state, with something else in it
-    return traceback_of(error) if error.__traceback__ is not None else ""
+    if error.__traceback__ is not None:
+        return traceback_of(error)
+    told = told_of(error)
+    return f"{told}\n" if "\n" in told else ""

@@ -366,6 +366,18 @@ def test_wrong_parameters_are_named(arguments: list[str], told: str, millrace: M
     assert millrace("run", "flows.py:doubles", *arguments) == (2, "", f"{told}\n")
 
 
+def test_parameters_that_cannot_be_converted_are_shown_line_by_line(millrace: Millrace) -> None:
+    done = millrace("run", "flows.py:doubles", "-p", "n=many", "-p", "label=[1]", "-q")
+
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(
+        "ParameterTypeError: Flow 'doubles' was given 2 invalid parameters:\n"
+        "  n: 'many' is not a whole number\n"
+        "  label: [1] is not text\n"
+        "doubles/"
+    )
+
+
 def test_a_document_that_is_no_json_is_an_error(millrace: Millrace) -> None:
     done = millrace("run", "flows.py:doubles", "--params", '{"n": NaN}')
 
