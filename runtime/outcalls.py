@@ -7,6 +7,7 @@ done. An interrupt was meant for the program and only happened to hit such a fun
 from __future__ import annotations
 
 import _thread
+from contextlib import suppress
 from typing import Any
 
 from millrace.runtime.one_line import EngineLogger
@@ -21,6 +22,7 @@ def log_raised(logger: EngineLogger, error: BaseException, told: str, *args: Any
         told: What to say, with places for the rest.
         *args: What goes there.
     """
-    logger.error(told, *args, exc_info=error, stacklevel=2)
+    with suppress(Exception):  # the handlers of a logger are somebody's, too
+        logger.error(told, *args, exc_info=error, stacklevel=2)
     if isinstance(error, KeyboardInterrupt):
         _thread.interrupt_main()

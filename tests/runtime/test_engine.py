@@ -731,6 +731,24 @@ async def test_a_subscriber_that_raises_is_logged_and_stops_nothing(
     assert str(told[0]) in records[0].getMessage()
 
 
+def test_a_subscriber_that_raises_stops_nothing_though_nobody_can_log_it() -> None:
+    class Full(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError("no space left on device")
+
+    def spoil(_event: Event) -> None:
+        raise LookupError("not my day")
+
+    handler = Full()
+    logging.getLogger("millrace.engine").addHandler(handler)
+    try:
+        with Engine() as engine:
+            engine.subscribe(spoil)
+            assert sync_echo.submit(1).result(WAIT) == 1
+    finally:
+        logging.getLogger("millrace.engine").removeHandler(handler)
+
+
 def test_what_cannot_be_called_does_not_subscribe() -> None:
     with (
         Engine() as engine,
