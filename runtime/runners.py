@@ -13,7 +13,7 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from millrace.actors.errors import ConfigurationError, TaskRunnerError
+from millrace.actors.errors import TaskRunnerError
 from millrace.actors.messages import Watch
 from millrace.actors.telling import shown
 from millrace.runtime.engine import current_scope
@@ -23,6 +23,7 @@ from millrace.runtime.mapping import plan_map
 from millrace.runtime.offload import Offload, thread_limit
 from millrace.runtime.running import running_loop
 from millrace.runtime.runs import TaskRun
+from millrace.runtime.settings import whole_number
 
 if TYPE_CHECKING:
     from millrace.runtime.base_task import BaseTask
@@ -259,13 +260,11 @@ class ThreadPoolTaskRunner(LaneTaskRunner):
             waits for other runs does not count meanwhile.
 
     Raises:
-        ConfigurationError: fewer than one worker.
+        ConfigurationError: it is no number of workers.
     """
 
     def __init__(self, max_workers: int | None = None) -> None:
-        if max_workers is not None and (isinstance(max_workers, bool) or max_workers < 1):
-            raise ConfigurationError("max_workers", max_workers, "a whole number, 1 or more")
-        self.max_workers = max_workers
+        self.max_workers = None if max_workers is None else whole_number("max_workers", max_workers, 1)
         self._pool: Offload | None = None
         self._scopes: set[FlowRun] = set()
 

@@ -175,9 +175,9 @@ def test_what_is_no_runner_is_refused() -> None:
         def body() -> None: ...
 
 
-@pytest.mark.parametrize("workers", [0, -1, True])
+@pytest.mark.parametrize("workers", [0, -1, True, 1.5, "many"])
 def test_a_pool_has_at_least_one_worker(workers: Any) -> None:
-    with pytest.raises(ConfigurationError, match="max_workers"):
+    with pytest.raises(ConfigurationError, match=r"^'max_workers' takes a whole number, 1 or more, not "):
         ThreadPoolTaskRunner(max_workers=workers)
 
 
