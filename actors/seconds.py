@@ -19,6 +19,21 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def checked_seconds(name: str, seconds: Any) -> float:
+    """How long something takes: 0 or more.
+
+    Args:
+        name: The parameter or option.
+        seconds: What it was given.
+
+    Raises:
+        ConfigurationError: it is no time.
+    """
+    if not is_number(seconds) or not 0 <= seconds <= LONGEST_DELAY_SECONDS:
+        raise ConfigurationError(name, seconds, "a number of seconds, 0 or more")
+    return float(seconds)
+
+
 def checked_wait(name: str, seconds: Any) -> float | None:
     """How long is to be waited: 0 for not at all, None for without end.
 

@@ -28,6 +28,7 @@ from millrace.actors.errors import (
 )
 from millrace.actors.events import Event, Journal
 from millrace.actors.messages import Admit
+from millrace.actors.seconds import checked_seconds
 from millrace.actors.states import State
 from millrace.runtime.context import CURRENT
 from millrace.runtime.entering import ENTERED, Entry, entered_engine
@@ -40,7 +41,7 @@ from millrace.runtime.offload import Call, Offload, thread_limit
 from millrace.runtime.one_line import engine_logger
 from millrace.runtime.outcalls import log_raised
 from millrace.runtime.ports import Clock, IdSource, system_clock
-from millrace.runtime.rationing import Rationing
+from millrace.runtime.rationing import Rationing, wanted_limits
 from millrace.runtime.run_ids import number_of
 from millrace.runtime.running import running_loop
 from millrace.runtime.scope_ending import LOOP_ENDED
@@ -105,6 +106,10 @@ class Engine:
         timers: Timers | None = None,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
+        # What may be refused comes before the store is opened, which is somebody's to close.
+        self.grace_seconds = checked_seconds("grace_seconds", grace_seconds)
+        self.offload: Offload = Offload(thread_limit(threads))
+        wanted = wanted_limits(limits)
         self.now = clock
         self.timers: Timers = timers or LoopTimers(clock)
         self.ids: IdSource = IdSource(clock, random)
@@ -116,8 +121,6 @@ class Engine:
             self.chronicle = open_chronicle(store, clock)
         self.journal: Journal = Journal(keeper=None if self.chronicle is None else self.chronicle.note)
         self.closed: bool = False
-        self.grace_seconds = grace_seconds
-        self.offload: Offload = Offload(thread_limit(threads))
         self._lanes: dict[int, LoopLane] = {}  # by id of the loop, which the lane keeps alive; closed ones are dropped
         self._watches: dict[int, Callable[[], None]] = {}  # by id of the loop: calls off the watch for its end
         self._own: list[LoopThread] = []  # more than one only where a sync flow holds up one of them
@@ -133,7 +136,7 @@ class Engine:
         self.rationing: Rationing = Rationing(self)
         self.root: FlowRun = FlowRun(self, None, {})
         self.root.ask(Admit(clock()))
-        self.rationing.begin(limits)
+        self.rationing.begin(wanted)
         if self.chronicle is not None:
             self.chronicle.steer(self)
 

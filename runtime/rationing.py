@@ -41,15 +41,9 @@ class Rationing:
         self._lock = Lock()
         self.tags: frozenset[str] = frozenset()  # the names of the limits: tasks with one of these tags take slots
 
-    def begin(self, limits: Mapping[str, Amount] | None) -> None:
-        """Make those of the setting, and those that are given, which come first.
-
-        Raises:
-            ConfigurationError: they are no mapping, or one of them is no limit.
-        """
-        if limits is not None and not isinstance(limits, Mapping):
-            raise ConfigurationError("limits", limits, "a mapping from names to limits, such as {'http': 20}")
-        for name, amount in {**LIMITS.read(), **(limits or {})}.items():
+    def begin(self, limits: Mapping[str, Amount]) -> None:
+        """Make those that the engine begins with."""
+        for name, amount in limits.items():
             self.limits.create(name, amount)
 
     @property
@@ -88,6 +82,23 @@ class Rationing:
     def waiting(self) -> dict[int, bool]:
         """The runs that wait for a limit, by id; each with whether it waits for a time with that."""
         return {} if self._limits is None else self._limits.waiting()
+
+
+def wanted_limits(limits: Mapping[str, Amount] | None) -> Mapping[str, Amount]:
+    """The limits that an engine begins with: those of the setting, and those that are given, which come first.
+
+    Raises:
+        ConfigurationError: they are no mapping, or one of them is no limit.
+    """
+    if limits is not None and not isinstance(limits, Mapping):
+        raise ConfigurationError("limits", limits, "a mapping from names to limits, such as {'http': 20}")
+    wanted = {**LIMITS.read(), **(limits or {})}
+    if wanted:
+        from millrace.runtime.limits.amounts import checked_amount, checked_name  # noqa: PLC0415  # few engines have any
+
+        for name, amount in wanted.items():
+            checked_amount(checked_name(name), amount)
+    return wanted
 
 
 def checked_rate(value: Any) -> RateLimit | None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from millrace.actors.errors import ConfigurationError
+from millrace.actors.seconds import checked_seconds
 from millrace.runtime.ports import system_clock
 
 if TYPE_CHECKING:
@@ -75,9 +75,7 @@ class VirtualClock:
         Raises:
             ConfigurationError: it is no number, or less than 0.
         """
-        if not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
-            raise ConfigurationError("seconds", seconds, "a number of seconds, 0 or more")
-        until = self._now + round(seconds * 1e9)
+        until = self._now + round(checked_seconds("seconds", seconds) * 1e9)
         self._pass_to(until)
         with self._lock:
             self._now = max(self._now, until)

@@ -138,6 +138,12 @@ def test_an_option_that_is_out_of_range_is_named(threads: Any) -> None:
         Engine(threads=threads)
 
 
+@pytest.mark.parametrize("seconds", ["5", -1, float("nan"), float("inf"), None, True], ids=str)
+def test_a_grace_that_is_no_time_is_refused(seconds: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^'grace_seconds' takes a number of seconds, 0 or more, not "):
+        Engine(grace_seconds=seconds)
+
+
 @pytest.mark.parametrize("limits", [3, ["http"], "http=20"], ids=str)
 def test_limits_that_are_no_mapping_are_refused(limits: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^'limits' takes a mapping from names to limits, such as"):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,17 @@ def opened(path: Path) -> SqliteStore:
 def test_two_engines_cannot_write_to_one_file(path: Path) -> None:
     with engine_of(SqliteStore(path)), pytest.raises(StoreInUse, match=rf"process {os.getpid()} on .* has it open"):
         Engine(store=SqliteStore(path))
+    Engine(store=SqliteStore(path)).close()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"threads": 0}, {"grace_seconds": "5"}, {"limits": 3}, {"limits": {"http": "many"}}], ids=str
+)
+def test_an_engine_that_was_refused_for_something_else_does_not_have_it(path: Path, wrong: dict[str, Any]) -> None:
+    """Found by hand: the file stayed locked until the process ended."""
+    with pytest.raises(ConfigurationError):
+        Engine(store=SqliteStore(path), **wrong)
+
     Engine(store=SqliteStore(path)).close()
 
 
