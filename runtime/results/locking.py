@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from threading import TIMEOUT_MAX, Lock
+from threading import Lock
 from typing import Any, Protocol, TypeVar
 
 from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError
+from millrace.actors.seconds import checked_wait
 from millrace.runtime.lending import lend
 from millrace.runtime.results.refusals import shown
 from millrace.runtime.running import running_loop
@@ -111,7 +112,7 @@ class ThreadWaiter(Waiter):
 
     def wait(self, timeout: float | None) -> None:
         """Block until it is woken, or the time is over."""
-        self._lock.acquire(timeout=-1 if timeout is None else min(timeout, TIMEOUT_MAX))
+        self._lock.acquire(timeout=-1 if timeout is None else timeout)
 
 
 class LoopWaiter(Waiter):
@@ -136,7 +137,7 @@ class LoopWaiter(Waiter):
 
     async def wait(self, timeout: float | None) -> None:
         """Wait until it is woken, or the time is over. Cancellation: only the wait ends."""
-        timer = None if timeout is None else self._loop.call_later(min(timeout, TIMEOUT_MAX), self._wake)
+        timer = None if timeout is None else self._loop.call_later(timeout, self._wake)
         try:
             with lend():
                 await self._woken
@@ -220,6 +221,7 @@ class QueuedLocks:
 
         Raises:
             BlockingCallOnLoop: it would have to wait, on the thread of a running loop.
+            ConfigurationError: the timeout is no time.
         """
         return self._wait(key, ThreadWaiter(holder), acquire_timeout, "acquire_lock(...)", "await aacquire_lock(...)")
 
@@ -254,6 +256,7 @@ class QueuedLocks:
 
         Raises:
             BlockingCallOnLoop: it would have to wait, on the thread of a running loop.
+            ConfigurationError: the timeout is no time.
         """
         return self._wait(key, ThreadWaiter(None), timeout, "wait_for_lock(...)", "await await_for_lock(...)")
 
@@ -290,6 +293,7 @@ class QueuedLocks:
     # Waiting.
 
     def _wait(self, key: str, waiter: ThreadWaiter, timeout: float | None, call: str, instead: str) -> bool:
+        timeout = checked_wait("timeout", timeout)
         may_wait = timeout is None or timeout > 0
         on_loop = running_loop() is not None
         if self._enter(key, waiter, wait=may_wait and not on_loop):
@@ -307,6 +311,7 @@ class QueuedLocks:
         return self._served(key, waiter)
 
     async def _await(self, key: str, waiter: LoopWaiter, timeout: float | None) -> bool:
+        timeout = checked_wait("timeout", timeout)
         may_wait = timeout is None or timeout > 0
         try:
             if await self._off_loop(lambda: self._enter(key, waiter, wait=may_wait)):
