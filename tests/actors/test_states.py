@@ -410,6 +410,20 @@ def test_a_state_of_one_run_that_another_adopts_gets_the_other_s_ids() -> None:
 
 
 @pytest.mark.parametrize(
+    "ids", [(FLOW, TASK + 1), (FLOW + 1, TASK), (FLOW + 1, None)], ids=["task", "flow", "flow run"]
+)
+def test_a_state_that_was_a_run_s_gets_the_ids_of_the_next_one(ids: tuple[int, int | None]) -> None:
+    flow, task = ids
+    first = Completed(state_details={"cache_key": "k"}).adopt(1, FLOW, TASK, 3)
+    assert first.state_details.task_run_id == UUID(int=TASK)
+
+    details = first.adopt(1, flow, task, 3).state_details
+
+    assert (details.flow_run_id, details.task_run_id) == (UUID(int=flow), None if task is None else UUID(int=task))
+    assert details.cache_key == "k"
+
+
+@pytest.mark.parametrize(
     "proposed",
     [Failed(message="no"), Failed(state_details={"retriable": False}), AwaitingRetry(scheduled_time=WHEN)],
     ids=["nothing else", "another detail", "a scheduled time"],
@@ -451,6 +465,13 @@ def test_a_constructor_makes_its_state(make: Make, kind: StateType, name: str) -
 @pytest.mark.parametrize("make", [*SCHEDULED, lambda: State[Any](type=StateType.SCHEDULED)])
 def test_scheduled_without_a_time_means_now(make: Make, surroundings: Surroundings) -> None:
     assert make().state_details.scheduled_time == surroundings.now
+
+
+@pytest.mark.parametrize("make", SCHEDULED)
+def test_scheduled_with_other_details_than_a_time_means_now_too(make: Make, surroundings: Surroundings) -> None:
+    details = make(state_details={"cache_key": "k"}).state_details
+
+    assert (details.cache_key, details.scheduled_time) == ("k", surroundings.now)
 
 
 @pytest.mark.parametrize("make", SCHEDULED)
