@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Generic, TypeGuard, TypeVar
@@ -103,7 +103,9 @@ class Target(Generic[T]):
         # unless something else has that already.
         name = path.stem if path.stem.isidentifier() and path.stem not in sys.modules else f"millrace_file_{path.stem}"
         loader = SourceFileLoader(name, str(path))  # whatever the file is called
-        module = importlib.util.module_from_spec(ModuleSpec(name, loader, origin=str(path)))
+        spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+        assert spec is not None  # there is a loader
+        module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:
             loader.exec_module(module)

@@ -417,6 +417,14 @@ def test_a_file_may_be_called_anything(name: str, millrace: Millrace, folder: Pa
     assert millrace("run", f"{name}:one", "-q") == (0, "1\n", "")
 
 
+@pytest.mark.parametrize("name", ["here.py", "here"])
+def test_a_file_knows_where_it_is(name: str, millrace: Millrace, folder: Path) -> None:
+    text = "from millrace import flow\n\n@flow\ndef where() -> str:\n    return __file__\n"
+    (folder / name).write_text(text, encoding="utf-8")
+
+    assert json.loads(millrace("run", f"{name}:where", "-q", "--json").out) == str((folder / name).resolve())
+
+
 def test_a_file_may_have_the_name_of_another_module(millrace: Millrace) -> None:
     assert millrace("run", "shadows/json.py", "--json").out == '"millrace_file_json"\n'
 
