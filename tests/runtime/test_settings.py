@@ -12,6 +12,7 @@ import pytest
 
 from millrace import AdaptiveLimit, ConfigurationError, Engine, RateLimit
 from millrace.actors.policies import RetryPolicy
+from millrace.actors.telling import shown
 from millrace.runtime import settings
 from millrace.runtime.settings import SETTINGS, Setting
 from tests.runtime.worlds import PATIENCE
@@ -157,7 +158,7 @@ def test_a_wrong_one_is_named_with_what_it_was_given_and_what_it_takes(
     monkeypatch.setenv(f"MILLRACE_{name}", text)
     with pytest.raises(ConfigurationError) as caught:
         BY_NAME[f"MILLRACE_{name}"].read()
-    assert str(caught.value) == f"'MILLRACE_{name}' takes {expected}, not {text!r}."
+    assert str(caught.value) == f"'MILLRACE_{name}' takes {expected}, not {shown(text)}."
     assert caught.value.__cause__ is None
 
 
