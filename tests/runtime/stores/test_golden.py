@@ -2,36 +2,67 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import shutil
+from itertools import count
 from pathlib import Path
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from millrace import read_flow_run_states, read_flow_runs, read_task_runs, resume_flow_run, resume_run
+from millrace.runtime.stores.port import Store
+from millrace.runtime.stores.postgres import PostgresStore
+from millrace.runtime.stores.postgres import migrating as on_server
 from millrace.runtime.stores.sqlite import SqliteStore
 from millrace.runtime.stores.sqlite.migrating import steps
+from tests.postgres import Server
 from tests.runtime.stores import recorded_flows
+from tests.runtime.stores.golden.make import SCHEMA
 from tests.runtime.stores.killing import PATIENCE, engine_of
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.db"))
+FOLDER = Path(__file__).parent / "golden"
+GOLDEN = sorted([*FOLDER.glob("*.db"), *FOLDER.glob("*.sql")])
+_schemas = count(1)
 
 
 @pytest.fixture(params=GOLDEN, ids=lambda path: path.stem)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> SqliteStore:
-    path = tmp_path / "runs.db"
-    shutil.copy(request.param, path)
-    path.chmod(0o600)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     recorded_flows.ran.clear()
     recorded_flows.broken.clear()
     recorded_flows.dies.clear()
+    if request.param.suffix == ".sql":
+        return filled(request.getfixturevalue("postgres"), request.param)
+    path = tmp_path / "runs.db"
+    shutil.copy(request.param, path)
+    path.chmod(0o600)
     return SqliteStore(path)
 
 
+def filled(server: Server, script: Path) -> Store:
+    """A store on a server, in a schema of its own, as a script has it."""
+    schema = f"{SCHEMA}_{next(_schemas)}"
+    url = server.url(schema)
+    text = re.sub(rf"\b{SCHEMA}\b", schema, script.read_text())
+
+    async def fill() -> None:
+        connection = await asyncpg.connect(url.partition("?")[0])
+        await connection.execute(text)
+        await connection.close()
+
+    asyncio.run(fill())
+    return PostgresStore(url)
+
+
 def test_each_schema_has_left_a_store() -> None:
-    assert [path.stem for path in GOLDEN] == [f"schema-{number}" for number in range(1, len(steps()) + 1)]
+    files = [f"schema-{number}.db" for number in range(1, len(steps()) + 1)]
+    scripts = [f"postgres-{number}.sql" for number in range(1, len(on_server.steps()) + 1)]
+
+    assert [path.name for path in GOLDEN] == sorted([*files, *scripts])
 
 
-def test_runs_are_read(store: SqliteStore) -> None:
+def test_runs_are_read(store: Store) -> None:
     with engine_of(store):
         runs = {run.state.name: run for run in read_flow_runs(outermost=True)}
         assert set(runs) == {"Completed", "Failed", "Suspended", "Crashed"}
@@ -44,7 +75,7 @@ def test_runs_are_read(store: SqliteStore) -> None:
         ]  # fmt: skip
 
 
-def test_a_run_that_was_killed_goes_on(store: SqliteStore) -> None:
+def test_a_run_that_was_killed_goes_on(store: Store) -> None:
     with engine_of(store):
         run = read_flow_runs(states=["CRASHED"])[0]
         assert resume_run(run.id) == 50 + 50 + 90 + 7
@@ -52,12 +83,12 @@ def test_a_run_that_was_killed_goes_on(store: SqliteStore) -> None:
     assert recorded_flows.ran == ["last"]
 
 
-def test_a_run_that_failed_goes_on(store: SqliteStore) -> None:
+def test_a_run_that_failed_goes_on(store: Store) -> None:
     with engine_of(store):
         assert resume_run(read_flow_runs(states=["FAILED"])[0].id) == 8
 
 
-def test_a_run_that_was_suspended_goes_on(store: SqliteStore) -> None:
+def test_a_run_that_was_suspended_goes_on(store: Store) -> None:
     with engine_of(store):
         run = read_flow_runs(states=["PAUSED"])[0]
         assert resume_flow_run(run.id, {"by": "Ada", "at": 3}).result(PATIENCE) == "Ada at 3"
