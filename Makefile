@@ -27,6 +27,7 @@ test-%: $(VENV)/bin/python  ## run the tests on one version, as in: make test-3.
 proof: $(VENV)/.dev  ## kill flows hundreds of times, cut the power of their store, simulate thousands (many minutes)
 	@$(BIN)/python -m tests.proofs.kills --kills 200 --points 5
 	@$(BIN)/python -m tests.proofs.kills --kills 200 --points 5 --store postgres
+	@$(BIN)/python -m tests.proofs.outages --stops 50
 	@$(BIN)/python -m tests.proofs.cuts --seeds 20
 	@$(BIN)/python -m tests.proofs.races --races 10000
 	@$(BIN)/python -m tests.simulation --proof

@@ -246,10 +246,14 @@ def test_two_engines_in_two_processes_run_at_once_and_one_outlives_the_other(url
 
 
 class Losing:
-    """Makes connections of which one is lost: at the k-th statement, before it or after it was carried out."""
+    """Makes connections of which one is lost: at the k-th group, before it or after it was carried out.
+
+    Or each at its first one, by turns before and after.
+    """
 
     def __init__(self) -> None:
         self.at = 0
+        self.always = False
         self.after = False
         self.error: Exception | None = None
         self.count = 0
@@ -270,10 +274,10 @@ class Losing:
         if not query.startswith("WITH owner"):
             return await act()
         self.count += 1
-        if self.count != self.at:
+        if self.count != self.at and not (self.always and self.count % 2):
             return await act()
         self.hits += 1
-        if self.after:
+        if self.after or (self.always and self.hits % 2):
             await act()
         if self.error is not None:
             raise self.error
@@ -294,6 +298,30 @@ def test_a_group_whose_connection_was_lost_is_written_once(at_once: Callable[...
     assert losing.hits == 1
     assert [state.sequence for state in writer.store.read_states(FLOW + 1)] == [0, 1, 2]
     assert writer.store.read_results(FLOW) == {FLOW + 1: SEVEN}
+
+
+def test_a_flow_loses_the_connection_with_every_group_and_comes_to_the_same(url: str) -> None:
+    losing = Losing()
+    losing.always = True
+    given: list[int] = []
+
+    @task
+    def work(number: int) -> int:
+        given.append(number)
+        return number
+
+    @flow
+    def body() -> Any:
+        return sum(work(number) for number in range(6)) + sum(work.map(range(6)).result())
+
+    with engine_of(PostgresStore(url, connect=losing.connect)):
+        assert body() == 30
+        runs = read_task_runs()
+
+    assert losing.hits >= 7
+    assert losing.count == 2 * losing.hits
+    assert len(given) == len(runs) == 12
+    assert {run.state.type for run in runs} == {StateType.COMPLETED}
 
 
 def test_a_group_is_not_written_over_another_connection_when_its_owner_is_over(at_once: Callable[..., Writer]) -> None:

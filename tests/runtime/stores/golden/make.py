@@ -14,7 +14,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from millrace import Engine, PostgresStore, SqliteStore
+from millrace import Engine, PostgresStore
 from millrace.runtime.stores.opening import store_of
 from millrace.runtime.stores.postgres import migrating as on_server
 from millrace.runtime.stores.sqlite.migrating import steps
