@@ -4,7 +4,9 @@ Decides how a group is written: by a single statement, which is a transaction of
 the server and back, and is there as a whole or not at all. It begins by counting the group at its owner, and all rows
 are joined to that: where the owner is over, or the group was counted before, there is nothing to join them to.
 
-Rows come as one array for each column. The statement is made of what the group has; the server keeps it prepared.
+Rows come as an array of rows, where the schema has a type for that, and else as one array for each column: the driver
+looks at each element of an array, and most groups are task runs. The statement is made of what the group has; the server
+keeps it prepared.
 """
 
 from __future__ import annotations
@@ -105,14 +107,24 @@ _PARTS: Final[Mapping[str, tuple[Sequence[str], Callable[[str], str]]]] = {
 """By name: the columns of the rows of a part of the statement, and the part. No two parts touch the same row."""
 
 
+_WHOLE: Final[Mapping[str, str]] = {f"made_{table}": f"sent_{table}" for table in ("task_runs", "states", "results")}
+"""By part: the type of its rows, where they are sent as such."""
+
+
+def _arrays(name: str, rows: Sequence[tuple[Any, ...]]) -> Sequence[Sequence[Any]]:
+    """The rows of a part as the statement takes them."""
+    return (rows,) if name in _WHOLE else tuple(zip(*rows, strict=True))
+
+
 @cache
 def _statement(names: tuple[str, ...]) -> str:
     parts = [f"owner AS ({_COUNT})"]
     number = 3
     for name in names:
         columns, part = _PARTS[name]
-        arrays = ", ".join(f"${number + place}::{_type_of(name, column)}[]" for place, column in enumerate(columns))
-        number += len(columns)
+        types = [_WHOLE[name]] if name in _WHOLE else [_type_of(name, column) for column in columns]
+        arrays = ", ".join(f"${number + place}::{kind}[]" for place, kind in enumerate(types))
+        number += len(types)
         parts.append(f"{name} AS ({part(f'unnest({arrays})')})")
     return f"WITH {', '.join(parts)} SELECT count(*) FROM owner"  # noqa: S608  # made of names of ours
 
@@ -144,8 +156,7 @@ async def write(
     Returns:
         False where the owner is over. Then nothing was written.
     """
-    columns = chain.from_iterable(zip(*rows, strict=True) for rows in parts.values())
-    values = (token, number, *columns)
+    values = (token, number, *chain.from_iterable(_arrays(name, rows) for name, rows in parts.items()))
     statement = _statement(tuple(parts))
     if undone:  # of runs that may be made by the statement, which another part of it would not see
         async with connection.transaction():

@@ -114,6 +114,16 @@ CREATE TABLE answers (
     PRIMARY KEY (flow_run, key)
 );
 
+-- Rows as they are sent, of the tables that most rows go to.
+CREATE TYPE sent_task_runs AS (
+    id uuid, flow_run uuid, task text, name text, key bigint, parent uuid, tags text, inputs text, created bigint,
+    started bigint, ended bigint, attempts bigint, sequence bigint, type text
+);
+CREATE TYPE sent_states AS (
+    run uuid, sequence bigint, type text, name text, message text, at bigint, cause text, details text
+);
+CREATE TYPE sent_results AS (run uuid, tag text, blob bytea, missing text);
+
 -- Flow runs that have been removed, of which task runs are left to be removed.
 CREATE TABLE removals (
     run uuid PRIMARY KEY
