@@ -167,8 +167,11 @@ class Server:
         subprocess.run(command, check=True, timeout=PATIENCE)
 
     def url(self, schema: str = "millrace", *, user: str = USER, more: str = "") -> str:
-        """The URL of a store."""
-        return f"postgresql://{user}@127.0.0.1:{self.port}/postgres?schema={schema}{more}"
+        """The URL of a store.
+
+        Without encryption: a process that has forked may find a lock of its library's taken for ever.
+        """
+        return f"postgresql://{user}@127.0.0.1:{self.port}/postgres?sslmode=disable&schema={schema}{more}"
 
 
 if __name__ == "__main__":

@@ -156,7 +156,9 @@ class Lease:
                 connection.terminate()
                 if is_lost(error, connection):
                     continue
-                raise
+                said = self._connector.reported(error, "come back to")
+                _logger.error("%s The runs of this process may be taken for dead.", said)  # noqa: TRY400  # it says all
+                return
             for callback in list(self._listeners.values()):
                 callback()  # what was told in between was not heard
             return

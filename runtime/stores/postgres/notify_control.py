@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from threading import Thread
@@ -106,20 +106,19 @@ class NotifyControl:
         connection = await connector.connect()
         try:
             everybody = await owners.owners_channel(connection)
-            living = [token for token, _ in await connection.fetch(owners.LIVING)]
             lease = self._lease()
+            living = [token for token, _ in await connection.fetch(owners.LIVING)]
+            others = [token for token in living if lease is None or token != lease.token]
+            asking = [_Asking(connector, connection, each, owners.channel_of(everybody, each)) for each in others]
             if request.run is not None:
                 owner = await connection.fetchval(_OWNER_OF, id_of(request.run))
-                living = [token for token in living if token == owner]
-            others = [token for token in living if lease is None or token != lease.token]
-            if not others:
+                if owner is None:  # it has begun a moment ago: whoever is greeted has written what it knows
+                    await _tell_all(asking, Request("greet"), PATIENCE_SECONDS)
+                    owner = await connection.fetchval(_OWNER_OF, id_of(request.run))
+                asking = [each for each in asking if each.token == owner]
+            if not asking:
                 raise NobodyListens
-            replies: list[Reply] = []
-            for token in others:
-                asking = _Asking(connector, connection, token, owners.channel_of(everybody, token))
-                async with asyncio.timeout(patience):
-                    replies.append(await asking.answer_to(request))
-            return replies[-1]
+            return await _tell_all(asking, request, patience)
         finally:
             await shut(connection)
 
@@ -132,6 +131,15 @@ class NotifyControl:
     def abandon(self) -> None:
         """In the child of a fork: the connection is the parent's."""
         self._inbox = None
+
+
+async def _tell_all(asking: Sequence[_Asking], request: Request, patience: float | None) -> Reply:
+    """Ask each for something; the answer of the last one."""
+    reply: Reply = {}
+    for each in asking:
+        async with asyncio.timeout(patience):
+            reply = await each.answer_to(request)
+    return reply
 
 
 class _Asking:
@@ -147,7 +155,7 @@ class _Asking:
     def __init__(self, connector: Connector, connection: Connection, token: int, channel: str) -> None:
         self._connector = connector
         self._connection = connection
-        self._token = token
+        self.token = token
         self._channel = channel
 
     async def answer_to(self, request: Request) -> Reply:
@@ -164,10 +172,10 @@ class _Asking:
         await connection.add_listener(asker, lambda *_: answered.set())
         waiting: list[asyncio.Task[Any]] = [asyncio.ensure_future(answered.wait())]
         try:
-            await connection.execute(_ASK, number.bytes, self._token, asker, request.to_line(), self._channel)
+            await connection.execute(_ASK, number.bytes, self.token, asker, request.to_line(), self._channel)
             done, _ = await asyncio.wait(waiting, timeout=_AT_ONCE_SECONDS)
             if not done:
-                waiting.append(asyncio.ensure_future(await_end(self._connector, self._token)))
+                waiting.append(asyncio.ensure_future(await_end(self._connector, self.token)))
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             answer: bytes | None = await connection.fetchval(_READ, number.bytes)
         finally:
@@ -178,7 +186,7 @@ class _Asking:
                 await connection.execute(_FORGET, number.bytes)
         if answer is None:
             reason = "it ended before it answered"
-            raise OwnerUnreachable(f"have '{request.verb}' done by owner {self._token} of the store", reason)
+            raise OwnerUnreachable(f"have '{request.verb}' done by owner {self.token} of the store", reason)
         return reply_of_line(answer)
 
 

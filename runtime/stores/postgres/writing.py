@@ -5,8 +5,8 @@ the server and back, and is there as a whole or not at all. It begins by countin
 are joined to that: where the owner is over, or the group was counted before, there is nothing to join them to.
 
 Rows come as an array of rows, where the schema has a type for that, and else as one array for each column: the driver
-looks at each element of an array, and most groups are task runs. The statement is made of what the group has; the server
-keeps it prepared.
+looks at each element of an array, and most rows are of task runs. The statement is made of what the group has; the
+server keeps it prepared.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Each contract is tested with every store; what is tested in every world, too, with those of one process only.
 
-A test that is marked `EVERY_STORE` is run in every world with every store.
+A test that is marked `EVERY_STORE` is run in every world with every store; one that is marked `EMBEDDED_STORES` asks
+for what does not depend on the store, and is spared the server.
 """
 
 from __future__ import annotations

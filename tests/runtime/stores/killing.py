@@ -83,7 +83,7 @@ class Kill:
 
 def copy_of(store: PostgresStore, schema: str) -> PostgresStore:
     """The store as it is now, in another schema."""
-    made = PostgresStore(store._address.dsn.get() + f"?schema={schema}", return_seconds=0)
+    made = PostgresStore(f"{store._address.dsn.get()}&schema={schema}", return_seconds=0)
     made.open(Owner("nobody", 0))
     made.close()
 

@@ -77,6 +77,7 @@ def in_postgres(server: Server) -> Place:
 
 EMBEDDED: Sequence[str] = ("memory", "sqlite")
 KINDS: Sequence[str] = (*EMBEDDED, "postgres")
+EMBEDDED_STORES = pytest.mark.parametrize("place", EMBEDDED, indirect=True)
 EVERY_STORE = pytest.mark.parametrize("place", KINDS, indirect=True)
 
 

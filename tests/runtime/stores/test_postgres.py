@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -84,7 +86,7 @@ def on_server(url: str, query: str, *values: Any) -> list[Any]:
     """The rows of a query, made by somebody who is no store."""
 
     async def ask() -> list[Any]:
-        bare, _, schema = url.partition("?schema=")
+        bare, _, schema = url.partition("&schema=")
         connection = await asyncpg.connect(bare, server_settings={"search_path": schema})
         try:
             return [tuple(row) for row in await connection.fetch(query, *values)]
@@ -160,7 +162,7 @@ class told_of_change:  # noqa: N801  # read as a phrase
         self._runner.run(self._listen())
 
     async def _listen(self) -> None:
-        bare, _, schema = self._url.partition("?schema=")
+        bare, _, schema = self._url.partition("&schema=")
         self._told = asyncio.Event()
         self._connection = await asyncpg.connect(bare, server_settings={"search_path": schema})
         number = await self._connection.fetchval("SELECT 'owners'::regclass::oid::bigint")
@@ -569,7 +571,6 @@ def test_a_url_that_cannot_be_used_is_an_error_that_shows_no_password(url: str, 
 
 
 def test_no_text_shows_the_password(postgres: Server, url: str, caplog: pytest.LogCaptureFixture) -> None:
-    on_server(url.partition("?")[0] + "?schema=public", "SELECT 1")
     schema = f"guarded_{next(_schemas)}"
     on_server(url, "DO $$ BEGIN CREATE ROLE guarded LOGIN PASSWORD 'hush%hush'; EXCEPTION WHEN OTHERS THEN END $$")
     on_server(url, "GRANT CREATE ON DATABASE postgres TO guarded")
@@ -656,6 +657,19 @@ def test_rows_are_found_by_their_keys_however_many_there_are(postgres: Server) -
     assert "Index Scan using task_runs_pkey" in text
     assert "Seq Scan on task_runs" not in text
     place.leave()
+
+
+def test_a_connection_whose_other_end_is_gone_does_not_wait_for_hours(at_once: Callable[..., Writer]) -> None:
+    store = at_once().store
+    assert isinstance(store, PostgresStore)
+    assert store._writer is not None
+    descriptor = connecting._descriptor_of(store._writer)
+    assert descriptor is not None
+
+    with socket.socket(fileno=os.dup(descriptor)) as copy:
+        assert copy.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        for name, value in connecting.WATCH.items():
+            assert copy.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) == value
 
 
 def test_only_what_says_that_a_connection_is_lost_is_taken_for_that() -> None:

@@ -31,7 +31,7 @@ from millrace import (
     task,
 )
 from tests.runtime.stores.killing import engine_of, quietly
-from tests.runtime.stores.places import Place
+from tests.runtime.stores.places import EMBEDDED_STORES, Place
 
 
 @task(tags=["numbers"])
@@ -81,6 +81,7 @@ def test_a_flow_run_says_what_it_was_made_of(engine: Engine) -> None:
     assert run.entry.endswith("test_reading.py:outer")
 
 
+@EMBEDDED_STORES
 def test_a_subflow_is_recorded_in_the_flow_around_it_as_a_task_run(engine: Engine) -> None:
     around = read_flow_runs(outermost=True)[0]
     (run,) = read_flow_runs(parent=around.id)
@@ -105,6 +106,7 @@ def test_a_task_run_says_what_it_was_made_of(engine: Engine) -> None:
     assert run.name == f"double-{run.id.hex[-3:]}"
 
 
+@EMBEDDED_STORES
 def test_what_a_task_run_depends_on_is_recorded(engine: Engine) -> None:
     (failed,) = read_task_runs(states=["FAILED"])
     (first,) = [
@@ -148,6 +150,7 @@ def test_recorded_states_have_the_ids_and_times_that_they_had(place: Place) -> N
     assert (recorded.id, recorded.timestamp) == (kept[0].id, kept[0].timestamp)
 
 
+@EMBEDDED_STORES
 def test_lists_come_page_by_page(place: Place) -> None:
     with engine_of(place.store()):
         for number in range(5):
@@ -161,18 +164,21 @@ def test_lists_come_page_by_page(place: Place) -> None:
     assert len(set(ids)) == 5
 
 
+@EMBEDDED_STORES
 def test_in_lists_nothing_is_read_of_what_a_run_came_to(engine: Engine) -> None:
     run = read_flow_runs(flows=["sums"])[0]
 
     assert (run.state.data, run.parameters) == (None, {})
 
 
+@EMBEDDED_STORES
 @pytest.mark.parametrize("limit", [0, 1_001, "5"])
 def test_a_list_has_a_limit(engine: Engine, limit: Any) -> None:
     with pytest.raises(ConfigurationError, match="'limit' takes a whole number from 1 to 1,000"):
         read_flow_runs(limit=limit)
 
 
+@EMBEDDED_STORES
 def test_a_state_that_there_is_not_is_refused(engine: Engine) -> None:
     with pytest.raises(ConfigurationError, match="'states' takes of SCHEDULED"):
         read_task_runs(states=["DONE"])
@@ -201,6 +207,7 @@ def test_a_value_that_only_another_serializer_reads_is_missing(place: Place, mon
             run.state.result()
 
 
+@EMBEDDED_STORES
 @pytest.mark.anyio
 async def test_async_code_reads_without_holding_up_its_loop(place: Place) -> None:
     async with Engine(store=place.store()) as engine:

@@ -43,7 +43,7 @@ from millrace.actors.states import StateType
 from tests.clock import VirtualTime
 from tests.runtime.stores import recorded_flows
 from tests.runtime.stores.killing import PATIENCE, Kill, engine_of, killed, quietly
-from tests.runtime.stores.places import EVERY_STORE, Place
+from tests.runtime.stores.places import EMBEDDED_STORES, EVERY_STORE, Place
 from tests.runtime.worlds import SYNC, World
 
 
@@ -577,6 +577,7 @@ def test_a_subflow_is_not_resumed_by_itself(world: World, kill: Kill) -> None:
         resume_run(read_flow_runs(flows=["inner"])[0].id, inner)
 
 
+@EMBEDDED_STORES
 def test_a_run_that_kills_its_process_again_and_again_is_parked(place: Place, tmp_path: Path) -> None:
     kill = Kill(place.store(), tmp_path)
 
@@ -637,6 +638,7 @@ def test_an_owner_whose_run_was_resumed_elsewhere_tells_nobody_of_its_end(place:
 # Where the flow and its parameters are.
 
 
+@EMBEDDED_STORES
 def test_the_flow_is_found_where_it_was(place: Place, tmp_path: Path) -> None:
     recorded_flows.broken[:] = [True]
     with engine_of(place.store()):
@@ -647,6 +649,7 @@ def test_the_flow_is_found_where_it_was(place: Place, tmp_path: Path) -> None:
         assert resume_run(run.id) == 8
 
 
+@EMBEDDED_STORES
 def test_a_flow_that_is_nowhere_has_to_be_given(place: Place) -> None:
     @flow(name="hidden")
     def body() -> None:
@@ -658,6 +661,7 @@ def test_a_flow_that_is_nowhere_has_to_be_given(place: Place) -> None:
             resume_run(read_flow_runs()[0].id)
 
 
+@EMBEDDED_STORES
 def test_parameters_that_could_not_be_recorded_have_to_be_given(place: Place) -> None:
     broken = [True]
 
@@ -699,6 +703,7 @@ def test_a_suspended_run_goes_on_in_another_process(world: World, place: Place, 
     assert recorded_flows.ran == ["prepare"]
 
 
+@EMBEDDED_STORES
 def test_a_pause_whose_time_is_over_is_not_resumed_in_another_process(place: Place, tmp_path: Path) -> None:
     time = VirtualTime()
 
@@ -789,6 +794,7 @@ def test_a_run_that_was_paused_when_it_was_killed_pauses_again(place: Place, tmp
     assert ran.calls == ["work"]
 
 
+@EMBEDDED_STORES
 def test_what_was_rolled_back_runs_again(place: Place, ran: Ran) -> None:
     broken = [True]
 
@@ -820,6 +826,7 @@ def test_what_was_rolled_back_runs_again(place: Place, ran: Ran) -> None:
     assert ran.calls == ["book", "give back", "book"]
 
 
+@EMBEDDED_STORES
 def test_retries_that_were_used_up_stay_so(place: Place, tmp_path: Path) -> None:
     kill = Kill(place.store(), tmp_path)
     attempts: list[int] = []

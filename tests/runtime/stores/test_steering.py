@@ -180,6 +180,7 @@ def test_a_run_of_another_process_is_cancelled_by_its_id(url: str, waiting: Flow
     assert recorded(url, waiting.flow_run_id) is StateType.CANCELLED
 
 
+@ONE_OWNER
 def test_the_beginning_of_an_id_is_enough(url: str, waiting: FlowFuture[Any]) -> None:
     assert cancel_flow_run(str(waiting.flow_run_id)[:13], store=url).is_cancelled()
 
@@ -194,6 +195,7 @@ def test_async_code_awaits_it(url: str, waiting: FlowFuture[Any]) -> None:
     assert asyncio.run(cancelled_on_a_loop(url, waiting.flow_run_id)).is_cancelled()
 
 
+@ONE_OWNER
 def test_a_run_that_has_ended_cannot_be_cancelled(url: str, waiting: FlowFuture[Any]) -> None:
     cancel_flow_run(waiting.flow_run_id, store=url)
 
@@ -201,6 +203,7 @@ def test_a_run_that_has_ended_cannot_be_cancelled(url: str, waiting: FlowFuture[
         cancel_flow_run(waiting.flow_run_id, store=url)
 
 
+@ONE_OWNER
 @pytest.mark.parametrize("act", [cancel_flow_run, resume_flow_run], ids=["cancel", "resume"])
 @pytest.mark.parametrize("word", [uuid4(), "ffff", "no id", "", "x" * 40, "'; DROP TABLE flow_runs; --"], ids=range(6))
 def test_a_run_that_is_not_there(url: str, waiting: FlowFuture[Any], act: Callable[..., Any], word: UUID | str) -> None:
@@ -208,6 +211,7 @@ def test_a_run_that_is_not_there(url: str, waiting: FlowFuture[Any], act: Callab
         act(word, store=url)
 
 
+@ONE_OWNER
 def test_a_beginning_that_several_runs_have(url: str, waiting: FlowFuture[Any], engine: Engine, told: Told) -> None:
     @flow
     def quick() -> None:
@@ -232,6 +236,7 @@ def test_a_run_that_was_started_a_moment_ago_is_found(url: str, engine: Engine, 
         assert cancel_flow_run(future.flow_run_id, store=url).is_cancelled()
 
 
+@ONE_OWNER
 def test_no_store_is_an_error_that_says_how_to_name_one(
     monkeypatch: pytest.MonkeyPatch, url: str, waiting: FlowFuture[Any]
 ) -> None:
@@ -241,6 +246,7 @@ def test_no_store_is_an_error_that_says_how_to_name_one(
         cancel_flow_run(waiting.flow_run_id)
 
 
+@ONE_OWNER
 def test_the_store_may_be_that_of_the_settings(
     monkeypatch: pytest.MonkeyPatch, url: str, waiting: FlowFuture[Any]
 ) -> None:
@@ -249,6 +255,7 @@ def test_the_store_may_be_that_of_the_settings(
     assert cancel_flow_run(waiting.flow_run_id).is_cancelled()
 
 
+@ONE_OWNER
 def test_an_engine_cancels_what_it_runs_and_says_what_has_ended(waiting: FlowFuture[Any], engine: Engine) -> None:
     async def main() -> None:
         assert (await engine.cancel(waiting.flow_run_id)).is_cancelled()
@@ -303,6 +310,7 @@ def test_a_run_that_pauses_itself_is_given_what_it_waits_for(url: str, engine: E
     assert remote.result(PATIENCE) == future.result(PATIENCE) == "Ada at 4"
 
 
+@ONE_OWNER
 def test_what_json_does_not_have_cannot_be_handed_over(url: str, engine: Engine) -> None:
     @flow
     def approved() -> Any:
@@ -318,11 +326,13 @@ def test_what_json_does_not_have_cannot_be_handed_over(url: str, engine: Engine)
     assert resume_flow_run(future.flow_run_id, {"a": [1, None]}, store=url).result(PATIENCE) == {"a": [1, None]}
 
 
+@ONE_OWNER
 def test_a_run_that_is_not_paused_cannot_be_resumed(url: str, waiting: FlowFuture[Any]) -> None:
     with pytest.raises(NotPausedError, match=r"only a paused run can be resumed, and it is Running\(\)"):
         _ = resume_flow_run(waiting.flow_run_id, store=url)
 
 
+@ONE_OWNER
 def test_a_run_that_is_paused_cannot_be_paused(url: str, stepping: FlowFuture[Any], told: Told) -> None:
     pause_flow_run(flow_run_id=stepping.flow_run_id, store=url)
 
@@ -339,6 +349,7 @@ def test_a_run_that_is_paused_cannot_be_paused(url: str, stepping: FlowFuture[An
     assert remote.cancel() is False
 
 
+@ONE_OWNER
 @pytest.mark.parametrize("act", [pause_flow_run, suspend_flow_run], ids=["pause", "suspend"])
 def test_a_run_that_has_ended_is_not_paused(url: str, waiting: FlowFuture[Any], act: Callable[..., Any]) -> None:
     cancel_flow_run(waiting.flow_run_id, store=url)
@@ -349,6 +360,7 @@ def test_a_run_that_has_ended_is_not_paused(url: str, waiting: FlowFuture[Any], 
         _ = resume_flow_run(waiting.flow_run_id, store=url)
 
 
+@ONE_OWNER
 def test_a_pause_from_outside_may_have_an_end(url: str, stepping: FlowFuture[Any], told: Told) -> None:
     pause_flow_run(flow_run_id=stepping.flow_run_id, store=url, timeout=0.01)
     told.heard.put("go on")
@@ -357,6 +369,7 @@ def test_a_pause_from_outside_may_have_an_end(url: str, stepping: FlowFuture[Any
     assert stepping.state.is_failed()
 
 
+@ONE_OWNER
 def test_a_body_that_pauses_while_it_is_paused_from_outside_pauses_after_that(
     url: str, engine: Engine, told: Told
 ) -> None:
@@ -394,6 +407,7 @@ def test_a_suspended_run_is_resumed_by_whoever_has_the_store(url: str, engine: E
     assert remote.result(PATIENCE) == "Ada at 9"
 
 
+@ONE_OWNER
 def test_async_code_pauses_and_resumes_too(url: str, waiting: FlowFuture[Any]) -> None:
     async def main() -> Any:
         await pause_flow_run(flow_run_id=waiting.flow_run_id, store=url)
@@ -406,6 +420,7 @@ def test_async_code_pauses_and_resumes_too(url: str, waiting: FlowFuture[Any]) -
     assert asyncio.run(main()).is_cancelled()
 
 
+@ONE_OWNER
 def test_a_type_to_wait_for_cannot_be_told_to_another_process(url: str, waiting: FlowFuture[Any]) -> None:
     with pytest.raises(ConfigurationError, match="wait_for_input"):
         pause_flow_run(int, flow_run_id=waiting.flow_run_id, store=url)
@@ -451,11 +466,13 @@ def test_a_suspended_run_needs_somebody_who_runs_it(url: str, suspended: UUID) -
         _ = resume_flow_run(suspended, store=url)
 
 
+@ONE_OWNER
 def test_a_suspended_run_cannot_be_paused(url: str, suspended: UUID) -> None:
     with pytest.raises(PauseRefused, match="it is suspended already"):
         pause_flow_run(flow_run_id=suspended, store=url)
 
 
+@ONE_OWNER
 def test_the_default_engine_runs_what_is_suspended_in_its_store(
     url: str, suspended: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
