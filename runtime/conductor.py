@@ -19,7 +19,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from millrace.actors.instructions import EXECUTE, JOIN, LET_GO, PARK, RUN_AGAIN, SETTLE, Order, WakeAt
+from millrace.actors.instructions import (
+    EXECUTE,
+    JOIN,
+    LET_GO,
+    PARK,
+    RUN_AGAIN,
+    SETTLE,
+    Order,
+    WakeAt,
+    answers_admission,
+)
 from millrace.actors.messages import Admit, Returned
 from millrace.actors.policies import Advice
 from millrace.actors.states import TERMINAL, State, StateType
@@ -97,8 +107,7 @@ class Conductor:
         """The supervisor has answered. Whether somebody here is there to follow it."""
         with self._guard:
             if not self._asking:
-                # Whoever has asked for admission sees in the run's state what came of it.
-                self._given_up |= order is not EXECUTE and order is not PARK
+                self._given_up |= not answers_admission(order)
                 return False
             self._orders.append(order)
         self._bell.ring()
@@ -134,12 +143,6 @@ class Conductor:
         finally:
             del self, attempt, end  # an exception that is raised here holds this frame, and the run holds that
 
-    async def wait_for_the_flow_around(self) -> None:
-        """The flow run around it is paused: wait until the run may be admitted, or is to end."""
-        if self.run.parent is not None:
-            self.run.parent.park(self._bell.ring)
-        await self._bell.wait(self._waiter())
-
     async def announce(self) -> None:
         """The body is about to run: call the hooks for that."""
         run = self.run
@@ -173,7 +176,7 @@ class Conductor:
                     await self._join(outcome)
                     order = run.ask(self.message(outcome))
                     continue
-                await self._listen(order)
+                await self.listen(order)
                 order = await self._next_order()
             except GeneratorExit as error:
                 self._abandon(error)
@@ -213,13 +216,12 @@ class Conductor:
             with self._shield(outcome.error):
                 await self.run.join_async()
 
-    async def _listen(self, order: Order | None) -> None:
-        """Wait until there is something to do: another order, or a time."""
+    async def listen(self, order: Order | None) -> None:
+        """Wait until there is something to do: another order, a time, or the end of a pause of the flow run around."""
         if order is RUN_AGAIN:  # it was resumed before it was let go
             return
-        if order is PARK:
-            await self.wait_for_the_flow_around()
-            return
+        if order is PARK and self.run.parent is not None:
+            self.run.parent.park(self._bell.ring)
         if not isinstance(order, WakeAt):
             await self._bell.wait(self._waiter())
             return

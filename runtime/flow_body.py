@@ -18,7 +18,7 @@ from types import GeneratorType
 from typing import Any, Final
 
 from millrace.actors.errors import ConfigurationError, UpstreamTaskError
-from millrace.actors.instructions import SETTLE
+from millrace.actors.instructions import PARK, SETTLE, WakeAt
 from millrace.actors.messages import Admit, Returned
 from millrace.actors.outcomes import pause_in
 from millrace.actors.states import StateType
@@ -336,20 +336,24 @@ _WAITING: Final = (StateType.PENDING, StateType.SCHEDULED)
 async def _admitted(run: FlowRun, conductor: Conductor) -> bool:
     """Propose RUNNING; whether the body is to be run. Not where the run was cancelled before it began."""
     while run.type in _WAITING or run.held:  # else it is another attempt, admitted when the one before ended
-        _ask_for_admission(run)
-        if run.held:
-            await conductor.wait_for_the_flow_around()
-    if run.type is StateType.RUNNING and run.runner is None and run.flow is not None:
+        order = run.ask(Admit(run.engine.now()))
+        if order is SETTLE:
+            run.perform(SETTLE)
+        elif isinstance(order, WakeAt) or run.held:
+            await conductor.listen(order or PARK)
+        elif order is None:
+            _give_way()  # another thread has the run's turn, for the length of a few function calls
+    # It may have been paused since then; a body that was cancelled since then never begins.
+    begins = run.type is StateType.RUNNING or (run.type is StateType.PAUSED and run.attempting)
+    if begins and run.runner is None and run.flow is not None:
         runner = run.flow.task_runner
         run.runner = None if runner is None else runner.begun()
-    return run.type is StateType.RUNNING
+    return begins
 
 
-def _ask_for_admission(run: FlowRun) -> None:
-    if run.ask(Admit(run.engine.now())) is SETTLE:
-        run.perform(SETTLE)
-    while run.type in _WAITING:  # another thread has the run's turn, for the length of a few function calls
-        sleep(0)
+def _give_way() -> None:
+    """Let other threads go on."""
+    sleep(0)
 
 
 def _leave(run: FlowRun, error: BaseException | None) -> BaseException | None:

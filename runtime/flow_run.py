@@ -17,9 +17,7 @@ from uuid import UUID
 from millrace.actors.events import Event
 from millrace.actors.instructions import (
     END_WAITING,
-    EXECUTE,
     IDLE,
-    PARK,
     RUN_AGAIN,
     STOP_CHILDREN,
     GoOn,
@@ -27,6 +25,7 @@ from millrace.actors.instructions import (
     Notify,
     Order,
     Tell,
+    answers_admission,
 )
 from millrace.actors.messages import Born, ChildEnded, ChildSeen, Judged, Leave, Spawned
 from millrace.actors.states import StateType
@@ -183,7 +182,7 @@ class FlowRun(ScopeEnding):
         if instruction is RUN_AGAIN:
             self.begin_again()
             Context().run(self.flow.run_again, self)  # with nothing that belongs to whoever resumes it
-        elif instruction is not EXECUTE and instruction is not PARK:  # asked for by whoever sees it in the state
+        elif not answers_admission(instruction):
             self.flow.finish_elsewhere(self)
 
     def settle_up(self) -> None:

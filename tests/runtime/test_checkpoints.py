@@ -8,7 +8,19 @@ from typing import Any, Literal
 
 import pytest
 
-from millrace import SequentialTaskRunner, ThreadPoolTaskRunner, allow_failure
+from millrace import (
+    CrashPolicy,
+    Engine,
+    FlowRun,
+    FlowRunContext,
+    MemoryStorage,
+    SequentialTaskRunner,
+    ThreadPoolTaskRunner,
+    allow_failure,
+    atransaction,
+    pause_flow_run,
+    resume_flow_run,
+)
 from tests.checkpoints import (
     Cut,
     at_every_checkpoint,
@@ -18,6 +30,12 @@ from tests.checkpoints import (
     cut_by_scope,
 )
 from tests.loose import flow, task
+
+
+def current_run() -> FlowRun:
+    context = FlowRunContext.get()
+    assert context is not None
+    return context.flow_run
 
 
 async def steps(n: int) -> None:
@@ -179,10 +197,170 @@ async def in_a_pool() -> Any:
     return sum(await work.map(range(3))) + await in_thread.submit(1)
 
 
+@flow
+async def yields() -> Any:
+    for number in range(3):
+        yield await work(number)
+
+
+@flow
+async def iterates_over_a_flow() -> Any:
+    return [number async for number in yields()]
+
+
+@flow
+async def leaves_a_generator_half_way() -> Any:
+    async for number in yields():
+        return number
+
+
+@task
+async def counts(n: int) -> Any:
+    for number in range(n):
+        await steps(1)
+        yield number
+
+
+@flow
+async def iterates_over_a_task() -> Any:
+    return [number async for number in counts(3)]
+
+
+@flow
+async def streams() -> Any:
+    return [number async for number in work.stream(range(5), max_in_flight=2)]
+
+
+def is_tried_again() -> Coroutine[Any, Any, Any]:
+    tries: list[int] = []
+
+    @flow(retries=1)
+    async def once_more() -> Any:
+        tries.append(await work(1))
+        if len(tries) == 1:
+            raise ValueError(tries)
+        return await quick(2)
+
+    return once_more()
+
+
+@flow(timeout_seconds=3600)
+async def has_a_deadline() -> Any:
+    return await work.submit(1)
+
+
+async def hook(*_: Any) -> None:
+    await steps(1)
+
+
+@flow(on_running=[hook], on_completion=[hook], on_cancellation=[hook], on_crashed=[hook])
+async def has_hooks() -> Any:
+    return await work(1)
+
+
+@task(timeout_seconds=3600, on_running=[hook], on_completion=[hook])
+async def conducted(x: int) -> int:
+    await steps(1)
+    return x
+
+
+@flow
+async def has_tasks_with_more_to_them() -> Any:
+    return await conducted(1) + await conducted.submit(2)
+
+
+@flow(flow_run_name="no-{number}", log_prints=True)
+async def named(number: int) -> int:
+    print(number)
+    await steps(1)
+    return number
+
+
+@flow
+async def gives_futures_to_subflows() -> Any:
+    first, second = work.submit(1), quick.submit(2)
+    return await named(first, wait_for=[second])
+
+
+@flow
+async def starts_subflows_in_the_background() -> Any:
+    started = [Engine.current().start(child, 0), Engine.current().start(sync_child)]
+    return [await each for each in started]
+
+
+@task
+async def calls_a_flow() -> Any:
+    return await child(0)
+
+
+@flow
+async def has_a_flow_in_a_task() -> Any:
+    return await calls_a_flow.submit()
+
+
+@flow(task_runner=ThreadPoolTaskRunner(max_workers=1))
+async def has_a_flow_in_a_pool() -> Any:
+    return await calls_a_flow.submit()
+
+
+@task
+async def resumes() -> None:
+    run = current_run()
+    while not run.paused:  # noqa: ASYNC110  # a pass of the loop is what is counted here
+        await asyncio.sleep(0)
+    _ = resume_flow_run(run.uuid, 1)
+
+
+@flow
+async def is_paused() -> Any:
+    resumes.submit()
+    return await pause_flow_run()
+
+
+@flow
+async def has_a_subflow_while_it_is_paused() -> Any:
+    resumes.submit()
+    pausing = asyncio.create_task(pause_flow_run())
+    await steps(1)
+    return await child(0), await pausing
+
+
+@flow(persist_result=True, result_storage=MemoryStorage())
+async def keeps_its_results() -> Any:
+    return await work(1) + await work.submit(2)
+
+
+@flow
+async def has_a_transaction() -> Any:
+    async with atransaction():
+        return await work(1) + await work.submit(2)
+
+
+def has_crashes_that_are_restarted() -> Coroutine[Any, Any, Any]:
+    tries: list[int] = []
+
+    @task
+    async def crashes() -> int:
+        await steps(1)
+        tries.append(1)
+        if len(tries) == 1:
+            raise SystemExit(1)
+        return len(tries)
+
+    @flow(crash_policy=CrashPolicy(restart="task", max_restarts=1, within_seconds=60))
+    async def restarts() -> Any:
+        return await crashes.submit()
+
+    return restarts()
+
+
 FLOWS: list[Callable[[], Coroutine[Any, Any, Any]]] = [
     calls, submits, leaves_children_behind, maps, chains, depends_on_a_failure, nests, has_subflows,
     has_a_sync_subflow, retries, cleans_up, swallows_one_cancellation, has_a_task_group, has_a_timeout_of_its_own,
-    one_after_another, in_a_pool,
+    one_after_another, in_a_pool, iterates_over_a_flow, leaves_a_generator_half_way, iterates_over_a_task, streams,
+    is_tried_again, has_a_deadline, has_hooks, has_tasks_with_more_to_them, gives_futures_to_subflows,
+    starts_subflows_in_the_background, has_a_flow_in_a_task, has_a_flow_in_a_pool, is_paused,
+    has_a_subflow_while_it_is_paused, keeps_its_results, has_a_transaction, has_crashes_that_are_restarted,
 ]  # fmt: skip
 
 
