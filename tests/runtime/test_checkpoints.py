@@ -210,8 +210,8 @@ async def iterates_over_a_flow() -> Any:
 
 @flow
 async def leaves_a_generator_half_way() -> Any:
-    async for number in yields():
-        return number
+    async for _ in yields():
+        break
 
 
 @task
@@ -271,7 +271,7 @@ async def has_tasks_with_more_to_them() -> Any:
 
 @flow(flow_run_name="no-{number}", log_prints=True)
 async def named(number: int) -> int:
-    print(number)
+    print(number)  # noqa: T201  # it is logged
     await steps(1)
     return number
 
@@ -303,9 +303,7 @@ async def has_a_flow_in_a_pool() -> Any:
     return await calls_a_flow.submit()
 
 
-@task
-async def resumes() -> None:
-    run = current_run()
+async def resume_when_paused(run: FlowRun) -> None:
     while not run.paused:  # noqa: ASYNC110  # a pass of the loop is what is counted here
         await asyncio.sleep(0)
     _ = resume_flow_run(run.uuid, 1)
@@ -313,16 +311,18 @@ async def resumes() -> None:
 
 @flow
 async def is_paused() -> Any:
-    resumes.submit()
-    return await pause_flow_run()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(resume_when_paused(current_run()))
+        return await pause_flow_run()
 
 
 @flow
 async def has_a_subflow_while_it_is_paused() -> Any:
-    resumes.submit()
-    pausing = asyncio.create_task(pause_flow_run())
-    await steps(1)
-    return await child(0), await pausing
+    async with asyncio.TaskGroup() as group:
+        pausing = group.create_task(pause_flow_run())
+        await steps(1)
+        group.create_task(resume_when_paused(current_run()))
+        return await child(0), await pausing
 
 
 @flow(persist_result=True, result_storage=MemoryStorage())
