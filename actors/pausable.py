@@ -1,7 +1,8 @@
 """Pausable: what a flow run's supervisor decides about its pauses.
 
 Decides when the run goes on, when its body has ended because of a suspension and is to run again, and what becomes of
-it when nobody resumes it in time. Does not know children, nor who waits for the end of a pause.
+it when nobody resumes it in time; and how it waits for the end of a pause of the flow run around it. Does not know
+children, nor who waits for the end of a pause.
 """
 
 from __future__ import annotations
@@ -10,11 +11,23 @@ from typing import Any, ClassVar
 
 from millrace.actors.errors import FlowPauseTimeout
 from millrace.actors.events import Journal
-from millrace.actors.instructions import EXECUTE, LET_GO, RUN_AGAIN, STOP_CHILDREN, GoOn, Notify, Order, Tell
+from millrace.actors.instructions import (
+    EXECUTE,
+    LET_GO,
+    PARK,
+    RUN_AGAIN,
+    STOP_CHILDREN,
+    GoOn,
+    Notify,
+    Order,
+    Tell,
+    WakeAt,
+)
 from millrace.actors.messages import Lapsed, Leave, Resume, Watch
 from millrace.actors.outcomes import exception_to_failed_state
 from millrace.actors.run import RunActor
-from millrace.actors.states import State, StateType
+from millrace.actors.states import TERMINAL, Cancelled, State, StateType
+from millrace.actors.verdicts import Answer, Verdict
 
 RESUMING = "Resuming"
 """Name of the SCHEDULED state of a run that was suspended, and is to be run again."""
@@ -63,6 +76,20 @@ class Pausable(RunActor):
         self.admits = entered.type is StateType.RUNNING and not self.stopping
         self.broken_off = self.broken_off or self.suspends
         return entered
+
+    def not_admitted(self, verdict: Verdict, at: int) -> Order | None:
+        """The rules do not have the body begin now: what is to be done instead."""
+        if verdict.answer is Answer.WAIT:
+            return WakeAt(verdict.until)
+        if self.type is StateType.CANCELLING or self.type in TERMINAL:
+            return None  # whoever sees it through learns of that from its state
+        if verdict.answer is not Answer.REJECT or verdict.state is None:
+            return self.conclude(Cancelled(message=f"It never started: {verdict.reason}."), at, "admitted")
+        if verdict.state.is_final():
+            return self.conclude(verdict.state, at, "admitted")
+        self.enter(verdict.state, at, "admitted")
+        self.held = True
+        return PARK
 
     def begin(self) -> None:
         """The body begins, with nothing that is remembered of how it ended before."""

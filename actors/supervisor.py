@@ -20,7 +20,6 @@ from millrace.actors.instructions import (
     EXECUTE,
     IDLE,
     JOIN,
-    PARK,
     SETTLE,
     STOP_CHILDREN,
     GoOn,
@@ -62,7 +61,7 @@ from millrace.actors.rules import FLOW_RULES, pick
 from millrace.actors.run import RunActor
 from millrace.actors.states import TERMINAL, Cancelled, Cancelling, Failed, State, StateType
 from millrace.actors.telling import told_of
-from millrace.actors.verdicts import Answer, Verdict, abort
+from millrace.actors.verdicts import Answer, abort
 
 _FAILURES = (StateType.FAILED, StateType.CRASHED)
 _COMPLETED = StateType.COMPLETED
@@ -202,7 +201,7 @@ class Supervisor(Pausable, Generic[C]):
             return None  # asked for twice, as somebody else had its turn when it was asked for first
         verdict = self.judge(_RUNNING, None, message.at)
         if verdict is not None:
-            return self._not_admitted(verdict, message.at)
+            return self.not_admitted(verdict, message.at)
         if self.resuming:
             self.resuming = False
             self.become(_RUNNING, None, None, message.at, "admitted")  # going on after a pause is no other attempt
@@ -211,19 +210,6 @@ class Supervisor(Pausable, Generic[C]):
         self.admits = not self.stopping
         self.begin()
         return EXECUTE
-
-    def _not_admitted(self, verdict: Verdict, at: int) -> Order | None:
-        if verdict.answer is Answer.WAIT:
-            return WakeAt(verdict.until)
-        if self.type is _CANCELLING or self.type in TERMINAL:
-            return None  # whoever sees it through learns of that from its state
-        if verdict.answer is not Answer.REJECT or verdict.state is None:
-            return self.conclude(Cancelled(message=f"It never started: {verdict.reason}."), at, "admitted")
-        if verdict.state.is_final():
-            return self.conclude(verdict.state, at, "admitted")
-        self.enter(verdict.state, at, "admitted")
-        self.held = True
-        return PARK
 
     def begin(self) -> None:
         """The body begins, with nothing that is remembered of how it ended before."""
