@@ -231,7 +231,7 @@ async def streams() -> Any:
     return [number async for number in work.stream(range(5), max_in_flight=2)]
 
 
-def is_tried_again() -> Coroutine[Any, Any, Any]:
+def is_tried_again() -> Any:
     tries: list[int] = []
 
     @flow(retries=1)
@@ -336,7 +336,7 @@ async def has_a_transaction() -> Any:
         return await work(1) + await work.submit(2)
 
 
-def has_crashes_that_are_restarted() -> Coroutine[Any, Any, Any]:
+def has_crashes_that_are_restarted() -> Any:
     tries: list[int] = []
 
     @task
