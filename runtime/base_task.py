@@ -64,11 +64,13 @@ if TYPE_CHECKING:
     from millrace.actors.policies import Delays, RetryPolicy
     from millrace.actors.token_bucket import RateLimit
     from millrace.runtime.caching import CachePolicy, Explanation
+    from millrace.runtime.deferred.futures import DistributedFuture
     from millrace.runtime.keeping import Keeping
     from millrace.runtime.recording import Recording
     from millrace.runtime.results import Serializer, Storage
     from millrace.runtime.run_names import RunName
     from millrace.runtime.storage_keys import StorageKey
+    from millrace.runtime.stores.port import Store
     from millrace.runtime.stream import Stream
 
 RESERVED = ("return_state", "wait_for")
@@ -309,6 +311,67 @@ class BaseTask(Bindable, Generic[P, R]):
             future.wait()
             return future.state
         return future
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> DistributedFuture[R]:
+        """Put a call off, for a worker to run, mostly in another process. See `apply_async`.
+
+        Args:
+            *args: Arguments of the task.
+            **kwargs: Likewise.
+
+        Returns:
+            The run's future.
+
+        Raises:
+            ParameterBindError: the call does not fit.
+            SerializationError: the arguments cannot be written. Nothing was put off.
+            ConfigurationError: there is no store, or it has no queue.
+            TaskDefinitionError: the task is a generator, or bound to an object.
+            StoreError: the queue cannot be written.
+        """
+        return self.apply_async(args, kwargs)
+
+    def apply_async(
+        self,
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        wait_for: Iterable[Any] | None = None,
+    ) -> DistributedFuture[R]:
+        """Put a call off: the run is Scheduled in the queue of the store, until a worker takes it.
+
+        The run is on record when this returns. It does not belong to the flow run at hand, which does not wait for it.
+
+        Args:
+            args: Positional arguments of the task. They are written by the task's serializer, here and now. Futures of
+                runs that were put off may be among them; where there are futures of this process, the run is put off
+                when these have ended.
+            kwargs: Keyword arguments; likewise.
+            wait_for: Futures or states to wait for without using their results.
+
+        Returns:
+            The run's future.
+
+        Raises:
+            ParameterBindError, SerializationError, ConfigurationError, TaskDefinitionError, StoreError: see `delay`.
+        """
+        from millrace.runtime.deferred.delaying import delay  # noqa: PLC0415  # few programs put runs off
+
+        return delay(self, tuple(args), dict(kwargs or {}), wait_for)
+
+    def serve(self, *, limit: int | None = 10, store: Store | str | None = None) -> None:
+        """Run what is put off of this task, here, until Ctrl-C or a request to terminate. See `millrace.serve`.
+
+        Args:
+            limit: How many runs at a time; None for no limit.
+            store: The store, or its URL; by default that of the engine at hand, else that of `MILLRACE_STORE`.
+
+        Raises:
+            TaskDefinitionError, ConfigurationError, BlockingCallOnLoop, StoreError: see `millrace.serve`.
+        """
+        from millrace.runtime.deferred.serving import serve  # noqa: PLC0415  # few programs serve tasks
+
+        serve(self, limit=limit, store=store)
 
     @overload
     def map(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> list[State[R]]: ...  # pyright: ignore[reportOverlappingOverload]

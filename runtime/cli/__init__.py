@@ -56,9 +56,31 @@ examples:
   millrace resume 0199f3c2 --store sqlite:///runs.db
 """
 
+SERVE_DESCRIPTION = """\
+Run what is put off of some tasks, with delay or apply_async, in this process, until Ctrl-C or SIGTERM.
+
+Then no more runs are taken. Those that were have a few seconds to end; async ones that have not are given
+back, for another worker. A second Ctrl-C stops at once.
+"""
+
+SERVE_EPILOG = """\
+examples:
+  millrace serve mail.py:send --store sqlite:///runs.db
+  millrace serve shop.tasks:charge shop.tasks:refund --limit 4
+
+The store is that of --store, else that of MILLRACE_STORE.
+
+exit codes:
+  0    it was stopped
+  1    the queue failed, or a file raised when it was imported
+  2    the command was wrong: no such task, no store
+  130  it was stopped at once
+"""
+
 _DONE_BY = {
     "run": ("running", "run_command"),
     "resume": ("running", "run_command"),
+    "serve": ("serving", "serve_command"),
     "bench": ("bench", "bench_command"),
     "runs": ("runs", "runs_command"),
     "store": ("store", "store_command"),
@@ -142,6 +164,24 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("--force", action="store_true", help="run it although it has ended its process again and again")
     resume.set_defaults(answer=None)
     _add_common(resume)
+    serve = commands.add_parser(
+        "serve",
+        help="run what is put off of some tasks",
+        description=SERVE_DESCRIPTION,
+        epilog=SERVE_EPILOG,
+        formatter_class=layout,
+        allow_abbrev=False,
+    )
+    serve.add_argument(
+        "targets",
+        metavar="FILE.py:TASK",
+        nargs="+",
+        help="a task, in a file or in a module (package.module:TASK); TASK may be left out where there is one only",
+    )
+    serve.add_argument("--store", metavar="URL", help="the store, as sqlite:///runs.db; else that of MILLRACE_STORE")
+    serve.add_argument("--limit", metavar="N", default=10, help="how many runs at a time (10)")
+    serve.add_argument("-v", "--verbose", action="count", default=0, help="log more; twice for everything")
+    serve.add_argument("-q", "--quiet", action="count", default=0, help="warnings only; twice for errors only")
     add_bench(commands)
     add_commands(commands)
     return parser

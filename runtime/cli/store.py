@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from time import time_ns
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from millrace.runtime.cli import documents
 from millrace.runtime.cli.runs import DONE, say, say_document, steering_command
@@ -15,6 +15,9 @@ from millrace.runtime.stores.by_id import Steered
 from millrace.runtime.stores.control import Request
 from millrace.runtime.stores.rows import MOST_ROWS
 from millrace.runtime.stores.verdicts import MOST_DEATHS
+
+if TYPE_CHECKING:
+    from millrace.runtime.deferred.port import Queue
 
 _UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _STEP: Final = 1024
@@ -55,13 +58,22 @@ def _prune(options: argparse.Namespace, steered: Steered) -> int:
         count, last = 0, 0
         while found := steered.store.read_finished(before, MOST_DEATHS, last, MOST_ROWS):
             count, last = count + len(found), found[-1]
-        say(f"{_runs(count, 'flow run')} would be removed, with all inside of them.")
+        put_off = _prune_queue(steered, before, counts_only=True)
+        say(f"{_runs(count, 'flow run')} would be removed, with all inside of them{put_off}.")
         return DONE
     done = steered.ask_or_do(Request("prune", None, {"before": before}), None)
     loose = done["task_runs"]
     more = f", and {_runs(loose, 'task run')} outside of any flow" if loose else ""
+    more += _prune_queue(steered, before, counts_only=False)
     say(f"Removed {_runs(done['flow_runs'], 'flow run')} with all inside of them{more}.")
     return DONE
+
+
+def _prune_queue(steered: Steered, before: int, *, counts_only: bool) -> str:
+    """Remove what was put off and ended before a time, or only count it; said in words where there is any."""
+    queue: Queue | None = getattr(steered.store, "queue", None)
+    count = 0 if queue is None else queue.prune(before, counts_only=counts_only)
+    return f", and {_runs(count, 'run')} that had been put off" if count else ""
 
 
 def _runs(count: int, noun: str) -> str:

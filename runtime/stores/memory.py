@@ -6,10 +6,11 @@ and for programs that want to read about their runs. It can be opened again at a
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -30,6 +31,9 @@ from millrace.runtime.stores.records import (
 )
 from millrace.runtime.stores.rows import FlowRunRow, RunFilter, StateRow, StoreFacts, TaskRunRow
 from millrace.runtime.stores.verdicts import check_removable, death_notice, suspends
+
+if TYPE_CHECKING:
+    from millrace.runtime.deferred.port import Queue
 
 _NO_STATE: Final = StateRow(0, -1, StateType.PENDING, "Pending", None, 0, "", None)
 
@@ -52,6 +56,13 @@ class MemoryStore:
         self._calls: dict[int, dict[tuple[int, int], Called]] = {}  # by id of the flow run; by attempt and order
         self._answers: dict[int, list[Answered]] = {}  # by id of the flow run
         self._removed: set[int] = set()  # ids of flow runs, of which task runs may be left
+
+    @functools.cached_property
+    def queue(self) -> Queue:
+        """Where runs are put off to; for workers of this process."""
+        from millrace.runtime.deferred.memory import MemoryQueue  # noqa: PLC0415  # few programs put runs off
+
+        return MemoryQueue()
 
     # Writing.
 

@@ -135,6 +135,8 @@ if TYPE_CHECKING:
         Explanation,
         task_input_hash,
     )
+    from millrace.runtime.deferred.futures import DistributedFuture
+    from millrace.runtime.deferred.serving import TaskWorker, aserve, serve
     from millrace.runtime.engine_stats import EngineStats
     from millrace.runtime.flow_process import run_flow_in_subprocess
     from millrace.runtime.gathering import as_completed, wait
@@ -217,6 +219,10 @@ _LATER = {
     "GeneratorTask": "millrace.runtime.generator_task",
     "aresume_flow_run": "millrace.runtime.unpausing",
     "resume_flow_run": "millrace.runtime.unpausing",
+    "DistributedFuture": "millrace.runtime.deferred.futures",
+    "TaskWorker": "millrace.runtime.deferred.serving",
+    "aserve": "millrace.runtime.deferred.serving",
+    "serve": "millrace.runtime.deferred.serving",
     "EngineStats": "millrace.runtime.engine_stats",
     "as_completed": "millrace.runtime.gathering",
     "wait": "millrace.runtime.gathering",
@@ -333,6 +339,7 @@ __all__ = (
     "CrashedRun",
     "DeadlockError",
     "DefaultTaskRunner",
+    "DistributedFuture",
     "Engine",
     "EngineClosed",
     "EngineStats",
@@ -433,6 +440,7 @@ __all__ = (
     "TaskRunTimeoutError",
     "TaskRunner",
     "TaskRunnerError",
+    "TaskWorker",
     "TerminationSignal",
     "ThreadPoolTaskRunner",
     "Transaction",
@@ -453,6 +461,7 @@ __all__ = (
     "aresume_flow_run",
     "aresume_run",
     "as_completed",
+    "aserve",
     "asgi",
     "atransaction",
     "cancel_flow_run",
@@ -492,6 +501,7 @@ __all__ = (
     "run_flow",
     "run_flow_in_subprocess",
     "run_task",
+    "serve",
     "suspend_flow_run",
     "tags",
     "task",

@@ -18,6 +18,9 @@ import pytest
 
 from millrace import Engine, SqliteStore, flow, read_task_runs
 from millrace.runtime.cli import main
+from millrace.runtime.deferred.port import Job
+from millrace.runtime.deferred.sqlite import SqliteQueue
+from millrace.runtime.stores.records import Value
 from tests.e2e.programs import environment
 
 FLOWS = """
@@ -282,6 +285,21 @@ def test_what_ended_long_ago_is_pruned_and_nothing_else(whole: Path, millrace: M
 
     assert millrace("runs", "rm", "endless-one") == (0, "endless/endless-one  removed\n", "")
     assert millrace("runs", "ls") == (0, "", "")
+
+
+def test_what_was_put_off_and_ended_long_ago_is_pruned_too(whole: Path, millrace: Millrace) -> None:
+    queue = SqliteQueue(whole / "runs.db")
+    queue.put(Job(1, "load", "load-1a2b", 100, Value("json", b"[[], {}]")))
+    queue.cancel(1, "Nobody wants it.", 200)
+    words = ("store", "prune", "--older-than", "2001-01-01")
+
+    dry, gone, none = millrace(*words, "--dry-run"), millrace(*words), millrace(*words)
+
+    put_off = "with all inside of them, and 1 run that had been put off"
+    assert dry == (0, f"0 flow runs would be removed, {put_off}.\n", "")
+    assert gone == (0, f"Removed 0 flow runs {put_off}.\n", "")
+    assert none == (0, "Removed 0 flow runs with all inside of them.\n", "")
+    queue.close()
 
 
 def test_the_size_of_a_store_is_told(whole: Path, millrace: Millrace) -> None:

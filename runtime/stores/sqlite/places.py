@@ -21,15 +21,15 @@ from typing import Final
 SUFFIX: Final = ".sock"
 """What the name of the socket has after that of the database."""
 
-_LONGEST: Final = 100
+LONGEST: Final = 100
 """Bytes that the path of a socket may have: Linux takes 107, macOS 103."""
 
-_TEMPORARY: Final = Path("/tmp")  # noqa: S108  # not TMPDIR, which may differ between owner and asker; see the charter
+TEMPORARY: Final = Path("/tmp")  # noqa: S108  # not TMPDIR, which may differ between owner and asker; see the charter
 
 _PEER: Final = struct.Struct("3i")  # process, user, group
 
 
-def places_for(database: Path, temporary: Path = _TEMPORARY) -> Sequence[Path]:
+def places_for(database: Path, temporary: Path = TEMPORARY) -> Sequence[Path]:
     """Where the socket of a database may lie, the best place first.
 
     Args:
@@ -40,10 +40,10 @@ def places_for(database: Path, temporary: Path = _TEMPORARY) -> Sequence[Path]:
     beside = whole.with_name(whole.name + SUFFIX)
     name = hashlib.sha256(os.fsencode(whole)).hexdigest()[:32]
     aside = temporary / f"millrace-{os.getuid()}" / f"{name}{SUFFIX}"
-    return [each for each in (beside, aside) if len(os.fsencode(each)) <= _LONGEST]
+    return [each for each in (beside, aside) if len(os.fsencode(each)) <= LONGEST]
 
 
-def bind(database: Path, temporary: Path = _TEMPORARY) -> tuple[socket.socket, Path]:
+def bind(database: Path, temporary: Path = TEMPORARY) -> tuple[socket.socket, Path]:
     """Make the socket of a database, and the only one: what owners that are over have left there is removed.
 
     Nobody can connect before it listens. To be called by whoever owns the database.
@@ -59,7 +59,7 @@ def bind(database: Path, temporary: Path = _TEMPORARY) -> tuple[socket.socket, P
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             if place.parent.parent == temporary:
-                _make_folder(place.parent)
+                make_folder(place.parent)
             made.bind(str(place))
             place.chmod(0o600)
         except OSError as error:
@@ -70,7 +70,7 @@ def bind(database: Path, temporary: Path = _TEMPORARY) -> tuple[socket.socket, P
     raise failed
 
 
-def connect(database: Path, temporary: Path = _TEMPORARY) -> socket.socket | None:
+def connect(database: Path, temporary: Path = TEMPORARY) -> socket.socket | None:
     """A connection to whoever listens at the socket of a database; None where nobody does.
 
     Raises:
@@ -118,7 +118,7 @@ def _remove_socket(place: Path) -> None:
             place.unlink()
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Make the folder of the user; one that is there has to be the user's alone.
 
     Raises:

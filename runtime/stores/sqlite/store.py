@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from millrace.actors.errors import (
     ConfigurationError,
@@ -41,6 +41,9 @@ from millrace.runtime.stores.sqlite.socket_control import SocketControl
 from millrace.runtime.stores.sqlite.statements import DuplicateRow
 from millrace.runtime.stores.sqlite.writing import write
 from millrace.runtime.stores.verdicts import death_message
+
+if TYPE_CHECKING:
+    from millrace.runtime.deferred.port import Queue
 
 T = TypeVar("T")
 
@@ -105,6 +108,7 @@ class SqliteStore:
         self._reading = Lock()
         self._failed: Connection | None = None  # what was the writer, before it failed
         self._control = SocketControl(self.path) if hasattr(socket, "AF_UNIX") else None
+        self._queue: Queue | None = None  # made when somebody asks
 
     @property
     def name(self) -> str:
@@ -115,6 +119,17 @@ class SqliteStore:
     def control(self) -> Control | None:
         """The way to its owner. See `port.Store`."""
         return self._control
+
+    @property
+    def queue(self) -> Queue | None:
+        """Where runs are put off to, in a file beside this one; None where the system has no means for that."""
+        if self._control is None:
+            return None
+        if self._queue is None:
+            from millrace.runtime.deferred.sqlite import SqliteQueue  # noqa: PLC0415  # few programs put runs off
+
+            self._queue = SqliteQueue(self.path)
+        return self._queue
 
     # Writing.
 
@@ -300,6 +315,8 @@ class SqliteStore:
                     connection.close()
         finally:
             self._ownership.give_back()
+            if self._queue is not None:
+                self._queue.close()
 
     def abandon(self) -> None:
         """In the child of a fork: leave everything to the parent."""

@@ -333,7 +333,7 @@ def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
 
 def test_a_step_that_fails_leaves_nothing_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = [*steps(), "CREATE TABLE more (a) STRICT;\nCREATE TABLE wrong ("]
-    monkeypatch.setattr("millrace.runtime.stores.sqlite.migrating.steps", lambda: [*broken[:-1], broken[-1] + ");"])
+    monkeypatch.setattr("millrace.runtime.stores.sqlite.migrating.steps", lambda _: [*broken[:-1], broken[-1] + ");"])
 
     with pytest.raises(StoreError):
         opened(path)

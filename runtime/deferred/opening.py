@@ -1,0 +1,83 @@
+"""Opening: which queue a run is put off to, and where one is found again.
+
+Decides that a queue belongs to a store: to the one that is named, else to that of the engine at hand, else to the one
+that the settings name. A store need not be open for that, nor belong to this process.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+from weakref import WeakValueDictionary
+
+from millrace.actors.errors import ConfigurationError
+from millrace.runtime.engine import Engine, engine_at_hand
+from millrace.runtime.settings import STORE
+from millrace.runtime.stores.opening import store_of
+
+if TYPE_CHECKING:
+    from millrace.runtime.deferred.port import Queue
+    from millrace.runtime.stores.port import Store
+
+_EXPECTED: Final = (
+    "a store that has a queue: the URL of one, as 'sqlite:///runs.db', here, in Engine(store=...) or in MILLRACE_STORE;"
+    " or, for workers of this process, Engine(store=MemoryStore())"
+)
+
+_known: WeakValueDictionary[str, Queue] = WeakValueDictionary()  # by URL
+_opened: list[Queue] = []  # those that belong to no store of this process's, and stay until its end
+_knowing = Lock()
+
+
+def queue_for(option: Store | str | None) -> tuple[Queue, Engine | None]:
+    """The queue that is meant, and the engine that has its store open in this process.
+
+    Args:
+        option: The store or its URL; None for that of the engine at hand, else that of the settings.
+
+    Raises:
+        ConfigurationError: there is no store, or it has no queue.
+    """
+    engine = engine_at_hand()
+    store = None if engine is None or engine.chronicle is None else engine.chronicle.writer.store
+    if store is not None and (option is None or option is store):
+        return queue_of(store), engine
+    named = STORE.read() if option is None else option
+    if named is None:
+        raise ConfigurationError("store", None, _EXPECTED)
+    queue = queue_of(store_of(named) if isinstance(named, str) else named, keep=isinstance(named, str))
+    return queue, engine if store is not None and queue_of(store) is queue else None
+
+
+def queue_of(store: Store, *, keep: bool = False) -> Queue:
+    """The queue of a store: one for each place in this process.
+
+    Args:
+        store: The store.
+        keep: It was made for this, and nobody else holds it.
+
+    Raises:
+        ConfigurationError: it has none.
+    """
+    queue: Queue | None = getattr(store, "queue", None)
+    if queue is None:
+        raise ConfigurationError("store", store.name, _EXPECTED)
+    with _knowing:
+        known = _known.setdefault(queue.url, queue)
+        if keep and known is queue:
+            _opened.append(queue)
+        return known
+
+
+def queue_at(url: str) -> Queue:
+    """The queue that has a URL.
+
+    Raises:
+        ConfigurationError: it is in the memory of another process, or is over.
+    """
+    queue = _known.get(url)
+    if queue is not None:
+        return queue
+    if url.startswith("memory:"):
+        raise ConfigurationError("store", url, "a queue of this process; that one was in memory, and is gone")
+    return queue_of(store_of(url), keep=True)
