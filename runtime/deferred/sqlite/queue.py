@@ -29,12 +29,12 @@ from millrace.runtime.deferred import verdicts
 from millrace.runtime.deferred.port import Job, JobRow, Step, Taken, Told
 from millrace.runtime.deferred.sqlite import bells, sessions
 from millrace.runtime.deferred.sqlite.sessions import Session
+from millrace.runtime.stores.columns import id_of
 from millrace.runtime.stores.records import Value
 from millrace.runtime.stores.rows import StateRow
 from millrace.runtime.stores.sqlite import connecting, safety
 from millrace.runtime.stores.sqlite.connecting import Connection
 from millrace.runtime.stores.sqlite.migrating import Schema, check_schema, migrate
-from millrace.runtime.stores.sqlite.writing import id_of
 
 SUFFIX: Final = "-queue"
 """What the name of the queue has after that of the store."""
