@@ -39,6 +39,10 @@ def refusing(attempted: str) -> Generator[None]:
     except SerializationError:
         raise
     except Exception as error:  # values and blobs bring code of their own, which may raise anything
-        text = shown(text_of(error)).rstrip(".")
-        reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
-        raise SerializationError(attempted, reason) from error
+        raise refusal(attempted, error) from error
+
+
+def refusal(attempted: str, error: Exception) -> SerializationError:
+    """What was raised, as a refusal of what was attempted."""
+    text = shown(text_of(error)).rstrip(".")
+    return SerializationError(attempted, f"{type(error).__name__}: {text}" if text else type(error).__name__)

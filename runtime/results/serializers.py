@@ -14,7 +14,7 @@ import attrs
 
 from millrace.actors.errors import ConfigurationError, SerializationError
 from millrace.runtime.results.json_serializer import JSONSerializer
-from millrace.runtime.results.refusals import refusing, shown_type
+from millrace.runtime.results.refusals import refusal, refusing, shown_type
 from millrace.runtime.settings import RESULTS_DEFAULT_SERIALIZER
 
 
@@ -67,8 +67,12 @@ class PickleSerializer:
         """
         import pickle  # noqa: PLC0415  # a program that keeps nothing never needs it
 
-        with refusing(f"pickle a value of type '{shown_type(value)}'"):
+        try:
             return pickle.dumps(value, protocol=_PROTOCOL)
+        except SerializationError:
+            raise
+        except Exception as error:  # a value brings code of its own, which may raise anything
+            raise refusal(f"pickle a value of type '{shown_type(value)}'", error) from error
 
     def loads(self, blob: bytes) -> Any:
         """The value of a pickle.

@@ -36,8 +36,14 @@ def holds_data(kind: StateType) -> bool:
     return kind in _HELD
 
 
-def encode(value: Any, serializer: Serializer) -> Value:
-    """A value as bytes, or a note of why it has none. Never raises."""
+def encode(value: Any, serializer: Serializer, limit: int | None = None) -> Value:
+    """A value as bytes, or a note of why it has none. Never raises.
+
+    Args:
+        value: The value.
+        serializer: What makes bytes of it.
+        limit: How many it may have; by default what the settings say, which takes longer to find out than the rest.
+    """
     if value is MISSING:
         return Value("", None, "a result that was not kept")
     try:
@@ -45,7 +51,8 @@ def encode(value: Any, serializer: Serializer) -> Value:
     except Exception as error:  # noqa: BLE001  # values and serializers bring code of their own
         reason = error.reason if isinstance(error, SerializationError) else told_of(error)
         return Value("", None, f"a value of type '{shown_type(value)}', which cannot be serialized ({reason})")
-    limit = STORE_RESULT_LIMIT.read()
+    if limit is None:
+        limit = STORE_RESULT_LIMIT.read()
     if len(blob) > limit:
         size = f"it has {len(blob):,} bytes, and the limit is {limit:,}"
         return Value("", None, f"a value of type '{shown_type(value)}', which is too large ({size})")

@@ -33,6 +33,7 @@ from millrace.runtime.lending import lend
 from millrace.runtime.one_line import engine_logger
 from millrace.runtime.results.serializers import Serializer
 from millrace.runtime.running import running_loop
+from millrace.runtime.settings import STORE_RESULT_LIMIT
 from millrace.runtime.stores.encoding import encode
 from millrace.runtime.stores.faults import reach
 from millrace.runtime.stores.port import Group, Opened, Owner, Store
@@ -325,6 +326,7 @@ class StoreWriter:
         """Write one group, and do what its commit allows."""
         self._urgent = False
         line = self._line
+        limit = STORE_RESULT_LIMIT.read()
         records: list[Record] = []
         after: list[Receipt | Errand | tuple[Callable[[Event], None], Event]] = []
         while line and len(records) < MOST_RECORDS:
@@ -333,7 +335,7 @@ class StoreWriter:
             if kind is Receipt or kind is tuple:
                 after.append(item)
             elif kind is Unencoded:
-                records.append(self._encoded(item))
+                records.append(self._encoded(item, limit))
             elif kind is Errand:
                 after.append(item)
                 break
@@ -347,10 +349,10 @@ class StoreWriter:
         for item in after:
             self._do(item)
 
-    def _encoded(self, item: Unencoded) -> Entered:
+    def _encoded(self, item: Unencoded, limit: int) -> Entered:
         record = item.record
         if self.failed is None:
-            record.data = encode(item.data, item.serializer)
+            record.data = encode(item.data, item.serializer, limit)
             if record.data.missing and record.type is StateType.COMPLETED and item.task not in self._warned:
                 self._warned.add(item.task)
                 _logger.warning(
