@@ -1,10 +1,10 @@
 """A server of PostgreSQL's for tests: made for the session, on loopback, and gone with it.
 
 It never runs as root: where the tests do, it runs as the user `nobody`. A keeper, which is this module run as a
-programme, starts it and waits for the end of its own input; so the server goes with whoever started it, however that
-ends. Where there is no PostgreSQL, Debian's package is installed; where that cannot be, the tests fail.
+programme, starts it and waits for the end of its own input; so the server and its files go with whoever started it,
+however that ends. Where there is no PostgreSQL, Debian's package is installed; where that cannot be, the tests fail.
 
-    python tests/postgres.py FOLDER      # prints the port, and serves until its input ends
+    python tests/postgres.py FOLDER PORT      # prints the port, and serves until its input ends
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def free_port() -> int:
 
 
 def serve(folder: Path, port: int, settings: Sequence[str]) -> None:
-    """Run a server until the input of this process ends."""
+    """Run a server until the input of this process ends; its files go too, unless the input says `keep`."""
     options = [
         f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", "max_connections=200",
         "shared_buffers=32MB", "max_wal_size=256MB", "autovacuum=off", *settings,
@@ -112,11 +112,14 @@ def serve(folder: Path, port: int, settings: Sequence[str]) -> None:
     if server.poll() is not None or READY not in said[-1]:
         sys.exit("".join(said))
     print(port, flush=True)  # noqa: T201  # whoever started this reads it
+    said_last = ""
     try:
-        sys.stdin.read()
+        said_last = sys.stdin.read()
     finally:
         server.send_signal(signal.SIGQUIT)
         server.wait(PATIENCE)
+        if said_last.strip() != "keep":
+            shutil.rmtree(folder)
 
 
 class Server:
@@ -152,14 +155,17 @@ class Server:
 
     def stop(self) -> None:
         """Have it end at once, as if the machine had failed."""
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.communicate()
+        self._end("keep")
 
     def remove(self) -> None:
         """Stop it, and remove its files."""
-        self.stop()
-        shutil.rmtree(self.folder)
+        self._end("")
+        shutil.rmtree(self.folder, ignore_errors=True)  # where it was stopped before
+
+    def _end(self, word: str) -> None:
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.communicate(word)
 
     def make_database(self, name: str) -> None:
         """Make an empty database."""

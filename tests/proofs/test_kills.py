@@ -27,7 +27,7 @@ def test_nothing_that_was_acknowledged_is_lost_or_computed_again() -> None:
 
 @pytest.mark.timeout(120)
 def test_nothing_is_lost_on_a_server_either() -> None:
-    done = kills("--kills", "3", "--points", "1", "--seed", "7", "--store", "postgres")
+    done = kills("--kills", "1", "--points", "1", "--seed", "7", "--store", "postgres")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert ", 0 lost, or computed again" in done.stdout.splitlines()[-1]

@@ -212,7 +212,7 @@ def abandon(connection: Connection) -> None:
 def keep_watch(connection: Connection) -> None:
     """Have the system find out within a minute that the host of the server is gone, where it would else take hours."""
     descriptor = _descriptor_of(connection)
-    if descriptor is None:
+    if descriptor is None or os.name == "nt":  # where a socket has no descriptor, and the defaults stay
         return
     with socket.socket(fileno=os.dup(descriptor)) as copy:
         if copy.family not in {socket.AF_INET, socket.AF_INET6}:
