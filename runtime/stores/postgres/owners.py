@@ -118,11 +118,6 @@ async def hold_again(connection: Connection, token: int) -> bool:
     return await connection.fetchval(_GO_ON, token) is not None
 
 
-async def lives(connection: Connection, token: int) -> bool:
-    """Whether an owner is not over, and somebody holds its lock."""
-    return token in {each for each, _ in await connection.fetch(LIVING)}
-
-
 async def await_end(connection: Connection, token: int) -> None:
     """Wait until nobody holds the lock of an owner. The server tells; nobody asks again and again."""
     await connection.execute(_AWAIT_END, token)
