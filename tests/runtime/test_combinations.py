@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -393,6 +394,31 @@ def test_run_gives_an_async_flow_a_loop_of_its_own() -> None:
 
     assert run(body, 1) == 2
     assert run(body, x=2) == 3
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["uvloop", "no uvloop"])
+def test_a_loop_that_the_engine_makes_is_one_of_uvloop_where_that_is_there(
+    there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not there:
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+
+    @task
+    async def kind() -> str:
+        return type(asyncio.get_running_loop()).__module__.partition(".")[0]
+
+    @flow
+    async def in_run() -> str:
+        return await kind()
+
+    @flow
+    def in_sync_code() -> str:
+        return str(kind())
+
+    with Engine():
+        found = {run(in_run), in_sync_code()}
+
+    assert found == {"uvloop" if there else "asyncio"}
 
 
 # Tasks of the loop.
