@@ -242,6 +242,11 @@ def test_an_installed_wheel_runs_a_flow(installed: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.timeout(300)
+def test_an_installed_wheel_knows_its_version(installed: Path, tmp_path: Path) -> None:
+    assert call([installed, "-c", "import millrace; print(millrace.__version__)"], cwd=tmp_path) == f"{VERSION}\n"
+
+
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("command", ["python -m millrace", "millrace"])
 def test_an_installed_wheel_offers_the_command(command: str, installed: Path, tmp_path: Path) -> None:
     programme, *arguments = command.split()

@@ -409,7 +409,7 @@ def test_a_loop_that_the_engine_makes_is_one_of_uvloop_where_that_is_there(
 
     @flow
     async def in_run() -> str:
-        return await kind()
+        return str(await kind())
 
     @flow
     def in_sync_code() -> str:

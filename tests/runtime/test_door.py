@@ -1,0 +1,53 @@
+"""The door: the public names, all of which are importable from `millrace` itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+import millrace
+
+OF_STATES = """
+State StateType StateDetails StateGroup Scheduled Completed Running Failed Crashed Cancelling Cancelled Pending Paused
+Suspended AwaitingRetry AwaitingConcurrencySlot Late Retrying get_state_exception raise_state_exception
+exception_to_failed_state exception_to_crashed_state return_value_to_state is_state is_state_iterable propose_state
+"""
+OF_RUNS = """
+flow task run run_flow run_task Flow Task Engine Future FutureList FlowFuture wait as_completed
+resolve_futures_to_results allow_failure quote opaque unmapped exponential_backoff CrashPolicy
+TaskRunner DefaultTaskRunner SequentialTaskRunner ThreadPoolTaskRunner
+FlowRunContext TaskRunContext get_run_context tags current get_run_logger
+"""
+OF_ERRORS = """
+MillraceError UpstreamTaskError MissingContextError MissingResult CrashedRun FailedRun CancelledRun PausedRun
+UnfinishedRun MappingLengthMismatch MappingMissingIterable ParameterTypeError ParameterBindError SignatureMismatchError
+ReservedArgumentError NotPausedError FlowPauseTimeout Abort Pause TerminationSignal SerializationError
+ConfigurationError RollBack TaskRunTimeoutError FlowRunTimeoutError
+"""
+
+
+@pytest.mark.parametrize("names", [OF_STATES, OF_RUNS, OF_ERRORS], ids=["states", "runs", "errors"])
+def test_what_users_write_is_among_the_public_names(names: str) -> None:
+    assert set(names.split()) - set(millrace.__all__) == set()
+
+
+def test_every_public_name_stands_for_something_and_is_named_once() -> None:
+    values: dict[str, Any] = {name: getattr(millrace, name) for name in millrace.__all__}
+
+    assert None not in values.values()
+    assert len(values) == len(millrace.__all__)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", values["__version__"])
+
+
+def test_all_of_them_can_be_taken_at_once() -> None:
+    taken: dict[str, Any] = {}
+    exec("from millrace import *", taken)  # noqa: S102  # a star is allowed at the top of a module only
+
+    assert set(millrace.__all__) <= taken.keys()
+
+
+def test_a_name_that_there_is_not_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'millrace' has no attribute 'flows'$"):
+        _ = millrace.flows  # pyright: ignore[reportAttributeAccessIssue]
