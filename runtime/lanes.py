@@ -6,7 +6,7 @@ Decides nothing about runs; it says what a place to run must offer, and how an a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from millrace.actors.stored_result import Found
@@ -77,6 +77,25 @@ class RecordedLane:
 
     def stop(self, run: TaskRun, /) -> None:
         """There is no body."""
+
+
+class NoLane:
+    """The lane of runs that had ended with their map before they were made: nobody counts them, and nothing runs."""
+
+    __slots__ = ()
+
+    def dispatch(self, run: TaskRun, /) -> None:
+        """It has ended."""
+
+    def dispatch_map(self, source: RunSource, /) -> None:
+        """Maps never come here."""
+        raise NotImplementedError
+
+    def stop(self, run: TaskRun, /) -> None:
+        """There is no body."""
+
+
+NOWHERE: Final = NoLane()
 
 
 def innermost(lane: Lane) -> Lane:

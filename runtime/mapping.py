@@ -357,7 +357,9 @@ class Cursor:
                 run.end_unstarted()
                 self._early.pop(index, None)
             runs[index] = run
-        if not dropped:
+        if dropped:
+            run.tell_when_recorded()
+        else:
             self._announce([run])
         return run
 

@@ -43,7 +43,7 @@ from millrace.actors.stored_result import Found, kept
 from millrace.actors.task_run import TaskNode, TaskRunActor
 from millrace.runtime.context import CURRENT
 from millrace.runtime.inputs import Inputs
-from millrace.runtime.lanes import RecordedLane
+from millrace.runtime.lanes import NOWHERE, RecordedLane
 from millrace.runtime.lending import lend
 from millrace.runtime.prints import logs_prints
 from millrace.runtime.running import running_loop
@@ -276,7 +276,8 @@ class TaskRun(TaskRunActor[TaskSite]):
             return
         for watcher in instruction.watchers:
             watcher.notify(self)
-        self.node.supervisor.tell(ChildEnded(self))
+        if self.lane is not NOWHERE:
+            self.node.supervisor.tell(ChildEnded(self))
 
     def watch_upstreams(self) -> None:
         """Be told of the end of each run that this one waits for. Once, when it is made."""
@@ -318,8 +319,14 @@ class TaskRun(TaskRunActor[TaskSite]):
 
     def end_unstarted(self) -> None:
         """End a run that nobody counts: its map was cancelled before it was made."""
+        self.lane = NOWHERE
         self.ask(Cancel("Its map was cancelled.", self.node.now()))
         self.args, self.kwargs, self.context, self.inputs = (), _NO_KWARGS, _EMPTY, None
+
+    def tell_when_recorded(self) -> None:
+        """Have the end of such a run told when it is on record, where one is kept."""
+        if self.watchers.__class__ is Withheld:
+            self.node.scope.engine.when_committed(self)
 
     def crash(self, error: BaseException) -> None:
         """End the run because what was to see it through was interrupted, or failed."""

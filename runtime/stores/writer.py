@@ -128,7 +128,8 @@ class StoreWriter:
         self._stopped = False  # the thread is to end
         self._over = False  # it has ended: what is put in line now is answered by whoever puts it there
         self._ident = 0
-        self._on_end: Callable[[], None] | None = None
+        self._ended = False  # nobody calls any more what is to be called at the end. Guarded by the room's lock, too
+        self._on_end: list[Callable[[], None]] = []
         started: SimpleQueue[BaseException | None] = SimpleQueue()
         self._thread = Thread(target=self._run, args=(started,), name="millrace-store", daemon=True)
         self._thread.start()
@@ -237,7 +238,7 @@ class StoreWriter:
         """Write what stands in line, let go of the store, and end the thread; returns at once.
 
         Args:
-            on_end: Called by the thread as the last thing it does.
+            on_end: Called by the thread as the last thing it does; now, where it has ended before.
         """
 
         def end() -> None:
@@ -246,7 +247,12 @@ class StoreWriter:
         def end_after(_error: StoreError) -> None:
             end()
 
-        self._on_end = on_end
+        with self._room:
+            ended = self._ended
+            if on_end is not None and not ended:
+                self._on_end.append(on_end)
+        if on_end is not None and ended:
+            on_end()
         self._put_urgent(Errand(end, end_after))
 
     def join(self, seconds: float) -> None:
@@ -260,7 +266,7 @@ class StoreWriter:
             self.store.name, "write to", "this process is a fork of the one that has it open", "Make another engine."
         )
         self.failed = forked
-        self._over = True
+        self._over = self._ended = True
         self._asleep = self._lingering = False  # there is nobody to wake
         self._room = Condition(Lock())  # the thread may have had it
         getattr(self.store, "abandon", self.store.close)()
@@ -291,8 +297,10 @@ class StoreWriter:
         except Exception:
             _logger.exception("The store %s could not be closed.", self.store.name)
         finally:
-            if self._on_end is not None:
-                self._on_end()
+            with self._room:
+                self._ended = True
+            for call in self._on_end:
+                call()
 
     def _wait(self) -> None:
         """Wait until something stands in line, and then a moment, unless somebody waits for it."""

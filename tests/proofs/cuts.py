@@ -16,7 +16,7 @@ import random
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,7 @@ class _Answer:
         return iter(self._rows)
 
 
-class _Connection:
+class Connection:
     """A connection of apsw's, as sqlite3 has it."""
 
     def __init__(self, path: str, disk: Disk, synchronous: str) -> None:
@@ -137,7 +137,11 @@ class _Connection:
     def execute(self, sql: str, parameters: Any = (), /) -> _Answer:
         if sql.startswith("PRAGMA synchronous"):
             sql = f"PRAGMA synchronous = {self._synchronous}"
-        return _Answer(self._made, self._made.execute(sql, tuple(parameters)))
+        bindings = parameters if isinstance(parameters, Mapping) else tuple(parameters)
+        try:
+            return _Answer(self._made, self._made.execute(sql, bindings))
+        except apsw.Error as error:
+            raise sqlite3.OperationalError(str(error)) from error
 
     def close(self) -> None:
         self._made.close()
@@ -189,7 +193,7 @@ def cut(folder: Path, mode: str, seeds: int, seed: int = 0) -> Found:
         for survives in chances:
             _judge(found, folder / "image", path, disk.image(survives), set(acknowledged))
 
-    store = SqliteStore(path, connect=lambda *_, **__: _Connection(str(path), disk, mode))
+    store = SqliteStore(path, connect=lambda *_, **__: Connection(str(path), disk, mode))
     token = store.open(Owner("process 1 on mill", 1)).token
     disk.at_sync = look
 

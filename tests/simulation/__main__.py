@@ -34,6 +34,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, default=1, help="how many seeds")
     parser.add_argument("--stop", type=int, default=5, help="after how many that fail")
+    parser.add_argument("--chars", type=int, default=4_000, help="of each problem")
     parser.add_argument("--lines", type=int, default=120, help="of the trace of a plan that was shrunk")
     for flag in ("trace", "plan", "digests", "shrink", "proof"):
         parser.add_argument(f"--{flag}", action="store_true")
@@ -44,9 +45,9 @@ def main() -> int:
 
 
 def _shrink(seed: int, lines: int) -> int:
-    plan, conditions, problem = shrink(seed)
+    plan, conditions, problem, least = shrink(seed)
     print(conditions, shown(plan), problem, sep="\n")
-    print("\n".join(simulate(seed, plan=plan, conditions=conditions, traced=True).trace[-lines:]))
+    print("\n".join(simulate(seed, plan=plan, conditions=conditions, traced=True, least_steps=least).trace[-lines:]))
     return 1
 
 
@@ -67,7 +68,8 @@ def _run(given: argparse.Namespace) -> int:
             print(seed, report.digest)
         if report.problem:
             failed.append(seed)
-            print(f"seed {seed}: {report.problem}\nAgain: python -m tests.simulation --seed {seed} --trace\n")
+            again = f"Again: python -m tests.simulation --seed {seed} --trace"
+            print(f"seed {seed}: {report.problem[: given.chars]}\n{again}\n", flush=True)
             if len(failed) >= given.stop:
                 break
     if not given.digests:

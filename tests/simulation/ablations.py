@@ -54,8 +54,8 @@ class Ablation:
             if self.switching is not None:
                 conditions = attrs.evolve(conditions, switching=self.switching)
             plan = draw(rng, self.has)
-            problem = simulate(seed, plan=plan, conditions=conditions, without=self.without).problem
-            if problem and not simulate(seed, plan=plan, conditions=conditions).problem:
+            problem = simulate(seed, plan=plan, conditions=conditions, without=self.without, least_steps=0).problem
+            if problem and not simulate(seed, plan=plan, conditions=conditions, least_steps=0).problem:
                 return seed, problem
         return -1, ""
 

@@ -70,6 +70,7 @@ class Stage:
         self.engine = engine
         self.futures: list[Any] = []  # every future that anybody has got
         self.bodies: dict[tuple[int, int], int] = {}  # by run and attempt: bodies that are in their function
+        self.on_body: Callable[[int], None] = lambda _run: None  # told of the run of each body that begins
         self.broken: list[str] = []
         self.calm = False  # nothing hangs any more
         self._calmed: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
@@ -185,6 +186,7 @@ class Stage:
         number = run.run_count
         here = (run.id, number)
         self.bodies[here] = self.bodies.get(here, 0) + 1
+        self.on_body(run.id)
         tags = dict(plan.options).get("tags", ()) if plan.kind in {"sync", "async"} else ()
         self._occupy(tags, 1)
         try:

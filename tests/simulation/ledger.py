@@ -50,7 +50,7 @@ def _goes_forward(event: Event, last: Event | None) -> str:
 
 
 def _ends_once(event: Event, last: Event | None) -> str:
-    again = last is not None and is_final(last.state) and event.cause != "forced"
+    again = last is not None and is_final(last.state) and event.cause not in {"forced", "lost"}
     return "4, something follows the end of a run" if again else ""
 
 
@@ -85,6 +85,8 @@ class Ledger:
         self._flows: dict[Any, set[Any]] = {}  # task runs by flow run
         self.on_run: Any = None
         self.runs_body: Any = lambda _run, _attempt: False
+        self.on_record: dict[Any, int] = {}  # by run that another process has begun: the number of its next event
+        self.lost: set[Any] = set()  # runs of which something was told after the store had failed
         engine.subscribe(self.hear)
 
     def hear(self, event: Event) -> None:
@@ -98,10 +100,18 @@ class Ledger:
         state = event.state
         self._note(f"{self.names[key]} {event}")
         last = chain[-1] if chain else None
-        problem = next(filter(None, (rule(event, last) for rule in RULES)), "") or self._problem_of_task(event, last)
+        if last is None and key in self.on_record:
+            problem = "" if event.sequence == self.on_record[key] else "2, it does not go on where it was on record"
+        else:
+            problem = next(filter(None, (rule(event, last) for rule in RULES)), "") or self._problem_of_task(
+                event, last
+            )
         if problem:
             self.broken.append(f"{problem}: {self.names[key]} {event}; before: {[str(each) for each in chain[-6:]]}")
         chain.append(event)
+        chronicle = self._engine.chronicle
+        if chronicle is not None and chronicle.writer.failed is not None:
+            self.lost.add(key)
         if event.task_run_id is not None and event.flow_run_id is not None:
             self._flows.setdefault(event.flow_run_id, set()).add(event.task_run_id)
         elif event.task_run_id is None and state.type in _TERMINAL and event.cause != "forced":
@@ -111,6 +121,11 @@ class Ledger:
             if left:
                 names = [f"{self.names[each]} {self.chains[each][-1]}" for each in left]
                 self.broken.append(f"13, flow run {event} has ended before {names}")
+
+    def _problem_of(self, event: Event, last: Event | None, key: Any) -> str:
+        if last is None and key in self.on_record:
+            return "" if event.sequence == self.on_record[key] else "2, it does not go on where it was on record"
+        return next(filter(None, (rule(event, last) for rule in RULES)), "") or self._problem_of_task(event, last)
 
     def _problem_of_task(self, event: Event, last: Event | None) -> str:
         """What is wrong between a task run and its flow, or its body."""

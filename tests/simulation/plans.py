@@ -7,7 +7,7 @@ It is a tree of tuples, so that parts of it can be left out to find the smallest
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 import attrs
@@ -126,6 +126,40 @@ class Top:
 
 
 @attrs.frozen
+class Death:
+    """How a life of the process ends.
+
+    Args:
+        at: `time`, or a moment of a group: `begun`, `synced`, `written` and `acknowledged`.
+        when: After so many seconds; at which of these moments.
+        power: What was not brought to the disk is lost, or a part of it.
+    """
+
+    at: str
+    when: float
+    power: bool = False
+
+
+@attrs.frozen
+class StorePlan:
+    """Where runs are recorded, and what befalls that.
+
+    Args:
+        kind: `memory`, or `sqlite` on a disk whose power can be cut.
+        slow: How likely a group takes time.
+        fails_at: Which group of the first process fails; 0: none.
+        fails: Whether it fails `before` or `after` it is written.
+        deaths: How the first lives of the process end.
+    """
+
+    kind: str = "memory"
+    slow: float = 0.0
+    fails_at: int = 0
+    fails: str = "before"
+    deaths: tuple[Death, ...] = ()
+
+
+@attrs.frozen
 class Plan:
     """What a simulation runs.
 
@@ -135,6 +169,8 @@ class Plan:
         threads: Of the engine.
         limits: Of the engine, by name.
         ending: `calm`: all is let go on until it has ended. `cancel`: the engine is closed at once.
+        store: Where runs are recorded; None: nowhere.
+        pace: Seconds from one call of the flows to the next, where they are called several times.
     """
 
     tops: tuple[Top, ...]
@@ -142,6 +178,8 @@ class Plan:
     threads: int = 2
     limits: tuple[tuple[str, int], ...] = ()
     ending: str = "calm"
+    store: StorePlan | None = None
+    pace: float = 0.1
 
 
 DELAYS: Final = (0.0, 0.0, 0.001, 0.5, 2.0)
@@ -226,7 +264,7 @@ class Drawer:
             for each in (
                 "errors", "crashes", "hangs", "swallows", "timeouts", "retries", "pauses", "hooks", "nesting",
                 "subflows", "sync", "acts", "cancels", "transactions", "generators", "leaks", "policies", "suspends",
-                "gathers", "upstreams", "limits", "streams", "caches",
+                "gathers", "upstreams", "limits", "streams", "caches", "store",
             )
         }  # fmt: skip
         self._has.update(dict.fromkeys(has, True))
@@ -238,7 +276,22 @@ class Drawer:
         tops = tuple(self._top() for _ in range(rng.choice((1, 1, 2, 3))))
         acts = tuple(self._act() for _ in range(rng.randrange(8))) if self._has["acts"] else ()
         limits = (("narrow", 1), ("wide", rng.choice((2, 3)))) if self._has["limits"] else ()
-        return Plan(tops, acts, rng.choice((1, 2, 4)), limits, rng.choice(("calm", "calm", "calm", "cancel")))
+        threads, ending = rng.choice((1, 2, 4)), rng.choice(("calm", "calm", "calm", "cancel"))
+        store = self._store() if self._has["store"] else None
+        return Plan(tops, acts, threads, limits, ending, store, rng.choice((0.0, 0.01, 0.15)))
+
+    def _store(self) -> StorePlan:
+        rng = self._rng
+        kind = rng.choice(("memory", "memory", "memory", "sqlite"))
+        deaths = tuple(self._death() for _ in range(rng.choice((0, 1, 1, 2, 3))))
+        fails_at = rng.choice((0, 0, 0, rng.randrange(1, 12)))
+        return StorePlan(kind, rng.choice((0.0, 0.1, 0.5)), fails_at, rng.choice(("before", "after")), deaths)
+
+    def _death(self) -> Death:
+        rng = self._rng
+        at = rng.choice(("time", "begun", "synced", "written", "acknowledged"))
+        when = rng.choice((0.001, 0.5, 2.0, 25.0)) if at == "time" else rng.randrange(1, 16)
+        return Death(at, when, power=rng.random() < 0.5)
 
     def _top(self) -> Top:
         plan = self._flow(0)
@@ -370,6 +423,29 @@ def draw(rng: random.Random, has: tuple[str, ...] = ()) -> Plan:
     return Drawer(rng, has).plan()
 
 
+def flows_in(plan: Plan) -> dict[str, FlowPlan]:
+    """All flows of a plan, by name."""
+    found = [top.flow for top in plan.tops]
+    for each in found:  # grows
+        found += [op.flow for op in _ops_in(each.ops) if op.flow is not None]
+    return {each.name: each for each in found}
+
+
+def tasks_of(plan: Plan, kinds: Collection[str]) -> set[str]:
+    """Names of the tasks that ops of some kinds start, in the bodies of flows."""
+    flows = flows_in(plan).values()
+    ops = [op for each in flows for op in _ops_in(each.ops)]
+    return {op.task.name for op in ops if op.task is not None and op.kind in kinds}
+
+
+def _ops_in(ops: tuple[Op, ...]) -> list[Op]:
+    found = list(ops)
+    for each in found:  # grows
+        found += each.ops
+        found += each.task.ops if each.task is not None else ()
+    return found
+
+
 # Smaller plans.
 
 
@@ -379,6 +455,8 @@ def smaller(plan: Plan) -> list[Callable[[], Plan]]:
     for name in ("tops", "acts"):
         parts = getattr(plan, name)
         ways += [_without(plan, name, index) for index in range(len(parts)) if name == "acts" or len(parts) > 1]
+    if plan.store is not None:
+        ways += [_with_store(plan, each) for each in _smaller_stores(plan.store)]
     for index, top in enumerate(plan.tops):
         ways += [_with_flow(plan, index, each) for each in _smaller_flows(top.flow)]
     return ways
@@ -392,6 +470,23 @@ def _without(plan: Plan, name: str, index: int) -> Callable[[], Plan]:
 def _with_flow(plan: Plan, index: int, flow: FlowPlan) -> Callable[[], Plan]:
     top = attrs.evolve(plan.tops[index], flow=flow)
     return lambda: attrs.evolve(plan, tops=(*plan.tops[:index], top, *plan.tops[index + 1 :]))
+
+
+def _with_store(plan: Plan, store: StorePlan | None) -> Callable[[], Plan]:
+    return lambda: attrs.evolve(plan, store=store)
+
+
+def _smaller_stores(plan: StorePlan) -> list[StorePlan | None]:
+    deaths = plan.deaths
+    made: list[StorePlan | None] = [None]
+    made += [attrs.evolve(plan, deaths=deaths[:i] + deaths[i + 1 :]) for i in range(len(deaths))]
+    if plan.fails_at:
+        made.append(attrs.evolve(plan, fails_at=0))
+    if plan.slow:
+        made.append(attrs.evolve(plan, slow=0.0))
+    if plan.kind != "memory":
+        made.append(attrs.evolve(plan, kind="memory"))
+    return made
 
 
 def _smaller_flows(plan: Any) -> list[Any]:

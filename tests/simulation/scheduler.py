@@ -29,6 +29,9 @@ LONGEST_TURN: Final = 400
 MOST_RAISED: Final = 300
 """So often a failure may be swallowed."""
 
+MOST_RAISED_DOOMED: Final = 30
+"""So often a thread may swallow that all is over, before it is left where it is."""
+
 REAL_SECONDS: Final = 20.0
 """How long a thread may take to end when all is over."""
 
@@ -52,10 +55,14 @@ class TooLong(Failed):
     """There were too many steps: it goes in circles."""
 
 
+class Killed(Failed):
+    """The process is no more. What its threads do from then on, while they are taken away, never was."""
+
+
 class Participant:
     """A thread of the simulation."""
 
-    __slots__ = ("baton", "deadline", "doomed", "finished", "name", "ready")
+    __slots__ = ("baton", "deadline", "doomed", "finished", "name", "raised", "ready")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -65,6 +72,7 @@ class Participant:
         self.deadline: int | None = None  # ns; goes on then, whatever `ready` says
         self.finished = False
         self.doomed = False
+        self.raised = 0  # so often it was told that it is
 
 
 class Scheduler:
@@ -152,12 +160,22 @@ class Scheduler:
         """
         me = self.current
         if me.doomed:
+            me.raised += 1
+            if me.raised > MOST_RAISED_DOOMED:  # it waits again and again, whatever it is told
+                self.main.baton.release()
+                _forever()
             raise Doomed
         if self.failed is not None and me is self.main:
             self._raise()
         me.ready, me.deadline = ready, deadline
         self._pass(me)
         return ready()
+
+    def kill(self) -> None:
+        """End the process, now."""
+        if self.failed is None and not self.over:
+            self.failed = Killed("the process is killed")
+            self.switch()
 
     def _fail(self, failed: Failed) -> None:
         if self.failed is None:
@@ -416,6 +434,34 @@ class SimQueue:
         return len(self._items)
 
 
+class SimCondition:
+    """`threading.Condition`, as far as it is used."""
+
+    def __init__(self, lock: SimLock) -> None:
+        self._lock = lock
+        self._told = 0
+        self._scheduler = scheduler()
+
+    def __enter__(self) -> bool:
+        return self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def wait_for(self, predicate: Callable[[], bool]) -> bool:
+        """Give the lock back, and have it again when something is so that others say has changed."""
+        while not predicate():
+            told = self._told
+            self._lock.release()
+            self._scheduler.block(lambda told=told: self._told != told)  # type: ignore[misc]
+            self._lock.acquire()
+        return True
+
+    def notify_all(self) -> None:
+        """Something has changed."""
+        self._told += 1
+
+
 class SimThread(_RealThread):
     """`threading.Thread`: runs when it is its turn."""
 
@@ -444,6 +490,8 @@ class SimThread(_RealThread):
 
     def start(self) -> None:
         """Have a turn some time."""
+        if self._scheduler.over:  # what is left is being taken away, and begins nothing more
+            return
         self._participant = self._scheduler.begin(self)
         super().start()
         self._scheduler.maybe()
@@ -456,8 +504,9 @@ class SimThread(_RealThread):
         try:
             if not participant.doomed:
                 super().run()
-        except Doomed:
-            pass
+        except BaseException:
+            if not participant.doomed:  # else it was in the middle of something, and whatever it says means nothing
+                raise
         finally:
             self._scheduler.end(participant)
 

@@ -7,7 +7,7 @@ import random
 import attrs
 
 from tests.simulation.plans import Plan, draw, smaller
-from tests.simulation.simulate import simulate
+from tests.simulation.simulate import LEAST_STEPS, simulate
 from tests.simulation.world import Conditions
 
 CALMER = (
@@ -19,7 +19,7 @@ CALMER = (
 """What conditions are made into, to see whether it fails all the same."""
 
 
-def shrink(seed: int, *, tries: int = 2_000) -> tuple[Plan, Conditions, str]:
+def shrink(seed: int, *, tries: int = 2_000) -> tuple[Plan, Conditions, str, int]:
     """Leave out of a seed's plan whatever can be left out with the same kind of problem.
 
     Args:
@@ -27,16 +27,19 @@ def shrink(seed: int, *, tries: int = 2_000) -> tuple[Plan, Conditions, str]:
         tries: How many smaller plans are run at most.
 
     Returns:
-        The plan, the conditions, and the problem.
+        The plan, the conditions, the problem, and how many steps it has to take at least.
     """
     rng = random.Random(seed)
     conditions = Conditions.drawn(rng)
     plan = draw(rng)
-    problem = simulate(seed, plan=plan, conditions=conditions).problem
+    problem, least = simulate(seed, plan=plan, conditions=conditions).problem, LEAST_STEPS
     kind = kind_of(problem)
+    found = simulate(seed, plan=plan, conditions=conditions, least_steps=0).problem
+    if kind_of(found) == kind:
+        problem, least = found, 0
     for change in CALMER:
         calmer = attrs.evolve(conditions, **change)
-        found = simulate(seed, plan=plan, conditions=calmer).problem
+        found = simulate(seed, plan=plan, conditions=calmer, least_steps=least).problem
         if kind_of(found) == kind:
             conditions, problem = calmer, found
     progress = True
@@ -47,11 +50,11 @@ def shrink(seed: int, *, tries: int = 2_000) -> tuple[Plan, Conditions, str]:
             if tries <= 0:
                 break
             candidate = way()
-            found = simulate(seed, plan=candidate, conditions=conditions).problem
+            found = simulate(seed, plan=candidate, conditions=conditions, least_steps=least).problem
             if found and kind_of(found) == kind:
                 plan, problem, progress = candidate, found, True
                 break
-    return plan, conditions, problem
+    return plan, conditions, problem, least
 
 
 def kind_of(problem: str) -> str:

@@ -12,27 +12,50 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
 import anyio
 import attrs
 
-from millrace import Abort, Crashed, Engine, Event, Paused, propose_state, resume_flow_run, suspend_flow_run
+from millrace import (
+    Abort,
+    Crashed,
+    Engine,
+    Event,
+    Paused,
+    RunNotResumable,
+    StoreError,
+    propose_state,
+    resume_flow_run,
+    suspend_flow_run,
+)
 from millrace.actors import mailbox, validation
 from millrace.actors.errors import MillraceError
 from millrace.runtime.future_list import FutureList
+from tests.simulation.audit import Audit, Told
 from tests.simulation.bodies import Stage
+from tests.simulation.disk import SimDisk, SimStore
 from tests.simulation.ledger import Broken, Ledger
-from tests.simulation.plans import Act, Plan, Top, draw
-from tests.simulation.scheduler import Doomed, Failed, SimThread
+from tests.simulation.plans import Act, Death, Plan, Top, draw, flows_in, tasks_of
+from tests.simulation.scheduler import START_NS, Doomed, Failed, SimThread
 from tests.simulation.world import Conditions, World
 
 GRACE_SECONDS = 5.0
 
-SAFETY_SECONDS = 20.0
+SAFETY_SECONDS = 60.0
 """How long what befalls a plan may go on."""
 
 STEPS_PER_RUN = 100
 """So many more steps may be taken for each run that there is."""
+
+LEAST_STEPS = 500
+"""A simulation goes on for so many, before it comes to its end."""
+
+MOST_WAVES = 400
+"""So often the flows of a plan are called again for that."""
+
+MOST_FLOWS = 8
+"""When more run and others are called, the oldest are cancelled."""
 
 LIVENESS_SECONDS = 400.0
 """After so long in peace all must have ended."""
@@ -49,6 +72,7 @@ class Report:
         steps: How many steps it took.
         seconds: How much time passed in it.
         runs: How many runs there were.
+        lives: How many processes there were, each but the last of which was killed.
         trace: What happened, line by line, where that was asked for.
     """
 
@@ -58,15 +82,22 @@ class Report:
     steps: int = 0
     seconds: float = 0.0
     runs: int = 0
+    lives: int = 1
     trace: list[str] = attrs.field(factory=list, repr=False)
 
 
 class Simulation:
     """Runs a plan."""
 
-    def __init__(self, plan: Plan, world: World) -> None:
+    def __init__(
+        self, plan: Plan, world: World, disk: SimDisk | None, told: Told | None, least_steps: int = LEAST_STEPS
+    ) -> None:
         self.plan = plan
+        self.least_steps = least_steps
         self.world = world
+        self.disk = disk
+        self.told = told or Told()  # by this process, and those before
+        self.store: SimStore | None = None
         self.problems: list[str] = []
         self._tasks: list[asyncio.Task[Any]] = []
         self._scopes: list[anyio.CancelScope] = []
@@ -87,7 +118,8 @@ class Simulation:
     def _begin(self, top: Top) -> None:
         stage, flow = self.stage, self.stage.flow_of(top.flow)
         if top.way == "start":
-            stage.get(stage.engine.start(flow))
+            with contextlib.suppress(StoreError):
+                stage.get(stage.engine.start(flow))
         elif top.way == "start_elsewhere":
             self._thread(lambda: stage.get(stage.engine.start(flow)))
         elif top.way == "thread":
@@ -123,6 +155,21 @@ class Simulation:
             await _swallow(flow())
 
     # What befalls them.
+
+    async def _go_on(self) -> None:
+        """As long as there were too few steps, call the flows again, and again does all befall them."""
+        for _ in range(MOST_WAVES):
+            if self.world.steps >= self.least_steps or self.stage.engine.closed:
+                return
+            if self.store is not None and self.store.has_failed:  # nothing begins any more: somebody restarts it
+                self._die(Death("failed", 0))
+            running = self.stage.engine.flow_runs()
+            for run in running[: max(0, len(running) - MOST_FLOWS)]:
+                run.cancel("there are too many")
+            for top in self.plan.tops:
+                self._begin(top)
+            await self._befall()
+            await asyncio.sleep(self.plan.pace)
 
     async def _befall(self) -> None:
         for act in self.plan.acts:
@@ -215,24 +262,104 @@ class Simulation:
 
     async def main(self) -> None:
         """Run it."""
-        engine = self.world.engine(threads=self.plan.threads, grace_seconds=GRACE_SECONDS)
+        if self.disk is not None:
+            self.store = self.disk.store(self.world, self._die)
+        engine = self.world.engine(threads=self.plan.threads, grace_seconds=GRACE_SECONDS, store=self.store)
         self.ledger = Ledger(engine, self.world.note)
         self.ledger.on_run = self._allow_more
         self.stage = Stage(self.world, engine)
+        self.stage.on_body = lambda run: self.told.begun.setdefault(run, self.world.life)
         self.ledger.runs_body = lambda run, attempt: bool(self.stage.bodies.get((run, attempt)))
         for name, limit in self.plan.limits:
             engine.limits.create(name, limit)
         async with engine:
             self._thread(self._keep_the_peace)
+            self._thread(self._meet_death)
+            begun = self._recover(engine)
             for top in self.plan.tops:
-                self._begin(top)
+                if top.flow.name not in begun:
+                    self._begin(top)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SAFETY_SECONDS):
                     await self._befall()
+                    await self._go_on()
                     await self._settled()
             self.settled = True
             self.ledger.check()
             await self._end(engine)
+
+    # The store, and the end of the process.
+
+    def _recover(self, engine: Engine) -> set[str]:
+        """Look at what is on record, and go on with it.
+
+        Returns:
+            Names of the flows that somebody has begun already.
+        """
+        if self.store is None or self.disk is None:
+            return set()
+        audit = Audit(self.store)
+        audit.check(self.told, self.disk.groups)
+        audit.check_recovered()
+        audit.check_replays(self.told, self._run_always())
+        audit.remember(self.told, self.world.life, self._run_always())
+        self.ledger.on_record = {UUID(int=run): len(states) for run, states in audit.states.items()}
+        flows = flows_in(self.plan)
+        for row in reversed(audit.flow_runs):
+            if row.parent is None:
+                self.world.note(f"resume {row.name.partition('-')[0]} {row.state.type}")
+                try:
+                    self.stage.get(engine.resume(UUID(int=row.id), self.stage.flow_of(flows[row.flow])))
+                except (RunNotResumable, StoreError) as refused:
+                    self.world.note(f"  refused: {type(refused).__name__}")
+        return {row.flow for row in audit.flow_runs if row.parent is None}
+
+    def _run_always(self) -> set[str]:
+        return tasks_of(self.plan, ("stream", "iterate"))
+
+    def _meet_death(self) -> None:
+        """Kill the process when its time has come, if it has one. In a thread of its own."""
+        death = None if self.store is None else self.store.death
+        until = None if death is None or death.at != "time" else self.world.sched.now + round(death.when * 1e9)
+        if not self.world.sched.block(lambda: self.over, until) and death is not None:
+            self._die(death)
+
+    def _die(self, death: Death) -> None:
+        """The process is killed in this moment."""
+        if self.world.sched.failed is not None or self.disk is None:
+            return
+        self.world.note(f"! killed: {death.at} {death.when:g}")
+        self._note_what_was_told()
+        self.disk.kill(death)
+        self.world.sched.kill()
+
+    def _note_what_was_told(self) -> None:
+        """What anybody knows by now has to be there for ever."""
+        if self.ledger is None:
+            return
+        for run, chain in self.ledger.chains.items():
+            if run not in self.ledger.lost:
+                self.told.states |= {(run.int, each.sequence): each.state.type for each in chain}
+        writer = self.stage.engine.chronicle.writer if self.stage is not None else None
+        if writer is not None and writer.failed is None:
+            for each in self.stage.futures:
+                for future in each if isinstance(each, FutureList) else [each]:
+                    run = future.task_run_id
+                    if future.done() and run is not None and run.int in self.told.begun:  # else it was replayed
+                        self.told.ends[run.int] = future.state.type
+
+    def _check_record(self) -> None:
+        """What must be so on record when all has ended."""
+        if self.store is None or self.disk is None:
+            return
+        self._note_what_was_told()
+        if self.store.broken:
+            raise Broken(self.store.broken[0])
+        audit = Audit(self.store)
+        audit.check(self.told, self.disk.groups)
+        audit.check_replays(self.told, self._run_always())
+        ended = {run: chain[-1].state.type for run, chain in self.ledger.chains.items() if run not in self.ledger.lost}
+        audit.check_ended({run.int: kind for run, kind in ended.items()})
 
     def _keep_the_peace(self) -> None:
         """After a while all goes well: what hangs is let go, and what is paused is resumed. In a thread of its own."""
@@ -261,7 +388,7 @@ class Simulation:
             await asyncio.sleep(0.5)
 
     def _goes_on(self) -> bool:
-        return bool(self.stage.engine.flow_runs()) or any(thread.is_alive() for thread in self._threads[1:])
+        return bool(self.stage.engine.flow_runs()) or any(thread.is_alive() for thread in self._threads[2:])
 
     async def _end(self, engine: Engine) -> None:
         sched = self.world.sched
@@ -279,15 +406,16 @@ class Simulation:
                     raise Broken(f"5, not ended in peace: {names}\n{self.ledger.unfinished()}\n{self.world.dump()}")
         for task in self._tasks:
             await self._within(60, task, "a caller still waits", may_raise=True)
-        for thread in self._threads[1:]:
+        for thread in self._threads[2:]:
             await self._until(lambda each=thread: not each.is_alive(), f"a thread still waits: {thread.name}")
         if self.plan.ending != "cancel":
             await self._within(LIVENESS_SECONDS, asyncio.create_task(engine.aclose()), "the engine does not close")
         await self._until(lambda: not engine.offload.stats().busy, "a thread of the engine's is still busy")
         await self._until(lambda: not any(self.stage.bodies.values()), "a body still runs")
         self._check(engine)
+        self._check_record()
         self.over = True
-        await self._until(lambda: not self._threads[0].is_alive(), "the operator does not end")
+        await self._until(lambda: not any(each.is_alive() for each in self._threads), "the operator does not end")
 
     async def _within(self, seconds: float, task: asyncio.Task[Any], problem: str, *, may_raise: bool = False) -> None:
         done, _ = await asyncio.wait([task], timeout=seconds)
@@ -405,12 +533,13 @@ def _run(simulation: Simulation, world: World, report: Report) -> None:
         task.result()
         check_faults(world)
     except BaseException as error:  # noqa: BLE001  # is what is reported
+        if world.is_dead:
+            return
         report.problem = f"{type(error).__name__}: {error}"
         if not isinstance(error, (Failed, Broken)):
             report.problem += "\n" + "".join(traceback.format_exception(error))
     finally:
-        if world.sched.failed is not None and not report.problem:
-            report.problem = f"{type(world.sched.failed).__name__}: {world.sched.failed}"
+        _tell_failure(world, report)
 
 
 def simulate(
@@ -420,6 +549,7 @@ def simulate(
     conditions: Conditions | None = None,
     traced: bool = False,
     without: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
+    least_steps: int = LEAST_STEPS,
 ) -> Report:
     """Run the simulation of a seed.
 
@@ -429,35 +559,59 @@ def simulate(
         conditions: Other conditions, likewise.
         traced: Keep what happens, line by line.
         without: Takes a safeguard away; see `ablations`.
+        least_steps: How many it takes, before it comes to its end.
     """
     if seed == CANARY:
         without = _canary
     rng = random.Random(seed)
     drawn = Conditions.drawn(rng)
-    drawn_plan = draw(rng)
+    plan = plan or draw(rng)
     world = World(seed, conditions or drawn, traced=traced)
-    simulation = Simulation(plan or drawn_plan, world)
+    disk = SimDisk(plan.store, seed) if plan.store is not None else None
     report = Report(seed, "")
     logging.disable(logging.CRITICAL)
+    told = None
+    while True:
+        simulation = Simulation(plan, world, disk, told, least_steps)
+        _live(simulation, world, report, without)
+        told = simulation.told
+        report.steps = world.steps
+        report.runs += 0 if simulation.ledger is None else len(simulation.ledger.chains)
+        if report.problem or not world.is_dead:
+            break
+        report.lives += 1
+        world = world.reborn()
+    if disk is not None:
+        disk.leave()
+    logging.disable(logging.NOTSET)
+    report.digest = world.digest
+    report.seconds = (world.sched.now - START_NS) / 1e9
+    report.trace = world.trace or []
+    return report
+
+
+def _live(
+    simulation: Simulation, world: World, report: Report, without: Callable[[], AbstractContextManager[Any]]
+) -> None:
+    """One life of the process."""
     with world.entered(), without(), _watched(mailbox._Queue, simulation):
         switch_off = validation.switch_on(simulation.broken)
         try:
             _in_thread(world, lambda: _run(simulation, world, report))
         finally:
             switch_off()
-        if world.sched.failed is not None and not report.problem:
-            report.problem = f"{type(world.sched.failed).__name__}: {world.sched.failed}"
+        _tell_failure(world, report)
         stubborn = world.sched.finish()
         if stubborn:
             report.problem += f"\nthreads that do not end: {stubborn}"
         for each in world.loops:
             each.leave()
-        if report.problem:  # what was left in the middle of something would be told when it is collected
+        if world.sched.failed is not None or report.problem:
+            # What was left in the middle of something would be told when it is collected.
             _left_behind.append((simulation, [asyncio.all_tasks(each) for each in world.loops]))
-    report.digest = world.digest
-    logging.disable(logging.NOTSET)
-    report.steps = world.sched.steps
-    report.seconds = (world.sched.now - 1_700_000_000_000_000_000) / 1e9
-    report.runs = 0 if simulation.ledger is None else len(simulation.ledger.chains)
-    report.trace = world.trace or []
-    return report
+
+
+def _tell_failure(world: World, report: Report) -> None:
+    failed = world.sched.failed
+    if failed is not None and not world.is_dead and not report.problem:
+        report.problem = f"{type(failed).__name__}: {failed}"

@@ -32,7 +32,10 @@ from millrace.runtime import offload
 from millrace.runtime.ports import ForwardClock, IdSource, system_clock, system_ids
 from tests.simulation.loop import SimLoop
 from tests.simulation.scheduler import (
+    START_NS,
+    Killed,
     Scheduler,
+    SimCondition,
     SimEvent,
     SimLock,
     SimQueue,
@@ -75,8 +78,8 @@ def modules() -> tuple[Any, ...]:
 REPLACED: Final = {
     id(each): each.__name__
     for each in (
-        threading.Lock, threading.RLock, threading.Thread, threading.Event, queue.SimpleQueue, time.perf_counter,
-        time.monotonic, time.sleep,
+        threading.Lock, threading.RLock, threading.Thread, threading.Event, threading.Condition, queue.SimpleQueue,
+        time.perf_counter, time.monotonic, time.sleep,
     )
 }  # fmt: skip
 REPLACED[id(threading.Lock)] = "Lock"  # its own name is another
@@ -131,6 +134,9 @@ class World:
         self.lead = 0  # of the wall clock over the steady one
         self.loops: list[SimLoop] = []
         self.trace: list[str] | None = [] if traced else None
+        self._seed = seed
+        self._steps_before = 0  # of other processes
+        self.life = 0  # so many processes have been killed before this one
         self._hash = hashlib.blake2b(digest_size=12)
         self.sched.log = self.note
         self.sched.dump = self.dump
@@ -140,12 +146,37 @@ class World:
         """The time on the wall."""
         return self.sched.now + self.lead
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether the process was killed: what happens here from now on never was."""
+        return isinstance(self.sched.failed, Killed)
+
+    def reborn(self) -> World:
+        """The same world after this process was killed, for another one: time and trace go on."""
+        other = World(self._seed, self.conditions)
+        other.life = self.life + 1
+        lives = f"{self._seed} {other.life}"
+        other.rng.seed(lives)
+        other.sched.rng.seed(f"{lives} turns")
+        other.sched.now, other.lead = self.sched.now, self.lead
+        other.sched.last += self.sched.now - START_NS
+        other._steps_before = self.steps
+        other._hash, other.trace = self._hash, self.trace
+        return other
+
     def note(self, line: str) -> None:
         """Add something to the trace."""
+        if self.is_dead:
+            return
         self._hash.update(line.encode())
         self._hash.update(b"\n")
         if self.trace is not None:
             self.trace.append(line)
+
+    @property
+    def steps(self) -> int:
+        """How many there were so far."""
+        return self._steps_before + self.sched.steps
 
     @property
     def digest(self) -> str:
@@ -192,6 +223,7 @@ class World:
             "RLock": SimRLock,
             "Thread": SimThread,
             "Event": SimEvent,
+            "Condition": SimCondition,
             "SimpleQueue": SimQueue,
             "perf_counter": self.sched.seconds,
             "monotonic": self.sched.seconds,

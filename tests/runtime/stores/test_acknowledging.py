@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from millrace import (
+    CancelledRun,
     Engine,
     Event,
     State,
@@ -371,3 +372,37 @@ def test_a_flow_that_calls_itself_without_end_fails_with_a_store_too(world: Worl
         state = world.run(again, return_state=True, engine=made)
 
     assert isinstance(state.data, RecursionError)
+
+
+@pytest.mark.anyio
+async def test_whoever_looks_at_a_run_that_was_dropped_with_its_map_is_told_when_that_is_committed() -> None:
+    @task
+    async def waits(_number: int) -> None:
+        await asyncio.Event().wait()
+
+    @flow
+    async def body() -> None:
+        futures.append(waits.map(range(1_000)))
+        begun.set()
+        await asyncio.Event().wait()
+
+    futures: list[Any] = []
+    begun = asyncio.Event()
+    async with Engine(store=MemoryStore()) as engine:
+        running = asyncio.create_task(body())
+        await begun.wait()
+        engine.cancel_all()
+        with pytest.raises(CancelledRun):
+            await running
+
+        states = [await futures[0][index].wait_async(PATIENCE) for index in (0, 999)]
+
+    assert [each.type for each in states] == [StateType.CANCELLED] * 2
+
+
+@pytest.mark.anyio
+async def test_an_engine_with_a_store_is_closed_however_often_that_is_asked_for() -> None:
+    async with asyncio.timeout(PATIENCE):
+        async with Engine(store=MemoryStore()) as engine:
+            await asyncio.gather(engine.aclose(), engine.aclose())
+        engine.close()
