@@ -205,7 +205,6 @@ class BaseFlow(Bindable, Generic[P, R]):
         run = FlowRun(engine, self, parameters, blocks=not self.is_async, number=number)
         run.runner = runner
         run.transactional = parent.transactional
-        engine.enlist(run)
         if outer is not None:
             run.belong_to(parent, None if outer.is_flow else outer.id)
         run.log_prints = log_prints
@@ -238,7 +237,6 @@ class BaseFlow(Bindable, Generic[P, R]):
         run.tags = recovery.row.tags
         self._say_how_results_are_kept(run)
         recovery.restore(run)
-        engine.enlist(run)
         run.count()
         return run
 

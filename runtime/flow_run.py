@@ -302,12 +302,15 @@ class FlowRun(ScopeEnding):
         self.result_serializer = parent.result_serializer
 
     def count(self) -> None:
-        """It is there: tell whoever listens, and the scope around it. Before it begins."""
+        """It is there: tell whoever listens, the scope around it, and the engine. Before it begins."""
         told = self.journal.listening and self.sequence == 0  # else another process has made it
+        if not told:
+            self.engine.enlist(self)
         if self.parent is not None:  # counted before it is told of, so that the end of its parent waits
             self.parent.tell(Spawned(1) if told else Spawned(1, (self,)))
         if told:
             self.record("created")
+            self.engine.enlist(self)  # not before: whoever comes upon it may cancel it, and that is not to be told first
             if self.parent is not None:
                 self.parent.tell(Born((self,)))
 

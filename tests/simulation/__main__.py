@@ -13,9 +13,9 @@ import argparse
 import os
 import random
 import sys
-import time
 
 from tests.simulation.ablations import ABLATIONS
+from tests.simulation.batches import BATCH, Tally, in_child
 from tests.simulation.plans import draw
 from tests.simulation.shrinking import shown, shrink
 from tests.simulation.simulate import CANARY, simulate
@@ -52,38 +52,41 @@ def _shrink(seed: int, lines: int) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
-    failed: list[int] = []
-    began = time.process_time()
-    steps = runs = 0
+    if given.plan or given.trace or given.digests:
+        return _show(given)
+    tally = Tally()
+    for first in range(given.seed, given.seed + given.count, BATCH):
+        batch = in_child(range(first, min(first + BATCH, given.seed + given.count)), given.stop, given.chars)
+        tally = tally.with_more(batch)
+        if given.count > BATCH:
+            print(f"… {tally}", flush=True)
+        if len(tally.failed) >= given.stop:
+            break
+    print(tally, flush=True)
+    return int(bool(tally.failed))
+
+
+def _show(given: argparse.Namespace) -> int:
+    failed = False
     for seed in range(given.seed, given.seed + given.count):
         if given.plan:
             rng = random.Random(seed)
             print(Conditions.drawn(rng), shown(draw(rng)), sep="\n")
         report = simulate(seed, traced=given.trace)
-        steps += report.steps
-        runs += report.runs
         if given.trace:
             print("\n".join(report.trace))
         if given.digests:
             print(seed, report.digest)
         if report.problem:
-            failed.append(seed)
-            again = f"Again: python -m tests.simulation --seed {seed} --trace"
-            print(f"seed {seed}: {report.problem[: given.chars]}\n{again}\n", flush=True)
-            if len(failed) >= given.stop:
-                break
-    if not given.digests:
-        spent = time.process_time() - began
-        print(
-            f"{given.count:,} seeds, failed: {failed or 'none'}; {steps:,} steps, {runs:,} runs, {spent:.0f} s of CPU"
-        )
-    return int(bool(failed))
+            failed = True
+            print(f"seed {seed}: {report.problem[: given.chars]}")
+    return int(failed)
 
 
 def _prove(given: argparse.Namespace) -> int:
     given.count = SEEDS if given.count == 1 else given.count
     failed = _run(given)
-    again = [seed for seed in range(given.seed, given.seed + given.count, 20) if not _repeats(seed)]
+    again = in_child(range(given.seed, given.seed + given.count, 20), given.stop, given.chars, twice=True).failed
     print(f"run twice: {given.count // 20:,} seeds; another trace: {again or 'none'}")
     canary = simulate(CANARY).problem
     print(f"the canary {'fails, as it must' if canary else 'DOES NOT FAIL'}")
@@ -95,10 +98,6 @@ def _prove(given: argparse.Namespace) -> int:
         found = "NOT FOUND OUT" if seed < 0 else f"found out by seed {seed:,}: {problem.splitlines()[0][:70]}"
         print(f"  {ablation.name:50} {found}", flush=True)
     return int(bool(failed or again or missed or not canary))
-
-
-def _repeats(seed: int) -> bool:
-    return simulate(seed).digest == simulate(seed).digest
 
 
 code = main()

@@ -17,7 +17,11 @@ from millrace.actors import mailbox, rules, run, supervisor, task_run
 from millrace.actors.messages import Watch
 from millrace.actors.policies import RestartWindow
 from millrace.actors.rules import TASK_RULES, pick
-from millrace.runtime import bells, flow_run, lending, runs
+from millrace.runtime import bells, flow_run, lending, replaying, runs
+from millrace.runtime.stores.memory import MemoryStore
+from millrace.runtime.stores.port import Group, Opened, Owner
+from millrace.runtime.stores.writer import StoreWriter
+from tests.simulation.disk import SimStore
 from tests.simulation.plans import draw
 from tests.simulation.simulate import simulate
 from tests.simulation.world import Conditions, modules
@@ -168,6 +172,38 @@ def _settle_without_the_supervisor(child: Any) -> None:
         watcher.notify(child)
 
 
+def _acknowledge_before_writing(store: SimStore, group: Group) -> None:
+    """`SimStore.append` of a store that says that a group is written, and writes it with the next one."""
+    held, _HELD[:] = list(_HELD), [(store, attrs.evolve(group, done=lambda _error: None))]
+    for kept, each in held:
+        if kept is store and not store.has_failed:
+            store.append_for_good(each)
+    group.done(None)
+
+
+_HELD: list[tuple[SimStore, Group]] = []
+
+
+def _forget_results(replay: Any, calls: Any, _results: Any, unfinished: Any) -> None:
+    """`Replay.restore` that forgets what calls had come to."""
+    _restore(replay, calls, {}, unfinished)
+
+
+_restore = replaying.Replay.restore
+
+
+def _go_on_writing(_writer: Any, _error: BaseException) -> None:
+    """`StoreWriter._fail`, which takes an error for none."""
+
+
+def _open_as_if_nobody_had_died(store: Any, owner: Owner) -> Opened:
+    """`MemoryStore.open`, which leaves runs as if somebody ran them."""
+    store._tokens += 1
+    store._token, store._groups = store._tokens, 0
+    store._owners[store._token] = owner
+    return Opened(store._token)
+
+
 ABLATIONS: Final = (
     Ablation("FAILED is not recorded while retries are left", lambda: _without_rule(rules.retry_what_failed)),
     Ablation("a task runs only while its flow does", lambda: _without_rule(rules.run_only_in_a_running_flow)),
@@ -211,6 +247,31 @@ ABLATIONS: Final = (
         runs.TaskRun, "settle_up", _settle_without_the_supervisor
     )),
     Ablation("slots are given back", _slots_are_kept, ("limits",)),
+    Ablation(
+        "a store acknowledges what it has written",
+        lambda: patch.object(SimStore, "append", _acknowledge_before_writing),
+        ("store",),
+    ),
+    Ablation(
+        "an end is told when it is committed",
+        lambda: patch.object(run.RunActor, "withhold", lambda _: None),
+        ("store",),
+    ),
+    Ablation(
+        "what had completed is not run again",
+        lambda: patch.object(replaying.Replay, "restore", _forget_results),
+        ("store",),
+    ),
+    Ablation(
+        "a store that has failed is not written to",
+        lambda: patch.object(StoreWriter, "_fail", _go_on_writing),
+        ("store",),
+    ),
+    Ablation(
+        "who opens a store ends what was left in it",
+        lambda: patch.object(MemoryStore, "open", _open_as_if_nobody_had_died),
+        ("store",),
+    ),
 )  # fmt: skip
 """In the order of the table in docs/reliability.md."""
 
@@ -221,6 +282,7 @@ QUICK: Final = (
     "by its last child",
     "told at once",
     "given back",
+    "what was left in it",
 )
 """Parts of the names of those that are found out within a few seeds: for the tests."""
 

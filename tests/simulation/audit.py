@@ -6,7 +6,7 @@ the processes before have been told, and with which bodies have begun.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,8 +17,6 @@ from millrace.runtime.stores.records import Called
 from millrace.runtime.stores.rows import MOST_ROWS, FlowRunRow, RunFilter, StateRow, TaskRunRow
 from tests.simulation.disk import Written
 from tests.simulation.ledger import Broken
-
-ALL = RunFilter(limit=MOST_ROWS)
 
 Key = tuple[int, str, str, int]
 """A call of a flow run: its id, the strand, what was called, and the place of the run."""
@@ -50,8 +48,8 @@ class Audit:
 
     def __init__(self, store: Any) -> None:
         self.store = store
-        self.flow_runs: Sequence[FlowRunRow] = store.read_flow_runs(ALL)
-        self.task_runs: Sequence[TaskRunRow] = store.read_task_runs(ALL)
+        self.flow_runs: Sequence[FlowRunRow] = _all(store.read_flow_runs)
+        self.task_runs: Sequence[TaskRunRow] = _all(store.read_task_runs)
         runs = [each.id for each in (*self.flow_runs, *self.task_runs)]
         self.states: Mapping[int, Sequence[StateRow]] = {run: store.read_states(run) for run in runs}
 
@@ -158,6 +156,16 @@ class Audit:
 
 
 _NOTHING: Any = object()
+
+
+def _all(read: Callable[[RunFilter], Sequence[Any]]) -> list[Any]:
+    """All runs, page by page."""
+    found: list[Any] = []
+    page = read(RunFilter(limit=MOST_ROWS))
+    while page:
+        found += page
+        page = read(RunFilter(last=page[-1].id - 1, limit=MOST_ROWS)) if len(page) == MOST_ROWS else ()
+    return found
 
 
 def _runs_of(flow_run: int, calls: Sequence[Called], leave_out: Collection[str]) -> list[tuple[Key, int]]:

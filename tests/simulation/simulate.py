@@ -73,6 +73,7 @@ class Report:
         seconds: How much time passed in it.
         runs: How many runs there were.
         lives: How many processes there were, each but the last of which was killed.
+        groups: How many groups of records were written.
         trace: What happened, line by line, where that was asked for.
     """
 
@@ -83,6 +84,7 @@ class Report:
     seconds: float = 0.0
     runs: int = 0
     lives: int = 1
+    groups: int = 0
     trace: list[str] = attrs.field(factory=list, repr=False)
 
 
@@ -168,12 +170,12 @@ class Simulation:
                 run.cancel("there are too many")
             for top in self.plan.tops:
                 self._begin(top)
-            await self._befall()
+            await self._befall(hurry=True)
             await asyncio.sleep(self.plan.pace)
 
-    async def _befall(self) -> None:
+    async def _befall(self, *, hurry: bool = False) -> None:
         for act in self.plan.acts:
-            await asyncio.sleep(act.after)
+            await asyncio.sleep(0 if hurry else act.after)
             if act.where == "thread":
                 self._thread(lambda each=act: self._do(each))
             else:
@@ -582,6 +584,7 @@ def simulate(
         report.lives += 1
         world = world.reborn()
     if disk is not None:
+        report.groups = len(disk.groups)
         disk.leave()
     logging.disable(logging.NOTSET)
     report.digest = world.digest

@@ -178,6 +178,34 @@ def test_a_run_that_was_dropped_with_its_map_is_counted_once_however_many_look_a
         assert not miscounted
 
 
+def test_nobody_comes_upon_a_flow_run_before_it_is_told_that_there_is_one() -> None:
+    # 1. A flow calls another one, whose run is made. 2. Another thread cancels all flow runs that there are. 3. The
+    # flow tells that there is the run, whose first transition was told already; a store would refuse it, and be over.
+    def calls(_world: World) -> Any:
+        @flow
+        def inner() -> None: ...
+
+        @flow
+        def body() -> None:
+            context = FlowRunContext.get()
+            assert context is not None
+            run = context.flow_run
+
+            def cancel_others() -> None:
+                for each in run.engine.flow_runs():
+                    if each is not run:
+                        each.cancel()
+
+            for _ in range(5):
+                SimThread(target=cancel_others).start()
+                inner(return_state=True)
+
+        return body
+
+    for seed in range(60):
+        play(seed, calls).check()
+
+
 def test_the_order_of_threads_follows_from_the_seed() -> None:
     def numbers(world: World) -> Any:
         @task
