@@ -310,7 +310,9 @@ class FlowRun(ScopeEnding):
             self.parent.tell(Spawned(1) if told else Spawned(1, (self,)))
         if told:
             self.record("created")
-            self.engine.enlist(self)  # not before: whoever comes upon it may cancel it, and that is not to be told first
+            self.engine.enlist(
+                self
+            )  # not before: whoever comes upon it may cancel it, and that is not to be told first
             if self.parent is not None:
                 self.parent.tell(Born((self,)))
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 START_NS: Final = 1_700_000_000_000_000_000
 
-LONGEST_SECONDS: Final = 1_000
+LONGEST_SECONDS: Final = 10_000
 """After so long, as the simulation counts it, what has not ended never will."""
 
 BUSY_STEPS: Final = 300
@@ -128,6 +128,8 @@ class Scheduler:
     def step(self) -> None:
         """Something has been done: time may pass, and somebody else may have a turn."""
         self.steps += 1
+        if self.current.doomed:
+            self._doom(self.current)
         if self.failed is not None and self.current is self.main:
             self._raise()
         if self.steps > self.max_steps and not self.over:
@@ -160,11 +162,7 @@ class Scheduler:
         """
         me = self.current
         if me.doomed:
-            me.raised += 1
-            if me.raised > MOST_RAISED_DOOMED:  # it waits again and again, whatever it is told
-                self.main.baton.release()
-                _forever()
-            raise Doomed
+            self._doom(me)
         if self.failed is not None and me is self.main:
             self._raise()
         me.ready, me.deadline = ready, deadline
@@ -176,6 +174,14 @@ class Scheduler:
         if self.failed is None and not self.over:
             self.failed = Killed("the process is killed")
             self.switch()
+
+    def _doom(self, me: Participant) -> None:
+        """All is over, and a thread that is left goes on; one that does so whatever it is told is left where it is."""
+        me.raised += 1
+        if me.raised > MOST_RAISED_DOOMED:
+            self.main.baton.release()
+            _forever()
+        raise Doomed
 
     def _fail(self, failed: Failed) -> None:
         if self.failed is None:

@@ -57,7 +57,7 @@ MOST_WAVES = 400
 MOST_FLOWS = 8
 """When more run and others are called, the oldest are cancelled."""
 
-LIVENESS_SECONDS = 400.0
+LIVENESS_SECONDS = 3_000.0
 """After so long in peace all must have ended."""
 
 
