@@ -66,7 +66,7 @@ class Post(RuleBasedStateMachine):
         self.actor = Doer()
         self.handled: list[int] = []
         self.numbers = 0
-        self.patches = [patch.object(mailbox, "BOUND", ROOM), patch.object(mailbox, "PATIENCE_SECONDS", 0.0)]
+        self.patches: list[Any] = [patch.object(mailbox, "BOUND", ROOM), patch.object(mailbox, "PATIENCE_SECONDS", 0.0)]
         for each in self.patches:
             each.start()
 

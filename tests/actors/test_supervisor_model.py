@@ -7,6 +7,7 @@ comes to. It knows no mailbox, no instruction and no state but the last.
 from __future__ import annotations
 
 from asyncio import CancelledError
+from typing import Literal
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -20,7 +21,6 @@ from millrace.actors.messages import (
     ChildEnded,
     ChildrenDropped,
     ChildSeen,
-    Message,
     Raised,
     Returned,
     Spawned,
@@ -31,6 +31,7 @@ from millrace.actors.states import Crashed, Failed, StateType
 from tests.actors.runs import TaskRun, at, child_of, running_flow
 
 PERIOD = 5
+THEN: tuple[Literal["fail"], Literal["cancel_siblings"]] = ("fail", "cancel_siblings")
 
 
 class Model:
@@ -68,8 +69,8 @@ class Model:
 class Supervision(RuleBasedStateMachine):
     """What is done to both of them."""
 
-    @initialize(intensity=st.integers(0, 3), then=st.sampled_from(["fail", "cancel_siblings"]))
-    def begin(self, intensity: int, then: str) -> None:
+    @initialize(intensity=st.integers(0, 3), then=st.sampled_from(THEN))
+    def begin(self, intensity: int, then: Literal["fail", "cancel_siblings"]) -> None:
         self.flow = running_flow()
         self.flow.crash_policy = CrashPolicy(restart="task", max_restarts=intensity, within_seconds=PERIOD, then=then)
         self.model = Model(intensity, then)
@@ -123,7 +124,7 @@ class Supervision(RuleBasedStateMachine):
         if not order.restart:
             self.end(child, Stopped(Crashed(message="gone"), at(self.model.now)), "CRASHED")
 
-    def end(self, child: TaskRun, outcome: Message, how: str) -> None:
+    def end(self, child: TaskRun, outcome: Returned | Raised | Stopped, how: str) -> None:
         assert child.ask(outcome) is SETTLE
         assert str(child.type) == how
         self.flow.tell(ChildEnded(child))

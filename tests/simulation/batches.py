@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import attrs
 
-from tests.simulation.simulate import simulate
+from tests.simulation.simulate import LEAST_STEPS, simulate
 
 BATCH: Final = 250
 """So many seeds share a process."""
@@ -99,6 +99,8 @@ def run_all(seeds: Iterable[int], stop: int, chars: int, *, twice: bool = False)
     for seed in seeds:
         report = simulate(seed)
         problem = report.problem
+        if not problem and report.steps < LEAST_STEPS:
+            problem = f"it has come to its end after {report.steps} steps"
         if twice and not problem and simulate(seed).digest != report.digest:
             problem = "another trace when it is run again"
         if problem:

@@ -96,8 +96,8 @@ class SimDisk:
             at.write_bytes(content)
             at.chmod(0o600)
             disk.files[os.fspath(at)] = cuts.File(content)
-        path = folder / "runs.db"
-        store = SqliteStore(path, connect=lambda *_, **__: cuts.Connection(str(path), disk, "FULL"))
+        file = folder / "runs.db"
+        store = SqliteStore(file, connect=lambda *_, **__: cuts.Connection(str(file), disk, "FULL"))
         store._control = None  # which would be a socket, and a real thread behind it
         return store
 

@@ -158,8 +158,8 @@ class Simulation:
 
     # What befalls them.
 
-    async def _go_on(self) -> None:
-        """As long as there were too few steps, call the flows again, and again does all befall them."""
+    async def _go_on(self, acts: tuple[Act, ...]) -> None:
+        """As long as there were too few steps, call the flows again, and again have these acts befall them."""
         for _ in range(MOST_WAVES):
             if self.world.steps >= self.least_steps or self.stage.engine.closed:
                 return
@@ -170,16 +170,16 @@ class Simulation:
                 run.cancel("there are too many")
             for top in self.plan.tops:
                 self._begin(top)
-            await self._befall(hurry=True)
+            for act in acts:
+                await self._befall(act)
             await asyncio.sleep(self.plan.pace)
 
-    async def _befall(self, *, hurry: bool = False) -> None:
-        for act in self.plan.acts:
-            await asyncio.sleep(0 if hurry else act.after)
-            if act.where == "thread":
-                self._thread(lambda each=act: self._do(each))
-            else:
-                self._do(act)
+    async def _befall(self, act: Act) -> None:
+        await asyncio.sleep(0)
+        if act.where == "thread":
+            self._thread(lambda: self._do(act))
+        else:
+            self._do(act)
 
     def _do(self, act: Act) -> None:
         self.world.note(f"! {act.what} {act.which}")
@@ -283,9 +283,12 @@ class Simulation:
                     self._begin(top)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SAFETY_SECONDS):
-                    await self._befall()
-                    await self._go_on()
+                    for act in self.plan.acts:
+                        await asyncio.sleep(act.after)
+                        await self._befall(act)
+                    await self._go_on(self.plan.acts)
                     await self._settled()
+            await self._go_on(())
             self.settled = True
             self.ledger.check()
             await self._end(engine)
