@@ -38,7 +38,7 @@ from tests.simulation.disk import SimDisk, SimStore
 from tests.simulation.ledger import Broken, Ledger
 from tests.simulation.plans import Act, Death, Plan, Top, draw, flows_in, tasks_of
 from tests.simulation.scheduler import START_NS, Doomed, Failed, SimThread
-from tests.simulation.world import Conditions, World
+from tests.simulation.world import MAIN, Conditions, World
 
 GRACE_SECONDS = 5.0
 
@@ -521,7 +521,7 @@ def _in_thread(world: World, call: Any) -> None:
         finally:
             ended.set()
 
-    threading.Thread(target=run, name="simulation", daemon=True).start()
+    threading.Thread(target=run, name=MAIN, daemon=True).start()
     ended.wait()
 
 

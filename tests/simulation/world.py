@@ -124,6 +124,10 @@ class Conditions:
         )
 
 
+MAIN: Final = "simulation"
+"""The thread that a simulation begins on."""
+
+
 class World:
     """One simulation."""
 
@@ -205,7 +209,8 @@ class World:
         lines.append("threads:")
         frames = sys._current_frames()
         for thread in threading.enumerate():
-            if isinstance(thread, SimThread) and thread.ident is not None and thread.is_alive():
+            ours = thread.name == MAIN or (isinstance(thread, SimThread) and thread.is_alive())
+            if ours and thread.ident is not None:
                 frame = frames.get(thread.ident)
                 names: list[str] = []
                 while frame is not None and len(names) < 14:
