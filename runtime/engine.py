@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Container, Mapping
 from contextlib import nullcontext
 from contextvars import Token
-from threading import Lock, Thread
+from threading import Lock, Thread, get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from uuid import UUID
@@ -28,6 +28,7 @@ from millrace.actors.errors import (
 )
 from millrace.actors.events import Event, Journal
 from millrace.actors.messages import Admit
+from millrace.actors.policies import LONGEST_DELAY_SECONDS
 from millrace.actors.seconds import checked_seconds
 from millrace.actors.states import State
 from millrace.runtime.context import CURRENT
@@ -45,7 +46,7 @@ from millrace.runtime.rationing import Rationing, wanted_limits
 from millrace.runtime.run_ids import number_of
 from millrace.runtime.running import running_loop
 from millrace.runtime.scope_ending import LOOP_ENDED
-from millrace.runtime.settings import STORE
+from millrace.runtime.settings import MONITOR, STORE
 from millrace.runtime.timers import LoopTimers, Timers
 from millrace.runtime.waiting import LoopWaiter, block_until_done
 
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from millrace.runtime.engine_stats import EngineStats
     from millrace.runtime.flow import AsyncFlow, BaseFlow, Flow
     from millrace.runtime.limits import Limits
+    from millrace.runtime.monitor import LoopMonitor
     from millrace.runtime.results import MemoryLockManager
     from millrace.runtime.runs import TaskRun, TaskSite
     from millrace.runtime.stores.chronicle import Chronicle
@@ -85,6 +87,8 @@ class Engine:
         store: Where runs are recorded, so that they outlive the process: a URL, as `"sqlite:///runs.db"`, or a store.
             It is opened now, and the runs are ended that a dead process has left there. By default nothing is
             recorded.
+        monitor: A loop that has not answered for so many seconds, because code on it blocks, is named in the log, and the
+            code, too; by default `MILLRACE_MONITOR`, and where that is not set nobody looks.
         clock: Nanoseconds since the epoch, which never go back; by default the time of the machine, kept from going
             back where that is set back. Another one is for simulations.
         timers: What wakes waiting runs; for simulations.
@@ -102,6 +106,7 @@ class Engine:
         grace_seconds: float = 5.0,
         limits: Mapping[str, Amount] | None = None,
         store: Store | str | None = None,
+        monitor: float | None = None,
         clock: Clock = system_clock,
         timers: Timers | None = None,
         random: Callable[[int], bytes] = os.urandom,
@@ -109,6 +114,7 @@ class Engine:
         # What may be refused comes before the store is opened, which is somebody's to close.
         self.grace_seconds = checked_seconds("grace_seconds", grace_seconds)
         self.offload: Offload = Offload(thread_limit(threads))
+        self._monitor = _monitor(MONITOR.read() if monitor is None else monitor)
         wanted = wanted_limits(limits)
         self.now = clock
         self.timers: Timers = timers or LoopTimers(clock)
@@ -184,6 +190,8 @@ class Engine:
             self._lanes[id(loop)] = lane
             self._watches = {key: each for key, each in self._watches.items() if key in self._lanes}
         self._watches[id(loop)] = at_shutdown(lambda: self._loop_ends(lane))
+        if self._monitor is not None:
+            self._monitor.watch(loop, get_ident())
         return lane
 
     def _loop_ends(self, lane: LoopLane) -> None:
@@ -206,10 +214,14 @@ class Engine:
                 own.stop()
             else:
                 self._own.append(own)
+                if self._monitor is not None:
+                    self._monitor.watch(own.lane.loop)
             return own.lane
 
     def _last_loops(self) -> list[LoopThread]:
-        """The engine's own loops, which are to end now."""
+        """The engine's own loops, which are to end now, and nobody looks after any more."""
+        if self._monitor is not None:
+            self._monitor.stop()
         with self._lock:
             self._ended = True
             own, self._own = self._own, []
@@ -554,6 +566,21 @@ class Engine:
         writer.stop(ended.notify)
         await ended.wait()
         writer.join(1)
+
+
+def _monitor(seconds: float | None) -> LoopMonitor | None:
+    """What looks after the loops of an engine.
+
+    Raises:
+        ConfigurationError: it is no number of seconds above 0.
+    """
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= LONGEST_DELAY_SECONDS:
+        raise ConfigurationError("monitor", seconds, "a number of seconds above 0")
+    from millrace.runtime.monitor import LoopMonitor  # noqa: PLC0415  # few engines are looked after
+
+    return LoopMonitor(seconds)
 
 
 _default: list[Engine] = []

@@ -222,11 +222,13 @@ class FlowRun(ScopeEnding):
     @property
     def pauses(self) -> Pauses:
         """What is known of its pauses. Most runs have none, and nothing is kept for them."""
-        if self._pauses is None:
+        pauses = self._pauses  # looked at once: the run may end meanwhile, and let go of them
+        if pauses is None:
             with self._lock:
-                if self._pauses is None:
-                    self._pauses = Pauses(self)
-        return self._pauses
+                pauses = self._pauses
+                if pauses is None:
+                    pauses = self._pauses = Pauses(self)
+        return pauses
 
     def park(self, go_on: Callable[[], None]) -> None:
         """Call something that has a child admitted as soon as this run goes on."""

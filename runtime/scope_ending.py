@@ -51,8 +51,9 @@ class ScopeEnding(ScopeStarting):
 
     def stop_children(self) -> list[FlowRun]:
         """Cancel the children; the subflows among them whose own children are to be stopped yet."""
-        if self._pauses is not None:
-            self._pauses.stop()
+        pauses = self._pauses
+        if pauses is not None:
+            pauses.stop()
         self.cancel_maps()
         subflows: list[FlowRun] = []
         cancel = Cancel(self.stopping, self.engine.now())

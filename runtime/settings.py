@@ -113,6 +113,13 @@ def _delay(text: str) -> float:
     return delay
 
 
+def _seconds(text: str) -> float:
+    seconds = _delay(text)
+    if not seconds:
+        raise ValueError(text)
+    return seconds
+
+
 def _delays(text: str) -> float | tuple[float, ...]:
     parts = text.split(",")
     return _delay(text) if len(parts) == 1 else tuple(_delay(part) for part in parts)
@@ -189,6 +196,9 @@ STORE_RESULT_LIMIT: Final[Setting[int]] = _number_setting("MILLRACE_STORE_RESULT
 THREADS: Final[Setting[int | None]] = _number_setting("MILLRACE_THREADS", 1, None)
 """How many threads an engine may run bodies in at once; None for as many as suit the machine."""
 
+MONITOR: Final[Setting[float | None]] = Setting("MILLRACE_MONITOR", _seconds, "a number of seconds above 0", None)
+"""After how many seconds without an answer it is said where a loop is blocked; None: nobody looks."""
+
 SETTINGS: Final[tuple[Setting[Any], ...]] = (
     TASK_DEFAULT_RETRIES,
     TASK_DEFAULT_RETRY_DELAY_SECONDS,
@@ -205,5 +215,6 @@ SETTINGS: Final[tuple[Setting[Any], ...]] = (
     STORE,
     STORE_RESULT_LIMIT,
     THREADS,
+    MONITOR,
 )
 """Every setting."""

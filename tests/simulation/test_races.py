@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
-from millrace import FlowRunContext, NotPausedError, flow, pause_flow_run, resume_flow_run, task
+from millrace import FlowRunContext, NotPausedError, RunNotFound, flow, pause_flow_run, resume_flow_run, task
 from millrace.actors import validation
 from tests.simulation.ledger import Ledger
 from tests.simulation.scheduler import SimThread
@@ -202,8 +202,42 @@ def test_nobody_comes_upon_a_flow_run_before_it_is_told_that_there_is_one() -> N
 
         return body
 
-    for seed in range(60):
+    for seed in range(25):
         play(seed, calls).check()
+
+
+def test_a_run_that_ends_while_somebody_resumes_it_is_not_paused() -> None:
+    # 1. Somebody wants to resume a run, and asks for what is known of its pauses. 2. The run ends, and lets go of that.
+    # 3. There is nothing to look into.
+    def ends(_world: World) -> Any:
+        @flow
+        def inner() -> None: ...
+
+        @flow
+        def body() -> None:
+            context = FlowRunContext.get()
+            assert context is not None
+            engine = context.flow_run.engine
+
+            def resume_all() -> None:
+                for run in engine.flow_runs():
+                    try:
+                        resume_flow_run(run.uuid)
+                    except (NotPausedError, RunNotFound):
+                        continue
+                    except AttributeError as error:
+                        broken.append(error)
+
+            for _ in range(5):
+                SimThread(target=copy_context().run, args=(resume_all,)).start()
+                inner()
+
+        return body
+
+    broken: list[AttributeError] = []
+    for seed in range(25):
+        play(seed, ends).check()
+    assert not broken
 
 
 def test_the_order_of_threads_follows_from_the_seed() -> None:
