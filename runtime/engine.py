@@ -87,8 +87,8 @@ class Engine:
         store: Where runs are recorded, so that they outlive the process: a URL, as `"sqlite:///runs.db"`, or a store.
             It is opened now, and the runs are ended that a dead process has left there. By default nothing is
             recorded.
-        monitor: A loop that has not answered for so many seconds, because code on it blocks, is named in the log, and the
-            code, too; by default `MILLRACE_MONITOR`, and where that is not set nobody looks.
+        monitor: A loop that has not answered for so many seconds, because code on it blocks, is named in the log, and
+            the code, too; by default `MILLRACE_MONITOR`, and where that is not set nobody looks.
         clock: Nanoseconds since the epoch, which never go back; by default the time of the machine, kept from going
             back where that is set back. Another one is for simulations.
         timers: What wakes waiting runs; for simulations.

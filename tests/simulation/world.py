@@ -1,7 +1,8 @@
 """The world of a simulation: a scheduler, loops, and millrace with its hands in them instead of in the machine's.
 
 All locks, threads, queues and clocks that modules of millrace have imported are replaced for the length of a
-simulation, and so are anyio's unordered sets, which would let memory addresses decide the order of cancellations.
+simulation, and so are unordered sets of anyio's and asyncio's, which would let memory addresses decide the order of
+cancellations.
 Nothing of this is known to millrace.
 """
 
@@ -245,6 +246,8 @@ class World:
                 module.new_loop = self.new_loop
         undo.append((offload.Worker, "__bases__", offload.Worker.__bases__))
         offload.Worker.__bases__ = (SimThread,)  # it was derived when millrace was imported
+        undo.append((asyncio, "all_tasks", asyncio.all_tasks))
+        asyncio.all_tasks = _all_tasks_in_order  # type: ignore[assignment]
         anyio_asyncio.set = OrderedSet  # type: ignore[attr-defined]
         ids = IdSource(self.clock.now, self.rng.randbytes)
         ambient.install(now_ns=self.clock.now, new_id=ids.fresh_uuid)
@@ -275,6 +278,14 @@ class World:
     def engine(self, **options: Any) -> millrace.Engine:
         """An engine of this world."""
         return millrace.Engine(clock=self.clock.now, random=self.rng.randbytes, **options)
+
+
+_all_tasks = asyncio.all_tasks
+
+
+def _all_tasks_in_order(loop: asyncio.AbstractEventLoop | None = None) -> OrderedSet:
+    """`asyncio.all_tasks`, which is a set in an order that follows from addresses."""
+    return OrderedSet(sorted(_all_tasks(loop), key=lambda task: (len(task.get_name()), task.get_name())))
 
 
 def _stack_of(task: asyncio.Task[Any]) -> list[str]:
