@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types bench bench-peers differential clean proof
+.PHONY: help setup demo test lint format types bench bench-peers differential clean proof soak
 .PHONY: types-mypy types-pyright types-ty types-all
 
 help:  ## list the chores
@@ -24,13 +24,11 @@ test: $(VENV)/.dev  ## run the tests on every supported Python that is found
 test-%: $(VENV)/bin/python  ## run the tests on one version, as in: make test-3.12
 	@MAKE="$(MAKE)" VENV="$(VENV)" tests/run_matrix.sh $*
 
-proof: $(VENV)/.dev  ## kill flows hundreds of times, cut the power of their store, simulate thousands (many minutes)
-	@$(BIN)/python -m tests.proofs.kills --kills 200 --points 5
-	@$(BIN)/python -m tests.proofs.kills --kills 200 --points 5 --store postgres
-	@$(BIN)/python -m tests.proofs.outages --stops 50
-	@$(BIN)/python -m tests.proofs.cuts --seeds 20
-	@$(BIN)/python -m tests.proofs.races --races 10000
-	@$(BIN)/python -m tests.simulation --proof
+proof: $(VENV)/.dev  ## try all that is promised: kills, power cuts, simulations, types, threats (about an hour)
+	@$(BIN)/python -m tests.proofs.prove
+
+soak: $(VENV)/.dev  ## put a mixed load on one process and see that nothing grows: make soak MINUTES=60
+	@$(BIN)/python -m tests.proofs.soak --minutes $(or $(MINUTES),5)
 
 lint: $(VENV)/.dev  ## check style and formatting
 	@$(BIN)/ruff check; checked=$$?; $(BIN)/ruff format --check && exit $$checked

@@ -27,6 +27,7 @@ import attrs
 from millrace.runtime.stores.port import Group, Owner
 from millrace.runtime.stores.records import Value
 from millrace.runtime.stores.sqlite import SqliteStore
+from tests.proofs.verdicts import Row, tell
 from tests.runtime.stores.places import FLOW, completed_task, running_flow
 
 GROUPS = 30
@@ -167,7 +168,7 @@ class Found:
 
     def __str__(self) -> str:
         return (
-            f"{self.mode:6} {self.cuts:5} cuts: {self.losses} lost something that was acknowledged, "
+            f"{self.cuts:,} cuts: {self.losses} lost something that was acknowledged, "
             f"{self.gaps} left gaps, {self.broken} left a file that is not whole"
         )
 
@@ -246,10 +247,17 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         full, normal, off = (cut(Path(folder), mode, options.seeds) for mode in ("FULL", "NORMAL", "OFF"))
-    for found in (full, normal, off):
-        print(found)  # noqa: T201  # what was asked for
-    right = not (full.losses or full.gaps or full.broken or normal.gaps or normal.broken)
-    return not (right and off.losses > 0.9 * off.cuts)
+    return tell(
+        [
+            Row(
+                "power cuts at every sync, synchronous=FULL",
+                str(full),
+                holds=not (full.losses or full.gaps or full.broken),
+            ),
+            Row("power cuts, synchronous=NORMAL", str(normal), holds=not (normal.gaps or normal.broken)),
+            Row("power cuts, OFF, which must lose something", str(off), holds=off.losses > 0.9 * off.cuts),
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import os
 import random
 import sys
 
+from tests.proofs.verdicts import Row, tell
 from tests.simulation.ablations import ABLATIONS
 from tests.simulation.batches import BATCH, Tally, in_child
 from tests.simulation.plans import draw
@@ -23,6 +24,9 @@ from tests.simulation.world import Conditions
 
 SEEDS = 5_000
 """That the proof runs, unless it is told otherwise."""
+
+MOST_TWICE = 250
+"""So many seeds are run twice, at most."""
 
 MOST = 2_000
 """Within so many seeds a safeguard that is missing has to be missed."""
@@ -85,19 +89,24 @@ def _show(given: argparse.Namespace) -> int:
 
 def _prove(given: argparse.Namespace) -> int:
     given.count = SEEDS if given.count == 1 else given.count
-    failed = _run(given)
-    again = in_child(range(given.seed, given.seed + given.count, 20), given.stop, given.chars, twice=True).failed
-    print(f"run twice: {given.count // 20:,} seeds; another trace: {again or 'none'}")
+    seeds = range(given.seed, given.seed + given.count)
+    tally = Tally()
+    for first in range(0, given.count, BATCH):
+        tally = tally.with_more(in_child(seeds[first : first + BATCH], given.stop, given.chars))
+        print(f"… {tally}", flush=True)
+    twice = in_child(seeds[::20][:MOST_TWICE], given.stop, given.chars, twice=True)
     canary = simulate(CANARY).problem
-    print(f"the canary {'fails, as it must' if canary else 'DOES NOT FAIL'}")
-    missed = 0
-    print("without the safeguard that …")
+    rows = [
+        Row("simulation, with all faults", str(tally), holds=not tally.failed),
+        Row("seeds that are run twice come to the same trace", f"{twice.seeds} of them", holds=not twice.failed),
+        Row("a simulation in which an event goes missing fails", "1 of 1" if canary else "0 of 1", holds=bool(canary)),
+    ]
     for ablation in ABLATIONS:
         seed, problem = ablation.find(range(MOST))
-        missed += seed < 0
-        found = "NOT FOUND OUT" if seed < 0 else f"found out by seed {seed:,}: {problem.splitlines()[0][:70]}"
-        print(f"  {ablation.name:50} {found}", flush=True)
-    return int(bool(failed or again or missed or not canary))
+        came_to = f"first by seed {seed:,}" if problem else f"NOT within {MOST:,} seeds"
+        print(f"without: {ablation.name}: {came_to} {problem.splitlines()[:1]}"[:160], flush=True)
+        rows.append(Row(f"it is missed that {ablation.name}", came_to, holds=bool(problem)))
+    return tell(rows)
 
 
 code = main()

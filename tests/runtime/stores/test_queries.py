@@ -191,6 +191,7 @@ def test_what_is_looked_for_never_becomes_part_of_a_query(
     small: Watched, names: list[str], of: list[str], tags: list[str], types: list[StateType]
 ) -> None:
     wanted = RunFilter(names=names, of=of, tags=tags, types=types)
+    small.store.read_facts()  # so that it is connected
     small.statements.clear()
 
     small.store.read_flow_runs(wanted)
