@@ -28,8 +28,7 @@ from millrace.actors.errors import (
 )
 from millrace.actors.events import Event, Journal
 from millrace.actors.messages import Admit
-from millrace.actors.policies import LONGEST_DELAY_SECONDS
-from millrace.actors.seconds import checked_seconds
+from millrace.actors.seconds import LONGEST_DELAY_SECONDS, checked_seconds
 from millrace.actors.states import State
 from millrace.runtime.context import CURRENT
 from millrace.runtime.entering import ENTERED, Entry, entered_engine

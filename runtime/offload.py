@@ -150,6 +150,11 @@ class Offload:
         """Call something when a thread has time for it. No thread is started and no lock is taken: for finalizers."""
         self._work.put(Call(call, (), _nothing))
 
+    @property
+    def may_start_a_thread(self) -> bool:
+        """Whether more work could be the reason to start another thread."""
+        return self._work.qsize() >= self._idle and len(self._threads) - self._away < self.limit
+
     def stop(self, run: TaskRun) -> None:
         """Cancel an async body at its await. A sync one goes on: its run ends now, its thread is abandoned."""
         if run.task.is_async:

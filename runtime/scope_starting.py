@@ -21,6 +21,7 @@ from millrace.runtime.inputs import dependencies, scan
 from millrace.runtime.mapping import Cursor, Plan
 from millrace.runtime.runs import TaskRun, TaskSite
 from millrace.runtime.scope_lanes import ScopeLanes
+from millrace.runtime.stack import ROOM_TO_START, check_room
 
 if TYPE_CHECKING:
     from millrace.actors.token_bucket import RateLimit
@@ -150,12 +151,15 @@ class ScopeStarting(ScopeLanes):
             EngineClosed: this run has ended, or its engine is closing.
             InputResolutionError: an argument could not be looked into.
             ConfigurationError: the id that is given is that of a run that is going on.
+            RecursionError: the stack would not do for starting a thread.
         """
         interrupting.check()
         if self.ended or self.flow is None or self.engine.chronicle is not None:
             self.check_open(f"start task '{task.name}'")
         if not self.admits:
             self.pauses.refuse_if_suspended()
+        if in_line and not task.is_async and self.engine.offload.may_start_a_thread:
+            check_room(ROOM_TO_START)  # nothing is to be raised any more once the run is counted
         site, tags = self.tagged(self.site(task))
         inputs = scan(task.shape.name_of, args, kwargs, wait_for, self)
         run_id, key = self.number(site)

@@ -16,6 +16,9 @@ ROOM: Final = 100
 ROOM_TO_RECORD: Final = 180
 """The same where the run is put on record, for which serializers are called."""
 
+ROOM_TO_START: Final = 40
+"""The same where a task is started, for which a thread may have to be started that sees to it."""
+
 
 def _nested(depth: int) -> list[Any]:
     made: list[Any] = []
@@ -27,10 +30,10 @@ def _nested(depth: int) -> list[Any]:
 if sys.version_info >= (3, 12):  # the limit counts frames, and nothing else
 
     def check_room(room: int = ROOM) -> None:
-        """Check that the stack has room for a flow run.
+        """Check that the stack has room for a run.
 
         Args:
-            room: How many calls have to fit in: `ROOM`, or `ROOM_TO_RECORD`.
+            room: How many calls have to fit in: one of those above.
 
         Raises:
             RecursionError: it has not.
@@ -39,16 +42,16 @@ if sys.version_info >= (3, 12):  # the limit counts frames, and nothing else
             sys._getframe(sys.getrecursionlimit() - room)  # noqa: SLF001  # nothing else says how deep it is
         except ValueError:
             return
-        raise RecursionError(f"Fewer than {room} calls are left of the stack. Does a flow call itself without end?")
+        raise RecursionError(f"Fewer than {room} calls are left of the stack. Does it call itself without end?")
 
 else:  # calls from C count as well, which no frame tells; so whatever recurses in C goes there
-    _NESTED: Final = {room: (_nested(room), _nested(room)) for room in (ROOM, ROOM_TO_RECORD)}
+    _NESTED: Final = {room: (_nested(room), _nested(room)) for room in (ROOM, ROOM_TO_RECORD, ROOM_TO_START)}
 
     def check_room(room: int = ROOM) -> None:
-        """Check that the stack has room for a flow run.
+        """Check that the stack has room for a run.
 
         Args:
-            room: How many calls have to fit in: `ROOM`, or `ROOM_TO_RECORD`.
+            room: How many calls have to fit in: one of those above.
 
         Raises:
             RecursionError: it has not.

@@ -222,7 +222,7 @@ def test_a_run_that_ends_while_somebody_resumes_it_is_not_paused() -> None:
             def resume_all() -> None:
                 for run in engine.flow_runs():
                     try:
-                        resume_flow_run(run.uuid)
+                        _ = resume_flow_run(run.uuid)
                     except (NotPausedError, RunNotFound):
                         continue
                     except AttributeError as error:
