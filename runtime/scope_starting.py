@@ -151,15 +151,14 @@ class ScopeStarting(ScopeLanes):
             EngineClosed: this run has ended, or its engine is closing.
             InputResolutionError: an argument could not be looked into.
             ConfigurationError: the id that is given is that of a run that is going on.
-            RecursionError: the stack would not do for starting a thread.
+            RecursionError: the stack would not do for starting a thread, or for a record.
         """
         interrupting.check()
         if self.ended or self.flow is None or self.engine.chronicle is not None:
             self.check_open(f"start task '{task.name}'")
         if not self.admits:
             self.pauses.refuse_if_suspended()
-        if in_line and not task.is_async and self.engine.offload.may_start_a_thread:
-            check_room(ROOM_TO_START)  # nothing is to be raised any more once the run is counted
+        self._check_room(takes_a_thread=in_line and not task.is_async)
         site, tags = self.tagged(self.site(task))
         inputs = scan(task.shape.name_of, args, kwargs, wait_for, self)
         run_id, key = self.number(site)
@@ -189,6 +188,12 @@ class ScopeStarting(ScopeLanes):
             lane.dispatch(run)
         return run
 
+    def _check_room(self, *, takes_a_thread: bool) -> None:
+        """Check that the stack does for what might take much of it: nothing is to be raised once a run is counted."""
+        engine = self.engine
+        if engine.chronicle is not None or (takes_a_thread and engine.offload.may_start_a_thread):
+            check_room(ROOM_TO_START)
+
     @staticmethod
     def _found(
         replay: Replay,
@@ -208,11 +213,13 @@ class ScopeStarting(ScopeLanes):
 
         Raises:
             EngineClosed: this run has ended, or its engine is closing.
+            RecursionError: as for `start_run`.
         """
         interrupting.check()
         self.check_open(f"map task '{task.name}'")
         if not self.admits:
             self.pauses.refuse_if_suspended()
+        self._check_room(takes_a_thread=not task.is_async)
         site, tags = self.tagged(self.site(task))
         if rate is not None:
             site = self.rationed(site)

@@ -16,7 +16,7 @@ ROOM: Final = 100
 ROOM_TO_RECORD: Final = 180
 """The same where the run is put on record, for which serializers are called."""
 
-ROOM_TO_START: Final = 40
+ROOM_TO_START: Final = 60
 """The same where a task is started, for which a thread may have to be started that sees to it."""
 
 

@@ -104,7 +104,7 @@ def in_threads(size: int) -> int:
 
 @flow
 async def is_cancelled() -> None:
-    doubled.map(range(10_000))
+    _many = doubled.map(range(10_000))
     await asyncio.Event().wait()
 
 

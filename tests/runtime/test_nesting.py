@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from millrace import DefaultTaskRunner, Engine, SequentialTaskRunner, TaskRunner, ThreadPoolTaskRunner
-from millrace.runtime.stack import ROOM
+from millrace.runtime.stack import ROOM, ROOM_TO_START
 from tests.loose import flow, task
 from tests.runtime.worlds import World
 
@@ -230,3 +231,52 @@ def test_wherever_the_stack_ends_a_flow_is_run_or_refused() -> None:
     refused = [isinstance(state.data, RecursionError) for state in came]
     assert refused == sorted(refused, reverse=True)
     assert 0.9 * ROOM < sum(refused) < 1.1 * ROOM
+
+
+@task
+def one(_number: int = 1) -> int:
+    return 1
+
+
+@task
+async def aone(_number: int = 1) -> int:
+    return 1
+
+
+STARTS: dict[str, Callable[[], Any]] = {
+    "call": one,
+    "submit": one.submit,
+    "submit-async": aone.submit,
+    "map": lambda: one.map(range(3)),
+    "map-async": lambda: aone.map(range(3)),
+}
+
+
+@pytest.mark.parametrize("store", [None, "memory:"], ids=["plain", "recorded"])
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+def test_wherever_the_stack_ends_a_task_is_started_or_refused_and_its_flow_ends(
+    start: Callable[[], Any], store: str | None
+) -> None:
+    def dig(calls: int) -> Any:
+        return start() if calls == 0 else dig(calls - 1)
+
+    def calls_left() -> int:
+        try:
+            return calls_left() + 1
+        except RecursionError:
+            return 0
+
+    @flow
+    def outer(left: int) -> str:
+        try:
+            dig(calls_left() - left)
+        except RecursionError:
+            return "refused"
+        return "started"
+
+    with Engine(threads=1, store=store):
+        outer(5 * ROOM_TO_START)  # starts the engine's loop, where it takes one
+        came = [outer(left) for left in range(2, 2 * ROOM_TO_START)]
+
+    assert set(came) == {"refused", "started"}
+    assert came == sorted(came)
