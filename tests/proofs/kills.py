@@ -401,7 +401,8 @@ def main() -> int:
         print(fault)  # noqa: T201
     held = not (tally.faults or never)
     points = f"each of {len(tally.reached)} fault points of the store, and random moments"
-    return tell([Row(f"kills of the process, at {points}", str(tally), holds=held)])
+    where = {"right": "SQLite", "postgres": "PostgreSQL"}.get(options.store, f"a {options.store} store")
+    return tell([Row(f"kills, with {where}, at {points}", str(tally), holds=held)])
 
 
 if __name__ == "__main__":

@@ -49,11 +49,17 @@ def proofs(seeds: int, minutes: float) -> list[Proof]:
         seeds: How many simulations there are.
         minutes: How long the soak is.
     """
+    kills = ["-m", "tests.proofs.kills", "--kills", "200", "--points", "5"]
     return [
         Proof("types", ["-m", "mypy"]),
         Proof("types of ordinary use", ["tests/typing/completeness.py"]),
         Proof("security", ["-m", "tests.proofs.threats"]),
         Proof("kills", ["-m", "tests.proofs.kills", "--kills", "200", "--points", "5"]),
+        Proof(
+            "kills with PostgreSQL",
+            ["-m", "tests.proofs.kills", "--kills", "200", "--points", "5", "--store", "postgres"],
+        ),
+        Proof("races", ["-m", "tests.proofs.races", "--races", "10000"]),
         Proof("power cuts", ["-m", "tests.proofs.cuts", "--seeds", "20"]),
         Proof("other semantics than Prefect's", ["tests/differential/run.py"]),
         Proof("soak", ["-m", "tests.proofs.soak", "--minutes", str(minutes)]),
