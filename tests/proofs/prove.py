@@ -54,11 +54,8 @@ def proofs(seeds: int, minutes: float) -> list[Proof]:
         Proof("types", ["-m", "mypy"]),
         Proof("types of ordinary use", ["tests/typing/completeness.py"]),
         Proof("security", ["-m", "tests.proofs.threats"]),
-        Proof("kills", ["-m", "tests.proofs.kills", "--kills", "200", "--points", "5"]),
-        Proof(
-            "kills with PostgreSQL",
-            ["-m", "tests.proofs.kills", "--kills", "200", "--points", "5", "--store", "postgres"],
-        ),
+        Proof("kills", kills),
+        Proof("kills with PostgreSQL", [*kills, "--store", "postgres"]),
         Proof("races", ["-m", "tests.proofs.races", "--races", "10000"]),
         Proof("power cuts", ["-m", "tests.proofs.cuts", "--seeds", "20"]),
         Proof("other semantics than Prefect's", ["tests/differential/run.py"]),
