@@ -86,6 +86,7 @@ class Ledger:
         self.on_run: Any = None
         self.runs_body: Any = lambda _run, _attempt: False
         self.on_record: dict[Any, int] = {}  # by run that another process has begun: the number of its next event
+        self._only_made: list[tuple[Any, Event]] = []  # runs that were PENDING when their flow run ended, with this
         self.lost: set[Any] = set()  # runs of which something was told after the store had failed
         engine.subscribe(self.hear)
 
@@ -118,6 +119,8 @@ class Ledger:
             left = [
                 each for each in sorted(self._flows.get(key, ()), key=str) if not is_final(self.chains[each][-1].state)
             ]
+            self._only_made += [(each, event) for each in left if len(self.chains[each]) == 1]
+            left = [each for each in left if len(self.chains[each]) > 1]
             if left:
                 names = [f"{self.names[each]} {self.chains[each][-1]}" for each in left]
                 self.broken.append(f"13, flow run {event} has ended before {names}")
@@ -156,6 +159,10 @@ class Ledger:
         Raises:
             Broken: it has not.
         """
+        for run, end in self._only_made:  # somebody has looked at a run of a map that had been dropped, and so made it
+            chain = self.chains[run]
+            if len(chain) > 1 and chain[1].state.message != "Its map was cancelled.":
+                self.broken.append(f"13, flow run {end} has ended before {self.names[run]} {chain[1]}")
         if self.broken:
             raise Broken(self.broken[0])
 
