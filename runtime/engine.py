@@ -28,7 +28,7 @@ from millrace.actors.errors import (
 )
 from millrace.actors.events import Event, Journal
 from millrace.actors.messages import Admit
-from millrace.actors.seconds import LONGEST_DELAY_SECONDS, checked_seconds
+from millrace.actors.seconds import checked_seconds
 from millrace.actors.states import State
 from millrace.runtime.context import CURRENT
 from millrace.runtime.entering import ENTERED, Entry, entered_engine
@@ -113,7 +113,11 @@ class Engine:
         # What may be refused comes before the store is opened, which is somebody's to close.
         self.grace_seconds = checked_seconds("grace_seconds", grace_seconds)
         self.offload: Offload = Offload(thread_limit(threads))
-        self._monitor = _monitor(MONITOR.read() if monitor is None else monitor)
+        self._monitor: LoopMonitor | None = None
+        if (seconds := MONITOR.read() if monitor is None else monitor) is not None:
+            from millrace.runtime.monitor import LoopMonitor  # noqa: PLC0415  # few engines are looked after
+
+            self._monitor = LoopMonitor(seconds)
         wanted = wanted_limits(limits)
         self.now = clock
         self.timers: Timers = timers or LoopTimers(clock)
@@ -565,21 +569,6 @@ class Engine:
         writer.stop(ended.notify)
         await ended.wait()
         writer.join(1)
-
-
-def _monitor(seconds: float | None) -> LoopMonitor | None:
-    """What looks after the loops of an engine.
-
-    Raises:
-        ConfigurationError: it is no number of seconds above 0.
-    """
-    if seconds is None:
-        return None
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= LONGEST_DELAY_SECONDS:
-        raise ConfigurationError("monitor", seconds, "a number of seconds above 0")
-    from millrace.runtime.monitor import LoopMonitor  # noqa: PLC0415  # few engines are looked after
-
-    return LoopMonitor(seconds)
 
 
 _default: list[Engine] = []

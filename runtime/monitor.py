@@ -19,6 +19,8 @@ from time import perf_counter
 from types import FrameType
 from typing import Final
 
+from millrace.actors.errors import ConfigurationError
+from millrace.actors.seconds import LONGEST_DELAY_SECONDS, is_number
 from millrace.runtime.one_line import engine_logger
 
 _logger = engine_logger("loop")
@@ -33,9 +35,14 @@ class LoopMonitor:
     Args:
         seconds: A loop that does not answer for so long is blocked.
         now: Tells the time, in seconds.
+
+    Raises:
+        ConfigurationError: it is no number of seconds above 0.
     """
 
     def __init__(self, seconds: float, now: Callable[[], float] = perf_counter) -> None:
+        if not is_number(seconds) or not 0 < seconds <= LONGEST_DELAY_SECONDS:
+            raise ConfigurationError("monitor", seconds, "a number of seconds above 0")
         self._seconds = seconds
         self._now = now
         self._watches: list[_Watch] = []

@@ -165,8 +165,7 @@ class ScopeStarting(ScopeLanes):
         if given is not None:
             run_id = given.id_in(self.scope, run_id)
             inputs = given.added_to(inputs)
-        current = CURRENT.get()
-        found = None
+        current, found = CURRENT.get(), None
         if self.replay is not None and current is self:
             again = task.is_generator and not in_line  # what it yields is not kept
             found = self._found(self.replay, task, run_id, (args, kwargs), again=again)

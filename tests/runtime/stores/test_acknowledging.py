@@ -406,3 +406,4 @@ async def test_an_engine_with_a_store_is_closed_however_often_that_is_asked_for(
         async with Engine(store=MemoryStore()) as engine:
             await asyncio.gather(engine.aclose(), engine.aclose())
         engine.close()
+    assert not [each for each in threading.enumerate() if each.name == "millrace-store"]
