@@ -56,6 +56,7 @@ def proofs(seeds: int, minutes: float) -> list[Proof]:
         Proof("security", ["-m", "tests.proofs.threats"]),
         Proof("kills", kills),
         Proof("kills with PostgreSQL", [*kills, "--store", "postgres"]),
+        Proof("outages", ["-m", "tests.proofs.outages", "--stops", "50"]),
         Proof("races", ["-m", "tests.proofs.races", "--races", "10000"]),
         Proof("power cuts", ["-m", "tests.proofs.cuts", "--seeds", "20"]),
         Proof("other semantics than Prefect's", ["tests/differential/run.py"]),
