@@ -306,6 +306,8 @@ class BaseTask(Bindable, Generic[P, R]):
             lane = self.own_lane(scope) if runner is None else runner.started_lane(self, scope, "submit")
             if priority:
                 lane = ranked(lane, priority)
+            if not self.is_async:
+                scope.engine.offload.check_room()
             future = Future.of(scope.start_run(self, args, kwargs, wait_for, lane, in_line=True))
         if return_state:
             future.wait()

@@ -30,6 +30,7 @@ from millrace.runtime.loop_lane import execute_async
 from millrace.runtime.loops import finish_loop, new_loop
 from millrace.runtime.priorities import Ranks, priority_on
 from millrace.runtime.settings import THREADS, whole_number
+from millrace.runtime.stack import ROOM_TO_START, check_room
 
 if TYPE_CHECKING:
     from millrace.runtime.engine_stats import OffloadStats
@@ -150,10 +151,14 @@ class Offload:
         """Call something when a thread has time for it. No thread is started and no lock is taken: for finalizers."""
         self._work.put(Call(call, (), _nothing))
 
-    @property
-    def may_start_a_thread(self) -> bool:
-        """Whether more work could be the reason to start another thread."""
-        return self._work.qsize() >= self._idle and len(self._threads) - self._away < self.limit
+    def check_room(self) -> None:
+        """Check that the stack does for starting a thread, where more work could be the reason to start one.
+
+        Raises:
+            RecursionError: it does not. Later, when the run is counted, nobody could end it.
+        """
+        if self._work.qsize() >= self._idle and len(self._threads) - self._away < self.limit:
+            check_room(ROOM_TO_START)
 
     def stop(self, run: TaskRun) -> None:
         """Cancel an async body at its await. A sync one goes on: its run ends now, its thread is abandoned."""

@@ -26,6 +26,7 @@ from millrace.runtime.stack import ROOM_TO_START, check_room
 if TYPE_CHECKING:
     from millrace.actors.token_bucket import RateLimit
     from millrace.runtime.base_task import BaseTask
+    from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.given import Given
     from millrace.runtime.lanes import Lane
     from millrace.runtime.ongoing import Ongoing
@@ -158,20 +159,20 @@ class ScopeStarting(ScopeLanes):
             self.check_open(f"start task '{task.name}'")
         if not self.admits:
             self.pauses.refuse_if_suspended()
-        self._check_room(takes_a_thread=in_line and not task.is_async)
         site, tags = self.tagged(self.site(task))
         inputs = scan(task.shape.name_of, args, kwargs, wait_for, self)
         run_id, key = self.number(site)
         if given is not None:
             run_id = given.id_in(self.scope, run_id)
             inputs = given.added_to(inputs)
-        current, found = CURRENT.get(), None
+        current = CURRENT.get()
+        found = None
         if self.replay is not None and current is self:
             again = task.is_generator and not in_line  # what it yields is not kept
             found = self._found(self.replay, task, run_id, (args, kwargs), again=again)
         if found is not None:
             inputs = None  # what it depends on does not matter any more
-        parent = None if current is None or current.is_flow else current.id
+        parent = _task_run_of(current)
         run = TaskRun(site, run_id, key, parent, args, kwargs, copy_context(), tags, lane, inputs)
         if not site.journal.listening:
             self.tell(Spawned(1, (run,)))
@@ -186,12 +187,6 @@ class ScopeStarting(ScopeLanes):
         elif in_line:
             lane.dispatch(run)
         return run
-
-    def _check_room(self, *, takes_a_thread: bool) -> None:
-        """Check that the stack does for what might take much of it: nothing is to be raised once a run is counted."""
-        engine = self.engine
-        if engine.chronicle is not None or (takes_a_thread and engine.offload.may_start_a_thread):
-            check_room(ROOM_TO_START)
 
     @staticmethod
     def _found(
@@ -218,13 +213,14 @@ class ScopeStarting(ScopeLanes):
         self.check_open(f"map task '{task.name}'")
         if not self.admits:
             self.pauses.refuse_if_suspended()
-        self._check_room(takes_a_thread=not task.is_async)
+        if not task.is_async:
+            self.engine.offload.check_room()
         site, tags = self.tagged(self.site(task))
         if rate is not None:
             site = self.rationed(site)
         first_id, first_key = self.number(site, plan.size)
         current = CURRENT.get()
-        parent = None if current is None or current.is_flow else current.id
+        parent = _task_run_of(current)
         if site.takes_slots:
             lane = self.engine.limits.in_front_of(lane, site, rate, parent)
         replays = self.replay is not None and current is self
@@ -259,6 +255,8 @@ class ScopeStarting(ScopeLanes):
 
         Raises:
             EngineClosed: the flow run has ended; or, outside of flows, the engine is closing.
+            StoreError: the store has failed.
+            RecursionError: the stack would not do for a record.
         """
         if self.ended:
             raise EngineClosed(f"{attempted} in flow run '{self.name}', which has ended")
@@ -266,3 +264,9 @@ class ScopeStarting(ScopeLanes):
             raise EngineClosed(attempted)
         if self.engine.chronicle is not None:
             self.engine.chronicle.check_recording()
+            check_room(ROOM_TO_START)  # nothing is to be raised any more once a run is counted
+
+
+def _task_run_of(current: TaskRun | FlowRun | None) -> int | None:
+    """The id of the task run that something is started in; None where it is none."""
+    return None if current is None or current.is_flow else current.id

@@ -126,6 +126,7 @@ class Task(BaseTask[P, R]):
         return_state: bool,
     ) -> Any:
         """Run the task on one of the engine's threads, so that the caller goes on when its time is over."""
+        scope.engine.offload.check_room()
         lane = ThreadElsewhere(scope.engine.offload)
         token = HELD.set(HELD.get() if lane.loop is None else HELD.get() | {lane.loop})
         try:
