@@ -157,7 +157,7 @@ class Offload:
         Raises:
             RecursionError: it does not. Later, when the run is counted, nobody could end it.
         """
-        if self._work.qsize() >= self._idle and len(self._threads) - self._away < self.limit:
+        if self._work.qsize() >= self._idle and (len(self._threads) < self.limit or self._lent or self._abandoned):
             check_room(ROOM_TO_START)
 
     def stop(self, run: TaskRun) -> None:

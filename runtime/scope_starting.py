@@ -26,7 +26,6 @@ from millrace.runtime.stack import ROOM_TO_START, check_room
 if TYPE_CHECKING:
     from millrace.actors.token_bucket import RateLimit
     from millrace.runtime.base_task import BaseTask
-    from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.given import Given
     from millrace.runtime.lanes import Lane
     from millrace.runtime.ongoing import Ongoing
@@ -172,7 +171,7 @@ class ScopeStarting(ScopeLanes):
             found = self._found(self.replay, task, run_id, (args, kwargs), again=again)
         if found is not None:
             inputs = None  # what it depends on does not matter any more
-        parent = _task_run_of(current)
+        parent = None if current is None or current.is_flow else current.id
         run = TaskRun(site, run_id, key, parent, args, kwargs, copy_context(), tags, lane, inputs)
         if not site.journal.listening:
             self.tell(Spawned(1, (run,)))
@@ -220,7 +219,7 @@ class ScopeStarting(ScopeLanes):
             site = self.rationed(site)
         first_id, first_key = self.number(site, plan.size)
         current = CURRENT.get()
-        parent = _task_run_of(current)
+        parent = None if current is None or current.is_flow else current.id
         if site.takes_slots:
             lane = self.engine.limits.in_front_of(lane, site, rate, parent)
         replays = self.replay is not None and current is self
@@ -265,8 +264,3 @@ class ScopeStarting(ScopeLanes):
         if self.engine.chronicle is not None:
             self.engine.chronicle.check_recording()
             check_room(ROOM_TO_START)  # nothing is to be raised any more once a run is counted
-
-
-def _task_run_of(current: TaskRun | FlowRun | None) -> int | None:
-    """The id of the task run that something is started in; None where it is none."""
-    return None if current is None or current.is_flow else current.id
