@@ -1,6 +1,7 @@
 """Deadlocks: whether somebody who waits for a limit waits for what never comes.
 
-Decides that from what is held, what is waited for, and which tickets are inside of which: what surrounds a ticket that
+Decides that from what is held, what is waited for, who waits for whom, and which tickets are inside of which that way:
+what surrounds a ticket that
 waits is not given back before that one was served. It is found out by playing on: whoever has nothing waiting inside
 gives back, whoever is next and finds enough is served and gives back, and so on. Who is left then waits in vain.
 
@@ -11,7 +12,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable
+from typing import Any
 
+from millrace.actors.awaits import Awaits, awaits
 from millrace.actors.tickets import Limit, SlotLimit, Ticket
 
 
@@ -32,31 +35,35 @@ def may_be_stuck(limits: Iterable[Limit]) -> bool:
     return False
 
 
-def surrounding(ticket: Ticket, blocked: Iterable[Ticket]) -> list[Ticket]:
+def surrounding(ticket: Ticket, blocked: Iterable[Ticket], who: Awaits) -> list[Ticket]:
     """The tickets that a waiting one is inside of at this moment, the innermost first.
 
     Args:
         ticket: The ticket.
-        blocked: The tickets whose holders wait for something that they have started.
+        blocked: The tickets whose holders wait for something.
+        who: Waits for whom.
     """
+    waiting = set[Any]() if ticket.owner is None else who.waiting_for(ticket.owner)
     around = [each for each in ticket.around if each.held]
     around += [each for each in ticket.outside if each.held and each.waits]
-    around += [each for each in blocked if each.target is not None and each.target is ticket.owner]
+    around += [each for each in ticket.beside if each.held and each.waits and awaits(each.target, waiting)]
+    around += [each for each in blocked if each.target is not None and awaits(each.target, waiting)]
     return list(dict.fromkeys(around))
 
 
-def in_vain(limits: Iterable[Limit]) -> dict[Ticket, list[Ticket]]:
+def in_vain(limits: Iterable[Limit], who: Awaits) -> dict[Ticket, list[Ticket]]:
     """The tickets that never will be served unless something is given back by who has no reason to.
 
     Args:
         limits: All that there are.
+        who: Waits for whom.
 
     Returns:
         Each of them, with those that it is inside of.
     """
     queues = {limit: deque(each for each in limit.queue if not each.timed) for limit in limits}
     blocked = [each for limit in queues if isinstance(limit, SlotLimit) for each in limit.holders if each.waits]
-    around = {each: surrounding(each, blocked) for queue in queues.values() for each in queue}
+    around = {each: surrounding(each, blocked, who) for queue in queues.values() for each in queue}
     inside = Counter(outer for found in around.values() for outer in found)
     held = {limit: _held_by(limit, inside) for limit in queues}
     changed = deque(queues)

@@ -193,7 +193,7 @@ class DeadlockError(UsageError, RuntimeError):
         self.waiter = waiter
         self.limits: tuple[str, ...] = tuple(limits)
         self.holder = holder
-        held = "slots" if self.waiter == self.holder else "slots, and has started it,"
+        held = "slots" if self.waiter == self.holder else "slots, waits for it,"
         super().__init__(
             f"{_capital(self.waiter)} would wait for ever for slots of {_names(self.limits)}: {self.holder} holds"
             f" {held} and goes on only after that. Take the slots in one of the two places only, or raise the limit."

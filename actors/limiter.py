@@ -14,10 +14,11 @@ another. Nobody is passed by who would wait in vain then: whoever comes stands b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import ClassVar
 
+from millrace.actors.awaits import Awaits
 from millrace.actors.deadlocks import in_vain, may_be_stuck
 from millrace.actors.errors import ConfigurationError, DeadlockError, LimitNotFound
 from millrace.actors.instructions import Order, Serve
@@ -38,10 +39,11 @@ class Limiter(Mailbox):
     hold it have of it, and no more than there is, unless that has become less since.
     """
 
-    __slots__ = ("limits",)
+    __slots__ = ("_awaits", "limits")
 
     def __init__(self) -> None:
         super().__init__()
+        self._awaits = Awaits()
         self.limits: Mapping[str, Limit] = MappingProxyType({})  # another one after each change: anybody may read it
 
     # Tickets.
@@ -88,7 +90,7 @@ class Limiter(Mailbox):
     def _waits_in_vain(self, ticket: Ticket) -> list[Ticket] | None:
         """Whether one that has just come does: what it is inside of then. If others do now, it stands behind them."""
         limits = self.limits.values()
-        if not may_be_stuck(limits) or not (lost := in_vain(limits)):
+        if not may_be_stuck(limits) or not (lost := in_vain(limits, self._awaits)):
             return None
         queues = [limit.queue for limit, _ in ticket.needs if not limit.removed]
         lowest = min(queue.lowest for queue in queues)
@@ -98,7 +100,7 @@ class Limiter(Mailbox):
             ticket.priority = lowest
             for queue in queues:
                 queue.add(ticket)
-            lost = in_vain(limits)
+            lost = in_vain(limits, self._awaits)
         return lost.get(ticket)
 
     def _refuse_new(self, ticket: Ticket, error: Exception) -> Order:
@@ -262,7 +264,9 @@ class Limiter(Mailbox):
             ticket.waits += 1
             ticket.target = message.target
             _note_stuck(ticket, before=stuck)
-        refused = self._refuse_in_vain(message.tickets)
+        if message.run is not None:
+            self._awaits.add(message.run, message.target)
+        refused = self._refuse_in_vain(message)
         return self._serve((), message.at, refused) if refused else None
 
     def _goes_on(self, message: GoesOn) -> None:
@@ -271,24 +275,32 @@ class Limiter(Mailbox):
             ticket.waits -= 1
             ticket.target = None
             _note_stuck(ticket, before=stuck)
+        if message.run is not None:
+            self._awaits.remove(message.run, message.target)
 
-    def _refuse_in_vain(self, inside_of: Sequence[Ticket] = ()) -> list[Ticket]:
+    def _refuse_in_vain(self, since: Blocks | None = None) -> list[Ticket]:
         """Have nobody wait in vain, after something has changed for the worse.
 
         Args:
-            inside_of: Only of those that are inside of one of these; by default of all.
+            since: What that was; then only of those whom it concerns.
         """
         limits = self.limits.values()
         if not may_be_stuck(limits):
             return []
         refused: list[Ticket] = []
-        for ticket, around in in_vain(limits).items():
-            if around and (not inside_of or not set(around).isdisjoint(inside_of)):
+        for ticket, around in in_vain(limits, self._awaits).items():
+            if around and (since is None or self._concerns(since, ticket, around)):
                 ticket.standing = _GONE
                 ticket.error = _deadlock(ticket, around)
                 self._unqueue(ticket)
                 refused.append(ticket)
         return refused
+
+    def _concerns(self, blocks: Blocks, ticket: Ticket, around: list[Ticket]) -> bool:
+        """Whether somebody waits for what a ticket is asked for by, since they wait."""
+        if not set(around).isdisjoint(blocks.tickets):
+            return True
+        return blocks.run is not None and blocks.run in self._awaits.waiting_for(ticket.owner)
 
     handlers: ClassVar = {
         Take: _take,

@@ -75,32 +75,38 @@ class LookAgain(Message):
 
 
 class Blocks(Message):
-    """Whoever holds tickets waits for something that it has started.
+    """Somebody waits for the end of runs.
 
     Args:
-        tickets: What it holds.
-        target: The run that it waits for; None for any.
+        tickets: What they hold, by the code that waits.
+        target: What they wait for: a run, or what stands for several; None for whatever they have started.
+        run: Who that is; None for code outside of any run.
     """
 
-    __slots__ = ("at", "target", "tickets")
+    __slots__ = ("at", "run", "target", "tickets")
 
-    def __init__(self, tickets: Sequence[Ticket], target: object, at: int) -> None:
+    def __init__(self, tickets: Sequence[Ticket], target: object, at: int, run: object = None) -> None:
         self.tickets = tickets
         self.target = target
         self.at = at
+        self.run = run
 
 
 class GoesOn(Message):
-    """It waits no longer.
+    """They wait no longer.
 
     Args:
         tickets: As in `Blocks`.
+        target: Likewise.
+        run: Likewise.
     """
 
-    __slots__ = ("tickets",)
+    __slots__ = ("run", "target", "tickets")
 
-    def __init__(self, tickets: Sequence[Ticket]) -> None:
+    def __init__(self, tickets: Sequence[Ticket], target: object = None, run: object = None) -> None:
         self.tickets = tickets
+        self.target = target
+        self.run = run
 
 
 class Change(Message):

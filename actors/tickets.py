@@ -5,8 +5,7 @@ limit says how much of it there is at a time, and knows who waits for it, in the
 follows from any of it is decided by the `limiter`; everything here is touched in its turn only, unless said otherwise.
 
 A ticket is *inside* of another one if that is not given back before this one was served and used: because it is asked
-for by the very code that holds the other; or because it was asked for by something that this code has started, and now
-waits for.
+for by the very code that holds the other; or because it was asked for by something that this code waits for.
 """
 
 from __future__ import annotations
@@ -61,15 +60,17 @@ class Ticket:
         owner: Whose it is; None for code outside of any run.
         bell: Of the upper floor: told when it is served, or refused; opaque here.
         around: Tickets that the very code holds that asks for this one.
-        outside: Tickets of code that has started what asks for this one; it may wait for that, or not.
+        outside: Tickets of code that has started something inside of which this one is asked for: if it waits, it may
+            well be for that.
         place: Of the upper floor: tells apart pieces of code that go on beside each other; opaque here.
         timed: It will be refused by somebody when its time is over, so that nobody waits for ever because of it.
         priority: The higher, the sooner it is served.
+        beside: Tickets of code that has itself started what asks for this one, and says for what it waits.
     """
 
     __slots__ = (
-        "alarm", "around", "bell", "due", "error", "inside", "lane", "needs", "outside", "owner", "place", "priority",
-        "since", "standing", "target", "timed", "waits",
+        "alarm", "around", "bell", "beside", "due", "error", "inside", "lane", "needs", "outside", "owner", "place",
+        "priority", "since", "standing", "target", "timed", "waits",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917  # made for every attempt, and keywords cost
@@ -82,6 +83,7 @@ class Ticket:
         place: int = 0,
         timed: bool = False,  # noqa: FBT001, FBT002
         priority: int = 0,
+        beside: tuple[Ticket, ...] = (),
     ) -> None:
         self.needs = needs
         self.owner = owner
@@ -91,13 +93,14 @@ class Ticket:
         self.place = place
         self.timed = timed
         self.priority = priority
+        self.beside = beside
         self.standing = Standing.NEW
         self.error: Exception | None = None  # why it never will be served
         self.since = 0  # when it was served, ns
         self.due = 0  # when it is to be looked at again, ns; 0: not before something happens
         self.inside = 0  # tickets that wait and have this one around them
-        self.waits = 0  # how often its holder waits at the moment for something that it has started
-        self.target: Any = None  # what the last of these waits is for: a run
+        self.waits = 0  # how often its holder waits at the moment for something
+        self.target: Any = None  # what the last of these waits is for, as in `awaits`
         self.lane: Any = None  # of the upper floor: where `due` is kept; there where something comes with time
         self.alarm: Any = None  # of the upper floor, for `due`
 

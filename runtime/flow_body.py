@@ -29,6 +29,7 @@ from millrace.runtime.effects import BLOCKING, ON_LOOP, in_thread
 from millrace.runtime.flow_deadlines import FlowDeadline
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import refuse_to_block
+from millrace.runtime.holding import waits_for
 from millrace.runtime.inputs import Inputs, futures_in, good_enough, holds_futures, scan
 from millrace.runtime.interrupting import Interruption
 from millrace.runtime.logs import logger_of_prints
@@ -187,11 +188,14 @@ class Pass:
 
     async def _wait_until_done(self, upstream: Any) -> None:
         run = self.run
+        if upstream.done:
+            return
         if not run.blocks:
-            await wait_until_done(upstream, run.engine.lane_here())
-        elif not upstream.done:
+            with waits_for(upstream, run):
+                await wait_until_done(upstream, run.engine.lane_here())
+        else:
             refuse_to_block(upstream, f"{run.name}, with a future that is not done", "await the future first")
-            with upstream.lend():
+            with upstream.lend(), waits_for(upstream, run):
                 block_until_done(upstream, None)
 
     async def _ready(self, inputs: Inputs | None) -> Arguments:

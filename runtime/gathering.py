@@ -9,7 +9,7 @@ import asyncio
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from threading import Lock
 from time import monotonic
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
@@ -18,6 +18,7 @@ from millrace.actors.errors import ConfigurationError, WaitTimeout
 from millrace.actors.messages import Unwatch, Watch
 from millrace.actors.seconds import checked_wait
 from millrace.runtime.futures import Future, refuse_to_block
+from millrace.runtime.holding import waits_for
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter, block_until_done
 
 R = TypeVar("R")
@@ -188,7 +189,7 @@ class AsCompleted(Generic[R]):
         waiter = ThreadWaiter()
         if not self._expect(waiter):
             return
-        with self._futures[0].source.lend():
+        with self._futures[0].source.lend(), self._waits():
             in_time = waiter.wait(self._left())
         if not in_time and not self._ended:
             raise self._timed_out()
@@ -212,12 +213,20 @@ class AsCompleted(Generic[R]):
         if not self._expect(waiter):
             return
         try:
-            with source.lend():  # a body in a worker's own loop waits here for the worker too
+            with source.lend(), self._waits():  # a body in a worker's own loop waits here for the worker too
                 async with asyncio.timeout(self._left()):
                     await waiter.wait()
         except TimeoutError:
             if not self._ended:
                 raise self._timed_out() from None
+
+    def _waits(self) -> AbstractContextManager[None]:
+        """What to wait in; where that comes to an end anyhow, nobody need know of it."""
+        return nullcontext() if self._timeout is not None else waits_for(self)
+
+    def covers(self, run: Any) -> bool:
+        """Whether the end of a run is waited for."""
+        return any(each.source is run for each in self._futures)
 
     def _expect(self, waiter: ThreadWaiter | LoopWaiter) -> bool:
         """Set the waiter to be woken by the next end; False if there has been one already."""

@@ -85,7 +85,8 @@ class ThreadHere(HeldUp, _Here):
         run.tell(Watch(self))
         try:
             while not run.ended:
-                self.wait_turn()
+                with waits_for(run):
+                    self.wait_turn()
                 if not run.ended:
                     execute(run)
         except BaseException as error:
@@ -205,7 +206,8 @@ class LoopHere(_Here):
         run.tell(Watch(self))
         try:
             while not run.ended:
-                await self.wait_turn()
+                with waits_for(run):
+                    await self.wait_turn()
                 if not run.ended:
                     await execute_async(run)
         except BaseException as error:

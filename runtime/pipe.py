@@ -377,6 +377,11 @@ class Pipe:
         """Whether it was closed, and its source is not done with that."""
         return self.closed is not None and self.source is not None and self.source.closing
 
+    def covers(self, run: Any) -> bool:
+        """Whether a run is on its way here, or in a stream before."""
+        inner = self.inner
+        return run.id in self._alive or (inner is not None and inner.covers(run))
+
     @property
     def left(self) -> int:
         """How many runs have been made and have not ended."""

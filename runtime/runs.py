@@ -291,6 +291,8 @@ class TaskRun(TaskRunActor[TaskSite]):
                     self.fail_unstarted(BlockingCallOnLoop(call, "await the future before the sync flow is called"))
                     return
                 upstream.tell(Watch(UpstreamLink(self, failure_allowed=failure_allowed)))
+            if self.unready and self.node.scope.engine.rationing.tags:
+                self.node.scope.engine.limits.limiter.holds_up((), None, self)  # what it waits for may be in vain
 
     def fail_unstarted(self, error: Exception) -> None:
         """End the run before its body, because its arguments cannot be used."""

@@ -23,6 +23,7 @@ from millrace.runtime.bounded import in_flight
 from millrace.runtime.context import CURRENT, TAGS
 from millrace.runtime.engine import current_scope
 from millrace.runtime.foreign_pipe import ForeignPipe
+from millrace.runtime.holding import waits_for
 from millrace.runtime.inflow import AsyncSource, IteratorSource, StreamSource
 from millrace.runtime.inputs import dependencies
 from millrace.runtime.lanes import innermost
@@ -373,7 +374,7 @@ def _wait(pipe: Pipe) -> Any:
             return found
         if blocks_here(pipe.scope):
             raise BlockingCallOnLoop("for ... in stream", "async for ... in stream")
-        with lend():
+        with lend(), waits_for(pipe):
             waiter.wait()
         interrupting.check()
     finally:
@@ -389,7 +390,7 @@ async def _wait_on_loop(pipe: Pipe) -> Any:
         found = pipe.advance()
         if found is not WAIT:
             return found
-        with lend():  # a body in a worker's own loop waits here for the worker too
+        with lend(), waits_for(pipe):  # a body in a worker's own loop waits here for the worker too
             await waiter.wait()
     finally:
         pipe.waker.forget(waiter)

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 class UpstreamLink:
     """Tells one run of the end of another that it depends on."""
 
-    __slots__ = ("_downstream", "_failure_allowed")
+    __slots__ = ("_failure_allowed", "downstream")
 
     def __init__(self, downstream: TaskRun, *, failure_allowed: bool) -> None:
-        self._downstream = downstream
+        self.downstream = downstream
         self._failure_allowed = failure_allowed
 
     def notify(self, upstream: Any) -> None:
         """The upstream run has ended."""
-        run = self._downstream
+        run = self.downstream
         state: State[Any] = upstream.state
         good = state.type is StateType.COMPLETED or good_enough(state, failure_allowed=self._failure_allowed)
         ended = UpstreamEnded(good, upstream.name, state, run.node.now())

@@ -74,13 +74,13 @@ class ActingLimiter(Limiter):
         if order is not None:
             self.perform(order)
 
-    def holds_up(self, tickets: Sequence[Ticket], run: object) -> None:
-        """Whoever holds tickets waits for a run that it has started; for whichever, if that is None."""
-        self.tell(Blocks(tickets, run, self.now()))
+    def holds_up(self, tickets: Sequence[Ticket], target: object, run: object) -> None:
+        """A run, whose code holds tickets, waits for something. See `Blocks`."""
+        self.tell(Blocks(tickets, target, self.now(), run))
 
-    def goes_on(self, tickets: Sequence[Ticket]) -> None:
+    def goes_on(self, tickets: Sequence[Ticket], target: object, run: object) -> None:
         """It waits no longer."""
-        self.tell(GoesOn(tickets))
+        self.tell(GoesOn(tickets, target, run))
 
     def perform(self, instruction: Order) -> None:
         """Tell those whose tickets were served or refused, and set timers for those that wait for a time."""

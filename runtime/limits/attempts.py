@@ -14,7 +14,7 @@ from millrace.actors.errors import BlockingCallOnLoop
 from millrace.actors.messages import Queued, Watch
 from millrace.actors.tickets import Limit, Standing, Ticket
 from millrace.runtime.here_lanes import HeldUp
-from millrace.runtime.holding import HOLDING, place_here, split
+from millrace.runtime.holding import HOLDING, around, place_here
 from millrace.runtime.limits.maps import RationedMap
 from millrace.runtime.priorities import priority_on
 
@@ -55,8 +55,9 @@ class AttemptSlots:
         """
         ticket = self._lined_up.pop(run.id, None)
         if ticket is None:
-            around = split(place_here())
-            ticket = Ticket(self._needs_of(run), run, self, *around, priority=priority_on(run.lane))
+            priority = priority_on(run.lane)
+            own, outside, beside = around(run, place_here())
+            ticket = Ticket(self._needs_of(run), run, self, own, outside, priority=priority, beside=beside)
             if not self._request(run, ticket):
                 return None
         elif not (ticket.held or ticket.error):

@@ -21,7 +21,7 @@ from millrace.runtime.bells import Bell
 from millrace.runtime.context import CURRENT
 from millrace.runtime.cooperation import cancelled, check_cancelled
 from millrace.runtime.engine import Engine, current_scope
-from millrace.runtime.holding import HOLDING, place_here, split
+from millrace.runtime.holding import HOLDING, around, place_here
 from millrace.runtime.limits.amounts import checked_names
 from millrace.runtime.priorities import USUAL, priority_on
 from millrace.runtime.running import running_loop
@@ -66,7 +66,9 @@ class Request:
         needs = limits.needs(names, occupy, strict=strict, rates_only=rates_only)
         place, run = place_here(), CURRENT.get()
         priority = USUAL if run is None or run.is_flow else priority_on(run.lane)  # type: ignore[union-attr]
-        self.ticket = Ticket(needs, run, self, *split(place), place, timeout_seconds is not None, priority)
+        timed = timeout_seconds is not None
+        own, outside, beside = around(run, place)
+        self.ticket = Ticket(needs, run, self, own, outside, place, timed, priority, beside)
 
     def acquire(self) -> None:
         """Block until it is there."""

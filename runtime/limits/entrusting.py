@@ -127,8 +127,8 @@ class Entrusted(PromiseSource):
         self._scope = scope
         self._runner = runner
         self._call = call
-        held, outside = split(place_here())
-        self._ticket = Ticket(needs, self, self, (), (*held, *outside), priority=priority)  # nobody here waits for it
+        held, others = split(place_here())
+        self._ticket = Ticket(needs, self, self, priority=priority, beside=(*held, *others))  # nobody here waits for it
         self._context = copy_context()
         self._lane: LoopLane | None = None if running_loop() is None else scope.engine.lane_here()
         self._ticket.lane = self._lane or scope.lane_that_turns()

@@ -42,6 +42,7 @@ class Noted(Limiter):
         of: str | Named = "somebody",
         around: Sequence[Ticket] = (),
         outside: Sequence[Ticket] = (),
+        beside: Sequence[Ticket] = (),
         timed: bool = False,
         priority: int = 0,
         **needs: int,
@@ -49,7 +50,7 @@ class Noted(Limiter):
         """A new ticket."""
         wanted = [(self.limits[name], occupy) for name, occupy in needs.items()]
         owner = Named(of) if isinstance(of, str) else of
-        return Ticket(wanted, owner, None, tuple(around), tuple(outside), 0, timed, priority)
+        return Ticket(wanted, owner, None, tuple(around), tuple(outside), 0, timed, priority, tuple(beside))
 
     def take(self, **what: Any) -> Ticket:
         """Ask for so much of each limit."""
@@ -69,13 +70,13 @@ class Noted(Limiter):
         """A ticket's time has come; who is told of that."""
         return self._told(LookAgain(ticket, self.at))
 
-    def blocks(self, *tickets: Ticket, target: object = None) -> list[Ticket]:
-        """Whoever holds tickets waits for something that it has started; who is told of that."""
-        return self._told(Blocks(tickets, target, self.at))
+    def blocks(self, *tickets: Ticket, target: object = None, run: object = None) -> list[Ticket]:
+        """A run, which holds tickets, waits for something; who is told of that."""
+        return self._told(Blocks(tickets, target, self.at, run))
 
-    def goes_on(self, *tickets: Ticket) -> None:
+    def goes_on(self, *tickets: Ticket, target: object = None, run: object = None) -> None:
         """It waits no longer."""
-        self.tell(GoesOn(tickets))
+        self.tell(GoesOn(tickets, target, run))
 
     def change(self, name: str, amount: Amount | None, *, exists: bool = True) -> list[Ticket]:
         """Change a limit; who is told of that.

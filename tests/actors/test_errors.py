@@ -106,8 +106,8 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
         DeadlockError("task run 'load-1a2'", ["db"], "flow run 'quiet-otter'"),
         RuntimeError,
         (
-            "Task run 'load-1a2' would wait for ever for slots of 'db': flow run 'quiet-otter' holds slots, and has"
-            " started it, and goes on only after that. Take the slots in one of the two places only, or raise"
+            "Task run 'load-1a2' would wait for ever for slots of 'db': flow run 'quiet-otter' holds slots, waits"
+            " for it, and goes on only after that. Take the slots in one of the two places only, or raise"
             " the limit."
         ),
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from millrace.actors.adaptive import AdaptiveLimit
@@ -468,6 +470,71 @@ def test_one_that_was_started_by_a_holder_waits_as_long_as_the_holder_does_not_w
     assert refused(child) == "task run 'child' < task run 'parent'"
     limiter.goes_on(parent)
     assert limiter.take(outside=[parent], db=1).error is None
+
+
+def test_one_that_a_holder_has_started_is_not_told_while_that_waits_for_something_else() -> None:
+    limiter = Noted(db=1)
+    parent = limiter.take(of="parent", db=1)
+    own, other = Named("own"), Named("other")
+    child = limiter.take(of=own, beside=[parent], db=1)
+
+    assert limiter.blocks(parent, target=other) == []
+    limiter.goes_on(parent, target=other)
+    assert limiter.blocks(parent, target=own) == [child]
+    assert refused(child) == "task run 'own' < task run 'parent'"
+
+
+@pytest.mark.parametrize("last", ["holder", "between", "asks"])
+def test_one_that_a_holder_waits_for_through_other_runs_is_told_whoever_comes_last(last: str) -> None:
+    limiter = Noted(db=1)
+    parent = limiter.take(of="parent", db=1)
+    far, near, deep = Named("far"), Named("near"), Named("deep")
+    steps: dict[str, Callable[[], object]] = {
+        "holder": lambda: limiter.blocks(parent, target=near),
+        "between": lambda: limiter.blocks(target=deep, run=far),
+        "asks": lambda: tickets.append(limiter.take(of=deep, db=1)),
+    }
+    tickets: list[Ticket] = []
+    limiter.blocks(target=far, run=near)
+    for name, step in steps.items():
+        if name != last:
+            step()
+    assert all(each.error is None for each in tickets)
+
+    steps[last]()
+    assert refused(tickets[0]) == "task run 'deep' < task run 'parent'"
+
+
+def test_runs_that_wait_no_longer_are_not_gone_through() -> None:
+    limiter = Noted(db=1)
+    parent = limiter.take(db=1)
+    near, far = Named("near"), Named("far")
+    limiter.blocks(target=far, run=near)
+    limiter.blocks(target=far, run=near)
+    limiter.goes_on(target=far, run=near)
+    limiter.blocks(parent, target=near)
+    limiter.goes_on(target=far, run=near)
+
+    assert limiter.take(of=far, db=1).error is None
+
+
+def test_one_of_several_that_a_holder_waits_for_is_told_and_others_are_not() -> None:
+    class Several:
+        def covers(self, run: object) -> bool:
+            return run is one
+
+    limiter = Noted(db=1)
+    parent = limiter.take(of="parent", db=1)
+    one, other, awaits_one = Named("one"), Named("other"), Named("awaits-one")
+    several = Several()
+    free = limiter.take(of=other, beside=[parent], db=1)
+
+    assert limiter.blocks(parent, target=awaits_one) == []
+    assert limiter.blocks(target=several, run=awaits_one) == []
+    told = limiter.take(of=one, beside=[parent], db=1)
+    assert refused(told) == "task run 'one' < task run 'parent'"
+    limiter.goes_on(target=several, run=awaits_one)
+    assert limiter.give_back(parent) == [free]
 
 
 def test_one_that_a_holder_waits_for_already_is_told_at_once() -> None:

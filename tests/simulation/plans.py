@@ -257,7 +257,7 @@ class Drawer:
     def __init__(self, rng: random.Random, has: tuple[str, ...] = ()) -> None:
         self._rng = rng
         self._names = 0
-        self._holding = 0  # what is being drawn is inside of something that holds a limit, and must want no other
+        self._holding = 0  # what is being drawn is inside of so many that hold limits
         # A swarm: each seed has some of the faults, and others not at all.
         self._has = {
             each: rng.random() < 0.5
@@ -358,7 +358,7 @@ class Drawer:
             options["retry_delay_seconds"] = rng.choice(DELAYS)
         if self._has["timeouts"] and rng.random() < 0.4:
             options["timeout_seconds"] = rng.choice((0.001, 0.5, 1.5))
-        holds = self._has["limits"] and not self._holding and rng.random() < 0.5
+        holds = self._has["limits"] and rng.random() < 0.5
         if holds:
             options["tags"] = rng.choice((("narrow",), ("wide",), ("narrow", "wide")))
         self._holding += holds
@@ -381,8 +381,8 @@ class Drawer:
     def _fits(self, each: Kind, kind: str, *, leaf: bool, flow: bool) -> bool:
         if each.starts and leaf:
             return False
-        if each.name == "occupy" and self._holding:
-            return False
+        if each.name == "gather" and self._holding:
+            return False  # the engine does not know for what such a body waits, and may not see that it waits in vain
         if each.only_async and kind == "sync":
             return False
         if each.rare_in_flows and flow and self._rng.random() < 0.7:
