@@ -130,6 +130,32 @@ def endless(n: int, meter: str) -> dict[str, float]:
 
 
 @flow
+async def _unending(seconds: float) -> dict[str, float]:
+    stream = anoop.stream(itertools.count(), max_in_flight=WINDOW)
+    most = before = resident_bytes()
+    until = perf_counter() + seconds
+    given = 0
+    async for _ in stream:
+        given += 1
+        if given % LOOK_EVERY == 0:
+            most = max(most, resident_bytes())
+            if perf_counter() > until:
+                break
+    expect(stream.counts().given, given)
+    return {"mb": (most - before) / 1e6, "items": given / 1e6}
+
+
+def unending(seconds: float) -> dict[str, float]:
+    """A source that never ends, for so long: the most memory above what it was before, and how many items went by.
+
+    Returns:
+        Megabytes in `mb`, and millions of items in `items`.
+    """
+    run(_unending, 0.1)
+    return run(_unending, seconds)
+
+
+@flow
 async def _mapped(n: int) -> None:
     futures = anoop.map(range(n))
     await futures[n - 1]

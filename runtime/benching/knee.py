@@ -34,6 +34,9 @@ SAME: Final = 1.10
 STILL_RISING: Final = 1.05
 """Throughput still rises if twice the largest limit would bring so many times as much."""
 
+BEYOND: Final = 1.10
+"""A capacity counts if the largest limit is at least so many times as much: only beyond it can it be seen."""
+
 SCATTERED: Final = 0.20
 """Measurements that are further from every law, on average, follow none."""
 
@@ -180,6 +183,8 @@ def _judge(measured: Sequence[tuple[float, float]]) -> Finding:
     limits = [limit for limit, _ in measured]
     least, most = min(limits), max(limits)
     found, scalability = fit(measured), fit_scalability(measured)
+    if isinstance(found.law, Saturation) and most < BEYOND * found.law.capacity:
+        found = scalability  # what would be a capacity may be noise of the last measurement
     law = found.law
     if max(rates) <= SAME * min(rates):
         return Finding(

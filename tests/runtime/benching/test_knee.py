@@ -196,3 +196,22 @@ def test_a_fit_is_told_with_its_numbers(law: UniversalScalability | Saturation, 
 
     assert fit is not None
     assert in_words(fit) == told
+
+
+def test_what_only_the_largest_limit_could_show_is_no_capacity() -> None:
+    rates = {1: 19.7, 2: 38.9, 4: 76.9, 8: 157.0, 16: 307.0}  # a little noise where it would be seen
+
+    finding = find_knee([point(limit, rate) for limit, rate in rates.items()])
+
+    assert finding.verdict is Verdict.RISING
+    assert "Measure larger limits" in finding.sentence
+
+
+def test_a_service_that_fails_beyond_what_it_has_room_for_is_told_where_failures_begin() -> None:
+    rates = {1: 19.7, 2: 38.9, 4: 76.9, 8: 157.0, 16: 307.0}
+    measured = [point(limit, rate) for limit, rate in rates.items()] + [point(32, 401.0, errors=643)]
+
+    finding = find_knee(measured)
+
+    assert (finding.verdict, finding.limit) == (Verdict.FAILING, 16)
+    assert "16 is the largest limit that was measured under which no more runs fail" in finding.sentence
