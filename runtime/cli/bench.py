@@ -30,7 +30,7 @@ from millrace.runtime.benching.document import as_json
 from millrace.runtime.benching.figures import FILLS
 from millrace.runtime.benching.knee import Verdict
 from millrace.runtime.benching.measuring import measure
-from millrace.runtime.benching.models import make_model
+from millrace.runtime.benching.models import MODELS, make_model
 from millrace.runtime.benching.page import as_html
 from millrace.runtime.benching.plan import Plan
 from millrace.runtime.benching.report import Report, Setting, make_report
@@ -140,6 +140,8 @@ def _work(options: argparse.Namespace, items: int | None, inputs: list[Any] | No
     if options.target.startswith(MODEL):
         name = options.target.removeprefix(MODEL)
         return work_of_model(name, make_model(name, parameters), items or (ITEMS if inputs is None else len(inputs)))
+    if options.target in MODELS and not Path(options.target).exists():
+        raise ConfigurationError("FILE.py:TASK", options.target, f"'{MODEL}{options.target}' for the model of that name")
     target = Target.parse(options.target, A_TASK)
     subject = target.pick(load(target))
     return work_of_task(options.target, subject, parameters, items or (ITEMS if inputs is None else None), inputs)

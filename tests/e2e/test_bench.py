@@ -167,6 +167,7 @@ def test_a_real_server_is_measured_over_sockets(folder: Path) -> None:
         ),
         (["tasks.py"], "'tasks.py' has not exactly one task; name one. Tasks there:"),
         (["none.py:quick"], "There is no 'none.py' to take a task from."),
+        (["mmc"], "'FILE.py:TASK' takes 'model:mmc' for the model of that name, not 'mmc'."),
         (["model:magic"], "'model' takes one of fixed, mmc, saturating, failing, server, not 'magic'."),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
