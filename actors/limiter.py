@@ -202,7 +202,9 @@ class Limiter(Mailbox):
         """
         served = told or []
         due: list[Ticket] = []
-        changed = [*limits, *(limit for ticket in served for limit, _ in ticket.needs)]
+        changed = list(limits)
+        for ticket in served:
+            changed += [limit for limit, _ in ticket.needs]
         while changed:
             limit = changed.pop()
             while (ticket := limit.queue.first) is not None:

@@ -23,20 +23,19 @@ T = TypeVar("T", bound=Waits)
 class Line(Generic[T]):
     """Whoever waits. Changed by one at a time; anybody may look through it meanwhile."""
 
-    __slots__ = ("_ranks", "count")
+    __slots__ = ("_front", "_ranks", "count")
 
     def __init__(self) -> None:
         self.count = 0  # how many stand in it
         # By priority, the highest first: who came, in that order. None is empty, but for one that is alone. Another
         # mapping after each change of the priorities that there are, because of those who look through it.
         self._ranks: dict[int, OrderedDict[T, None]] = {0: OrderedDict()}
+        self._front = self._ranks[0]  # the first of them
 
     @property
     def first(self) -> T | None:
         """Who comes up next."""
-        for rank in self._ranks.values():
-            return next(iter(rank), None)
-        return None
+        return next(iter(self._front), None)
 
     @property
     def lowest(self) -> int:
@@ -49,7 +48,7 @@ class Line(Generic[T]):
         if rank is None:
             rank = OrderedDict()
             ranks = {**self._ranks, one.priority: rank} if self.count else {one.priority: rank}
-            self._ranks = {priority: ranks[priority] for priority in sorted(ranks, reverse=True)}
+            self._arrange({priority: ranks[priority] for priority in sorted(ranks, reverse=True)})
         rank[one] = None
         self.count += 1
 
@@ -59,12 +58,16 @@ class Line(Generic[T]):
         del rank[one]
         self.count -= 1
         if not rank and len(self._ranks) > 1:
-            self._ranks = {priority: each for priority, each in self._ranks.items() if each is not rank}
+            self._arrange({priority: each for priority, each in self._ranks.items() if each is not rank})
 
     def clear(self) -> None:
         """Have nobody stand there."""
-        self._ranks = {0: OrderedDict()}
+        self._arrange({0: OrderedDict()})
         self.count = 0
+
+    def _arrange(self, ranks: dict[int, OrderedDict[T, None]]) -> None:
+        self._ranks = ranks
+        self._front = next(iter(ranks.values()))
 
     def __len__(self) -> int:
         return self.count

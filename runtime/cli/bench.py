@@ -141,7 +141,8 @@ def _work(options: argparse.Namespace, items: int | None, inputs: list[Any] | No
         name = options.target.removeprefix(MODEL)
         return work_of_model(name, make_model(name, parameters), items or (ITEMS if inputs is None else len(inputs)))
     if options.target in MODELS and not Path(options.target).exists():
-        raise ConfigurationError("FILE.py:TASK", options.target, f"'{MODEL}{options.target}' for the model of that name")
+        meant = f"'{MODEL}{options.target}' for the model of that name"
+        raise ConfigurationError("FILE.py:TASK", options.target, meant)
     target = Target.parse(options.target, A_TASK)
     subject = target.pick(load(target))
     return work_of_task(options.target, subject, parameters, items or (ITEMS if inputs is None else None), inputs)
