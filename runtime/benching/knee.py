@@ -115,7 +115,7 @@ def find_knee(points: Sequence[Point], rounds: Sequence[Mapping[int, float]] = (
     sound, failing = _until_failures(usable)
     if failing:
         notes.append(
-            f"From {failing[0].limit} in flight on more runs fail ({failing[0].error_share:.1%}; the first said: "
+            f"From {failing[0].limit} in flight on, more runs fail ({failing[0].error_share:.1%}; the first said: "
             f"{failing[0].first_error}). Such a limit is not the right one: these are left out of the fit."
         )
     limits = tuple(point.limit for point in sound)

@@ -43,6 +43,14 @@ def test_runs_that_failed_are_no_throughput() -> None:
     assert throughput(made(half)) == pytest.approx(1.0)
 
 
+def test_a_burst_of_completions_among_runs_that_fail_at_once_is_no_throughput() -> None:
+    """Ten get in, and end nearly together; the other ninety are refused meanwhile."""
+    refused = [(0.01 * step, 0.01 * step, False) for step in range(90)]
+    served = [(0.0, 1.0 + 0.0001 * step, True) for step in range(10)]
+
+    assert throughput(made([*refused, *served, (1.0, 2.0, True)], limit=30)) == pytest.approx(11 / 2.0)
+
+
 def test_a_limit_that_is_never_filled_has_its_whole_time_counted() -> None:
     few = made([(0, 1, True), (0, 1, True), (0, 2, True)], limit=8)
 

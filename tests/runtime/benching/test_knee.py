@@ -128,7 +128,7 @@ def test_limits_under_which_more_runs_fail_are_left_out_and_the_knee_before_them
     assert (finding.verdict, finding.limit, finding.fitted) == (Verdict.FOUND, 21, LIMITS[:-1])
     assert finding.notes == (
         (
-            "From 128 in flight on more runs fail (30.0%; the first said: ValueError: no). Such a limit is not the"
+            "From 128 in flight on, more runs fail (30.0%; the first said: ValueError: no). Such a limit is not the"
             " right one: these are left out of the fit."
         ),
     )
