@@ -203,8 +203,8 @@ class Limiter(Mailbox):
         served = told or []
         due: list[Ticket] = []
         changed = list(limits)
-        for ticket in served:
-            changed += [limit for limit, _ in ticket.needs]
+        for one in served:
+            changed += [limit for limit, _ in one.needs]
         while changed:
             limit = changed.pop()
             while (ticket := limit.queue.first) is not None:
