@@ -35,6 +35,7 @@ from millrace.runtime.entering import ENTERED, Entry, entered_engine
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import FlowFuture
 from millrace.runtime.grace import Grace
+from millrace.runtime.hearing import HEARING
 from millrace.runtime.loop_lane import LoopLane
 from millrace.runtime.loops import LoopThread, at_shutdown
 from millrace.runtime.offload import Call, Offload, thread_limit
@@ -384,7 +385,7 @@ class Engine:
             raise ConfigurationError("listener", listener, "a function of an event")
         with self._lock:
             self._subscribers = [*self._subscribers, listener]
-            self.journal.sink = self._publish if self._writer is None else self._publish_later
+            self.journal.sink = self._publish_here if self._writer is None else self._publish_later
 
         def unsubscribe() -> None:
             with self._lock:
@@ -398,6 +399,14 @@ class Engine:
         """Nobody is to hear of what might not have been: the record comes first."""
         if self._writer is not None:
             self._writer.publish(self._publish, event)
+
+    def _publish_here(self, event: Event) -> None:
+        """In the turn of the run."""
+        around, HEARING.event = HEARING.event, event
+        try:
+            self._publish(event)
+        finally:
+            HEARING.event = around
 
     def _publish(self, event: Event) -> None:
         for listener in self._subscribers:

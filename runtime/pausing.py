@@ -22,11 +22,11 @@ from millrace.actors.errors import (
     Pause,
     PauseRefused,
 )
-from millrace.actors.messages import Lapsed, Propose
+from millrace.actors.messages import Lapsed
 from millrace.actors.seconds import checked_limit
 from millrace.actors.states import Paused, Suspended
 from millrace.actors.timestamps import from_nanoseconds
-from millrace.actors.verdicts import Answer, Verdict
+from millrace.actors.verdicts import Answer
 from millrace.runtime import interrupting
 from millrace.runtime.attempt import run_blocking
 from millrace.runtime.context import CURRENT
@@ -34,6 +34,7 @@ from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects
 from millrace.runtime.engine import Engine, engine_at_hand
 from millrace.runtime.logs import get_run_logger
 from millrace.runtime.pauses import Pausing, Unconverted
+from millrace.runtime.proposing import put_to
 from millrace.runtime.run_ids import number_of
 from millrace.runtime.running import running_loop
 from millrace.runtime.settings import STORE
@@ -294,18 +295,10 @@ def _propose(run: FlowRun, pausing: Pausing) -> None:
     Raises:
         PauseRefused: it may not.
     """
-    answers: list[Verdict] = []
-    answered = ThreadWaiter()
-
-    def reply(verdict: Verdict) -> None:
-        answers.append(verdict)
-        answered.notify()
-
-    run.tell(Propose(pausing.state, run.engine.now(), reply=reply))
-    answered.wait()  # at once, unless another thread has the run's turn for a moment
-    if answers[0].answer is not Answer.ACCEPT:
-        run.pauses.refuse(pausing, answers[0].reason)
-        raise PauseRefused(run.name, answers[0].reason)
+    verdict = put_to(run, pausing.state)
+    if verdict.answer is not Answer.ACCEPT:
+        run.pauses.refuse(pausing, verdict.reason)
+        raise PauseRefused(run.name, verdict.reason)
 
 
 def _set_alarm(run: FlowRun, pausing: Pausing, seconds: float | None, lane: Callable[[], LoopLane]) -> None:

@@ -1,4 +1,4 @@
-"""Proposing a state to a run from outside of it. Decides nothing: the run's actor answers."""
+"""Proposing a state to a run from outside of it. Decides nothing but who may wait: the run's actor answers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from uuid import UUID
 from millrace.actors.errors import Abort, ConfigurationError, RunNotFound
 from millrace.actors.messages import Propose
 from millrace.actors.states import State, is_state
-from millrace.actors.verdicts import Answer, Verdict
+from millrace.actors.verdicts import Answer, Verdict, abort
 from millrace.runtime.engine import Engine
 from millrace.runtime.flow_run import FlowRun
+from millrace.runtime.hearing import hears_of
 from millrace.runtime.run_ids import number_of
 from millrace.runtime.runs import TaskRun
 from millrace.runtime.waiting import ThreadWaiter
@@ -38,7 +39,8 @@ def propose_state(
     Raises:
         ConfigurationError: it is no state, or not exactly one id was given. A `ValueError`.
         RunNotFound: no such run is alive in this engine.
-        Abort: the run's actor refused; the run keeps its state.
+        Abort: the run's actor refused, or this is a listener that is told of a transition of the very run; the run
+            keeps its state.
     """
     if (task_run_id is None) == (flow_run_id is None):
         raise ConfigurationError("task_run_id", task_run_id, "the id of a task run, unless 'flow_run_id' has one")
@@ -51,6 +53,22 @@ def propose_state(
     else:
         assert task_run_id is not None  # one of the two is given
         run = find_task_run(engine, task_run_id)
+    verdict = put_to(run, state, force=force)
+    if verdict.answer is Answer.ABORT:
+        raise Abort(f"{run.name}: {verdict.reason}")
+    return run.state if verdict.state is None else verdict.state
+
+
+def put_to(run: TaskRun | FlowRun, state: State[Any], *, force: bool = False) -> Verdict:
+    """Propose a state to a run, and wait for what its actor answers.
+
+    Args:
+        run: The run.
+        state: The state.
+        force: Pass by the rules.
+    """
+    if hears_of(run.uuid):
+        return abort("a listener is told of a transition while the run waits, so propose it when that has returned")
     answers: list[Verdict] = []
     answered = ThreadWaiter()
 
@@ -58,12 +76,9 @@ def propose_state(
         answers.append(verdict)
         answered.notify()
 
-    run.tell(Propose(state, engine.now(), force, reply))
+    run.tell(Propose(state, run.engine.now(), force, reply))
     answered.wait()  # at once, unless another thread has the run's turn for a moment
-    verdict = answers[0]
-    if verdict.answer is Answer.ABORT:
-        raise Abort(f"{run.name}: {verdict.reason}")
-    return run.state if verdict.state is None else verdict.state
+    return answers[0]
 
 
 def find_task_run(engine: Engine, task_run_id: UUID | str) -> TaskRun:

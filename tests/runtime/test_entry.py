@@ -13,15 +13,18 @@ import pytest
 import uvloop
 
 from millrace import (
+    Abort,
     Completed,
     Engine,
     Event,
     FlowRun,
     FlowRunContext,
     Paused,
+    PauseRefused,
     Scheduled,
     StateType,
     flow,
+    pause_flow_run,
     propose_state,
     resume_flow_run,
     run,
@@ -252,6 +255,33 @@ def test_a_run_that_is_paused_as_it_begins_begins_all_the_same(world: World, eng
     ENTERED.reset(token)
     assert future.result(timeout=PATIENCE) == "done"
     assert ran == ["body", "child"]
+
+
+def test_a_listener_that_asks_something_of_the_run_that_it_is_told_of_is_refused_and_not_kept_waiting(
+    world: World, engine: Engine
+) -> None:
+    refused: list[str] = []
+
+    @world.flow
+    async def body() -> str:
+        return "done"
+
+    def asks(run: FlowRun) -> None:
+        for ask in (
+            lambda: propose_state(Paused(), flow_run_id=run.uuid),
+            lambda: pause_flow_run(flow_run_id=run.uuid),
+        ):
+            token = ENTERED.set(engine)
+            try:
+                ask()
+            except (Abort, PauseRefused) as error:
+                refused.append(str(error))
+            ENTERED.reset(token)
+
+    Listener(engine, StateType.RUNNING, asks)
+    assert world.run(body, engine=engine) == "done"
+    assert len(refused) == 2
+    assert all("propose it when that has returned" in each for each in refused)
 
 
 # Ending.
