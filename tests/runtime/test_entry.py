@@ -17,6 +17,7 @@ from millrace import (
     Completed,
     Engine,
     Event,
+    FlowFuture,
     FlowRun,
     FlowRunContext,
     Paused,
@@ -32,6 +33,7 @@ from millrace import (
 )
 from millrace.actors.messages import Propose
 from millrace.runtime import flow_body, loop_lane, offload
+from millrace.runtime.background import start
 from millrace.runtime.entering import ENTERED
 from tests.clock import START, Stepped
 from tests.runtime.worlds import ASYNC, PATIENCE, SYNC, World
@@ -176,55 +178,48 @@ class Listener:
             self._act(self._engine.find_flow_run(event.flow_run_id))
 
 
+def begun_later(body: Any, engine: Engine, seconds: float) -> FlowFuture[Any]:
+    """Start a flow whose run is scheduled for later before it begins."""
+    run = body.begin(engine, (), {})
+    moment = datetime.fromtimestamp(START / 1e9 + seconds, UTC)
+    run.tell(Propose(Scheduled(scheduled_time=moment), engine.now()))
+    start(run, (), {}, None)
+    future: Any = FlowFuture[Any].of(run)
+    return future
+
+
 def test_a_run_that_is_scheduled_for_later_before_it_begins_begins_then(world: World) -> None:
     time = Stepped()
-    engine = Engine(clock=time.now, timers=time)
-    runs: list[FlowRun] = []
-    later = datetime.fromtimestamp(START / 1e9 + 60, UTC)
 
     @world.flow
     async def body() -> float:
         return time.elapsed
 
-    def put_off(run: FlowRun) -> None:
-        runs.append(run)
-        run_of = ENTERED.set(engine)
-        propose_state(Scheduled(scheduled_time=later), flow_run_id=run.uuid)
-        ENTERED.reset(run_of)
-
-    Listener(engine, StateType.PENDING, put_off)
-    future = engine.start(body)
-    time.timer_set()
-    assert not future.done()
-    time.advance(60)
-    assert future.result(timeout=PATIENCE) == 60
-    assert [state.name for state in runs[0].history()] == ["Pending", "Scheduled", "Running", "Completed"]
-    engine.close()
+    with Engine(clock=time.now, timers=time) as engine:
+        future = begun_later(body, engine, 60)
+        time.timer_set()
+        assert not future.done()
+        time.advance(60)
+        assert future.result(timeout=PATIENCE) == 60
+    names = [state.name for state in future.flow_run.history()]
+    assert names == ["Pending", "Scheduled", "Running", "Completed"]
 
 
 def test_one_that_is_scheduled_for_later_is_cancelled_before_it_begins(world: World) -> None:
     time = Stepped()
-    engine = Engine(clock=time.now, timers=time)
     ran: list[int] = []
-    later = datetime.fromtimestamp(START / 1e9 + 60, UTC)
 
     @world.flow
     async def body() -> None:
         ran.append(1)
 
-    def put_off(run: FlowRun) -> None:
-        token = ENTERED.set(engine)
-        propose_state(Scheduled(scheduled_time=later), flow_run_id=run.uuid)
-        ENTERED.reset(token)
-
-    Listener(engine, StateType.PENDING, put_off)
-    future = engine.start(body)
-    time.timer_set()
-    future.flow_run.cancel()
-    assert future.wait(PATIENCE)
-    assert future.state.is_cancelled()
+    with Engine(clock=time.now, timers=time) as engine:
+        future = begun_later(body, engine, 60)
+        time.timer_set()
+        future.flow_run.cancel()
+        assert future.wait(PATIENCE)
+        assert future.state.is_cancelled()
     assert not ran
-    engine.close()
 
 
 def test_a_run_that_is_paused_as_it_begins_begins_all_the_same(world: World, engine: Engine) -> None:
