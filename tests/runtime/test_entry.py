@@ -178,14 +178,13 @@ class Listener:
             self._act(self._engine.find_flow_run(event.flow_run_id))
 
 
-def begun_later(body: Any, engine: Engine, seconds: float) -> FlowFuture[Any]:
+def begun_later(body: Any, engine: Engine, seconds: float) -> Any:
     """Start a flow whose run is scheduled for later before it begins."""
     run = body.begin(engine, (), {})
     moment = datetime.fromtimestamp(START / 1e9 + seconds, UTC)
     run.tell(Propose(Scheduled(scheduled_time=moment), engine.now()))
     start(run, (), {}, None)
-    future: Any = FlowFuture[Any].of(run)
-    return future
+    return FlowFuture[Any].of(run)
 
 
 def test_a_run_that_is_scheduled_for_later_before_it_begins_begins_then(world: World) -> None:
