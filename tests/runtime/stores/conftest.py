@@ -7,10 +7,12 @@ for what does not depend on the store, and is spared the server.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.postgres import Server
 from tests.runtime.stores.places import EMBEDDED, KINDS, Place, Writer, in_memory, in_postgres, in_sqlite
 
 
@@ -24,14 +26,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Where a store is, with nothing in it."""
-    if request.param == "memory":
-        made = in_memory()
-    elif request.param == "sqlite":
-        made = in_sqlite(tmp_path)
-    else:
-        made = in_postgres(request.getfixturevalue("postgres"))
-    yield made
-    made.leave()
+    with ExitStack() as stack:
+        if request.param == "postgres":
+            server: Server = request.getfixturevalue("postgres")
+            made = in_postgres(stack.enter_context(server.store()))
+        else:
+            made = in_memory() if request.param == "memory" else in_sqlite(tmp_path)
+        yield made
+        made.leave()
 
 
 @pytest.fixture

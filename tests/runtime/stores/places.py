@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import count
 from pathlib import Path
 
 import attrs
@@ -15,7 +14,6 @@ from millrace.runtime.stores.port import Group, Opened, Owner, Store
 from millrace.runtime.stores.postgres import PostgresStore
 from millrace.runtime.stores.records import Entered, Entry, FlowRunMade, Record, TaskRunMade, Value
 from millrace.runtime.stores.sqlite import SqliteStore
-from tests.postgres import Server
 
 FLOW = 7 << 96
 """The id of a flow run."""
@@ -50,11 +48,7 @@ def in_sqlite(folder: Path) -> Place:
     return Place("sqlite", lambda: SqliteStore(path), path.with_name("runs.db.lock").unlink)
 
 
-_schemas = count(1)
-
-
-def in_postgres(server: Server) -> Place:
-    url = server.url(f"place_{next(_schemas)}")
+def in_postgres(url: str) -> Place:
     made: list[PostgresStore] = []
 
     def store() -> PostgresStore:

@@ -49,7 +49,14 @@ _schemas = count(1)
 
 
 @pytest.fixture
-def url(postgres: Server) -> str:
+def url(postgres: Server) -> Iterator[str]:
+    with postgres.store() as made:
+        yield made
+
+
+@pytest.fixture
+def untouched(postgres: Server) -> str:
+    """The URL of a store whose schema nobody has made yet."""
     return postgres.url(f"own_{next(_schemas)}")
 
 
@@ -598,23 +605,23 @@ def test_a_driver_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
         store_of("postgresql://h/db")
 
 
-def test_a_schema_of_a_later_version_is_refused(at_once: Callable[..., Writer], url: str) -> None:
-    at_once()
-    on_server(url, "UPDATE millrace_schema SET version = 1000")
+def test_a_schema_of_a_later_version_is_refused(untouched: str) -> None:
+    Engine(store=untouched).close()
+    on_server(untouched, "UPDATE millrace_schema SET version = 1000")
 
     with pytest.raises(StoreRefused, match=r"a later version of millrace \(schema 1000; this one knows \d+\)"):
-        at_once()
-    with closing(PostgresStore(url)) as store, pytest.raises(StoreRefused, match="a later version"):
+        Engine(store=untouched)
+    with closing(PostgresStore(untouched)) as store, pytest.raises(StoreRefused, match="a later version"):
         store.read_flow_run(FLOW)
 
 
-def test_a_schema_of_something_else_is_refused(at_once: Callable[..., Writer], url: str) -> None:
-    schema = url.partition("schema=")[2]
-    on_server(url, f"CREATE SCHEMA {schema}")
-    on_server(url, "CREATE TABLE orders (number integer)")
+def test_a_schema_of_something_else_is_refused(untouched: str) -> None:
+    schema = untouched.partition("schema=")[2]
+    on_server(untouched, f"CREATE SCHEMA {schema}")
+    on_server(untouched, "CREATE TABLE orders (number integer)")
 
     with pytest.raises(StoreRefused, match=f"its schema '{schema}' has tables of something else"):
-        at_once()
+        Engine(store=untouched)
 
 
 def test_an_old_server_is_refused(at_once: Callable[..., Writer], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -624,24 +631,22 @@ def test_an_old_server_is_refused(at_once: Callable[..., Writer], monkeypatch: p
         at_once()
 
 
-def test_a_store_that_nobody_has_written_to_cannot_be_read(url: str) -> None:
-    with closing(PostgresStore(url)) as store, pytest.raises(StoreError, match="nothing was ever written to it"):
+def test_a_store_that_nobody_has_written_to_cannot_be_read(untouched: str) -> None:
+    with closing(PostgresStore(untouched)) as store, pytest.raises(StoreError, match="nothing was ever written to it"):
         store.read_flow_run(FLOW)
 
 
 @pytest.mark.parametrize(("option", "kept"), [("", "on"), ("&synchronous_commit=local", "local")])
-def test_a_commit_waits_for_the_disk_also_where_the_server_says_otherwise(
-    postgres: Server, option: str, kept: str
-) -> None:
-    with closing(PostgresStore(postgres.url(f"own_{next(_schemas)}", more=option))) as store:
+def test_a_commit_waits_for_the_disk_also_where_the_server_says_otherwise(url: str, option: str, kept: str) -> None:
+    with closing(PostgresStore(url + option)) as store:
         store.open(Owner("process 1 on mill", 1))
         assert store._writer is not None
 
         assert store._turn(store._writer.fetchval("SELECT current_setting('synchronous_commit')")) == kept
 
 
-def test_rows_are_found_by_their_keys_however_many_there_are(postgres: Server) -> None:
-    place = in_postgres(postgres)
+def test_rows_are_found_by_their_keys_however_many_there_are(url: str) -> None:
+    place = in_postgres(url)
     writer = Writer.of(place)
     writer.write(*running_flow(), *completed_task()[:2])
     store = writer.store

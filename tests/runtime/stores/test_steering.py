@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import subprocess
 import sys
 import threading
@@ -54,7 +53,6 @@ from tests.runtime.stores import recorded_flows
 from tests.runtime.stores.places import FLOW, Writer, entered
 
 PATIENCE = 20.0
-_schemas = itertools.count(1)
 Go = SimpleQueue[str]
 
 
@@ -63,13 +61,15 @@ ONE_OWNER = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.delenv("MILLRACE_STORE", raising=False)
     if request.param == "postgres":
         server: Server = request.getfixturevalue("postgres")
-        return server.url(f"steered_{next(_schemas)}")
-    tmp_path.chmod(0o700)
-    return f"sqlite:///{tmp_path}/runs.db"
+        with server.store() as made:
+            yield made
+    else:
+        tmp_path.chmod(0o700)
+        yield f"sqlite:///{tmp_path}/runs.db"
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def test_a_run_that_has_ended_cannot_be_cancelled(url: str, waiting: FlowFuture[
 @pytest.mark.parametrize("act", [cancel_flow_run, resume_flow_run], ids=["cancel", "resume"])
 @pytest.mark.parametrize("word", [uuid4(), "ffff", "no id", "", "x" * 40, "'; DROP TABLE flow_runs; --"], ids=range(6))
 def test_a_run_that_is_not_there(url: str, waiting: FlowFuture[Any], act: Callable[..., Any], word: UUID | str) -> None:
-    with pytest.raises(RunNotFound, match=r"There is no flow run '.*' in .*(runs\.db|steered_)"):
+    with pytest.raises(RunNotFound, match=r"There is no flow run '.*' in .*runs\.db"):
         act(word, store=url)
 
 
@@ -220,7 +220,7 @@ def test_a_beginning_that_several_runs_have(url: str, waiting: FlowFuture[Any], 
     engine.start(quick).wait()
 
     with pytest.raises(
-        AmbiguousRunId, match=r"^Several flow runs in .*(runs\.db|steered_).* have an id that begins with '0'"
+        AmbiguousRunId, match=r"^Several flow runs in .*runs\.db.* have an id that begins with '0'"
     ) as told_:
         cancel_flow_run("0", store=url)
     assert isinstance(told_.value, RunNotFound)
