@@ -683,7 +683,6 @@ def test_parameters_that_could_not_be_recorded_have_to_be_given(place: Place) ->
 # Pauses, transactions.
 
 
-@EVERY_STORE
 def test_a_suspended_run_goes_on_in_another_process(world: World, place: Place, tmp_path: Path, ran: Ran) -> None:
     recorded_flows.ran.clear()
     kill = Kill(place.store(), tmp_path)
