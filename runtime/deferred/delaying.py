@@ -18,6 +18,7 @@ import attrs
 
 from millrace.actors.errors import SerializationError, TaskDefinitionError
 from millrace.actors.states import StateType
+from millrace.actors.telling import told_of
 from millrace.runtime.context import CURRENT, TAGS
 from millrace.runtime.deferred.futures import Deferred, DistributedFuture, future_of
 from millrace.runtime.deferred.opening import queue_for
@@ -160,7 +161,7 @@ class _Letter:
         try:
             blob: object = self.serializer.dumps((list(args), dict(kwargs)))
         except Exception as error:  # values bring code of their own
-            reason = error.reason if isinstance(error, SerializationError) else f"{type(error).__name__}: {error}"
+            reason = error.reason if isinstance(error, SerializationError) else told_of(error)
             raise SerializationError(attempted, shown(reason).rstrip(".")) from error
         if not isinstance(blob, bytes):
             raise SerializationError(attempted, f"the serializer '{self.serializer.tag}' made no bytes of them")
