@@ -12,6 +12,7 @@ from millrace.actors import rules
 from millrace.actors.events import Event
 from millrace.actors.instructions import EXECUTE, PARK, SETTLE, STOP_ATTEMPT, WakeAt
 from millrace.actors.messages import Admit, Cancel, Interrupt, Propose, Raised, Returned, Stopped, UpstreamEnded
+from millrace.actors.policies import RetryPolicy
 from millrace.actors.rules import FLOW_RULES, TASK_RULES, follow_the_table, pick
 from millrace.actors.states import (
     TERMINAL,
@@ -506,6 +507,21 @@ def test_retries_without_end_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert run.type is StateType.FAILED
     assert run.sequence == 51
+
+
+def test_retries_of_a_flow_without_end_have_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "TRANSITION_CAP", 50)
+    flow = pending_flow()
+    flow.retry = RetryPolicy(retries=10**9)
+    flow.ask(Admit(at(1)))
+    attempts = 0
+    while not flow.done:
+        attempts += 1
+        assert attempts < 100, "it goes on for ever"
+        flow.tell(Raised(ValueError("knot"), at(1)))
+
+    assert flow.type is StateType.FAILED
+    assert flow.sequence == 51
 
 
 # The order and the choice of the rules.
