@@ -115,14 +115,13 @@ class Mailbox(ABC):
         # Nobody waits, and nobody has the turn. (Positional, because by keyword acquire takes twice as long.)
         if (queue is None or not (queue.data or queue.control)) and self._turn.acquire(False):
             try:
-                instruction = self.handlers[message.__class__](self, message)
+                return self.handlers[message.__class__](self, message)
             finally:
                 self.handled += 1
                 self._turn.release()
                 # Looked at after the release: a message left between the handling and that has nobody else to see it.
                 if self._queue is not None:
                     self._drain(self._queue)
-            return instruction
         self._leave(message)
         return None
 

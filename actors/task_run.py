@@ -199,7 +199,8 @@ class TaskRunActor(RunActor, Generic[N]):
 
     def _returned(self, message: Returned) -> Order | None:
         attempt = message.attempt
-        if self.ended or (attempt and self._is_past(attempt)):
+        # Of a run without facts the present attempt cannot be past, which saves most of them the question.
+        if self.ended or (attempt and (attempt != self.run_count or self.facts is not None) and self._is_past(attempt)):
             self.dead_letters += 1
             return None
         if self.facts is not None and (expired := self.overdue) is not None:

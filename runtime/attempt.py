@@ -19,7 +19,7 @@ from contextvars import Context
 from types import GeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from millrace.actors.instructions import EXECUTE, Order
+from millrace.actors.instructions import EXECUTE, SETTLE, Order
 from millrace.actors.messages import Admit, Raised, Returned
 from millrace.actors.policies import Advice
 from millrace.actors.states import State
@@ -57,7 +57,9 @@ def execute(run: TaskRun) -> None:
         order = begin(run)
         while order is EXECUTE:
             order = _attempt(run)
-        if order is not None:
+        if order is SETTLE:
+            run.settle_up()  # what its task wants done at the end is seen to by what conducts an attempt
+        elif order is not None:
             run.perform(order)
     finally:
         del run  # an exception of its body holds the frames below, and the run holds that
@@ -87,7 +89,7 @@ def _attempt(run: TaskRun) -> Order | None:
 
 def _call_body(run: TaskRun) -> Any:
     CURRENT.set(run)
-    args, kwargs = run.arguments()
+    args, kwargs = (run.args, run.kwargs) if run.inputs is None else run.arguments()  # mostly without a call
     fn = run.node.fn
     del run  # see `execute`
     value = fn(*args, **kwargs)
@@ -146,7 +148,7 @@ def _first_step(run: TaskRun) -> tuple[Coroutine[Any, Any, Any], Any]:
             coroutine = _read_first(run.node.fn, run.arguments)
             del run
         else:
-            args, kwargs = run.arguments()
+            args, kwargs = (run.args, run.kwargs) if run.inputs is None else run.arguments()  # as above
             coroutine = run.node.fn(*args, **kwargs)
             del run, args, kwargs
     return coroutine, coroutine.send(None)

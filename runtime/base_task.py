@@ -503,4 +503,4 @@ class BaseTask(Bindable, Generic[P, R]):
 
 def reserved(kwargs: dict[str, Any]) -> tuple[Any, bool]:
     """Take what a call uses itself out of its keyword arguments."""
-    return (kwargs.pop("wait_for", None), kwargs.pop("return_state", False)) if kwargs else (None, False)
+    return kwargs.pop("wait_for", None), kwargs.pop("return_state", False)

@@ -32,9 +32,8 @@ class _Here:
 
     _guard: ClassVar = Lock()  # of all of them: held for two assignments, and most calls never come to need it
 
-    def __init__(self) -> None:
-        self._pending = False  # woken since the caller last looked
-        self._waiter: ThreadWaiter | LoopWaiter | None = None
+    _pending: bool  # woken since the caller last looked
+    _waiter: ThreadWaiter | LoopWaiter | None
 
     def dispatch(self, _run: TaskRun) -> None:
         """The run may be admitted: wake the caller."""
@@ -72,8 +71,9 @@ class ThreadHere(HeldUp, _Here):
 
     __slots__ = ("loop",)
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self) -> None:  # flat: one is made for every direct call
+        self._pending = False
+        self._waiter = None
         self.loop = running_loop()
 
     def stop(self, run: TaskRun) -> None:
@@ -190,8 +190,9 @@ class LoopHere(_Here):
 
     __slots__ = ("_lane",)
 
-    def __init__(self, lane: LoopLane) -> None:
-        super().__init__()
+    def __init__(self, lane: LoopLane) -> None:  # flat: one is made for every direct call
+        self._pending = False
+        self._waiter = None
         self._lane = lane
 
     def stop(self, run: TaskRun) -> None:

@@ -254,17 +254,19 @@ class TaskRun(TaskRunActor[TaskSite]):
             self.alarm.call_off()
         if self.inputs is not None:
             self.inputs = self.inputs.let_go()
-        if self.node.scope.replay is not None and self.type is _COMPLETED and self.parent is None:
-            self.node.scope.replay.completed(self.id, self._data if self._state is None else self._state.data)
+        node = self.node
+        replay = node.scope.replay
+        if replay is not None and self.type is _COMPLETED and self.parent is None:
+            replay.completed(self.id, self._data if self._state is None else self._state.data)
         watchers = self.watchers
         if watchers is not None:
             if watchers.__class__ is Withheld:
-                self.node.scope.engine.when_committed(self)
+                node.scope.engine.when_committed(self)
                 return
             self.watchers = None
             for watcher in watchers:
                 watcher.notify(self)
-        supervisor = self.node.supervisor
+        supervisor = node.supervisor
         order = supervisor.ask(ChildEnded(self))
         if order is not None:
             supervisor.perform(order)

@@ -158,7 +158,10 @@ class ScopeStarting(ScopeLanes):
             self.check_open(f"start task '{task.name}'")
         if not self.admits:
             self.pauses.refuse_if_suspended()
-        site, tags = self.tagged(self.site(task))
+        site = self._sites.get(task.identity) or self.site(task)  # there from the task's second call on
+        tags = task.tags
+        if TAGS.get():
+            site, tags = self.tagged(site)
         inputs = scan(task.shape.name_of, args, kwargs, wait_for, self)
         run_id, key = self.number(site)
         if given is not None:
@@ -174,7 +177,9 @@ class ScopeStarting(ScopeLanes):
         parent = None if current is None or current.is_flow else current.id
         run = TaskRun(site, run_id, key, parent, args, kwargs, copy_context(), tags, lane, inputs)
         if not site.journal.listening:
-            self.tell(Spawned(1, (run,)))
+            order = self.ask(Spawned(1, (run,)))
+            if order is not None:
+                self.perform(order)
         else:  # counted before it is told of, so that the flow's end waits; and put in place after that
             self.tell(Spawned(1))
             run.record("created")

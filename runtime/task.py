@@ -76,7 +76,7 @@ class Task(BaseTask[P, R]):
             UnfinishedRun: something it depends on did not complete.
             CancelledRun: the run was cancelled.
         """
-        wait_for, return_state = reserved(kwargs)
+        wait_for, return_state = reserved(kwargs) if kwargs else (None, False)  # a call less for most
         return self.run_here(args, kwargs, wait_for, return_state=return_state)
 
     def run_here(
@@ -195,7 +195,7 @@ class AsyncTask(BaseTask[P, R]):
 
         Cancellation: of the caller reaches the body; the run is then CRASHED, cancelled by the runtime environment.
         """
-        wait_for, return_state = reserved(kwargs)
+        wait_for, return_state = reserved(kwargs) if kwargs else (None, False)  # a call less for most
         return self.run_here(args, kwargs, wait_for, return_state=return_state)
 
     def run_here(

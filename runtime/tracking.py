@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Container, Sequence
+from collections import deque
+from collections.abc import Collection, Sequence
 from enum import Enum
 from types import ModuleType
 from typing import Any, Final, cast
@@ -77,12 +78,13 @@ def trackable(value: object) -> bool:
 
 _NO_WEAK_REFERENCES: Final = frozenset({int, float, complex, str, bytes, bytearray, list, tuple, dict, range, slice})
 """The usual types that cannot be held weakly, so as not to try: a refusal is an exception, and those are slow."""
+_HELD_LEAVES: Final = LEAVES & _NO_WEAK_REFERENCES
 
 
 class Tracker:
     """The results of one flow run that were taken and are still alive."""
 
-    __slots__ = ("_batches", "_held", "_known", "_sweep_at", "_sweep_at_bytes")
+    __slots__ = ("_batches", "_held", "_known", "_latest", "_sweep_at", "_sweep_at_bytes")
 
     def __init__(self) -> None:
         # id(object) -> (a weak reference to it, or a strong one in a tuple; the number and the kind of its run)
@@ -92,24 +94,31 @@ class Tracker:
         self._sweep_at_bytes = _LITTLE
         # (list of results, the numbers of their runs): not looked into before somebody asks, and most never are
         self._batches: list[tuple[list[Any], Sequence[int]]] = []
+        # (result, the number and the kind of its run): what calls have given, not looked into before somebody asks. By
+        # then most are gone, and have cost an entry here instead of one in the table, and of one in the next sweep.
+        self._latest: deque[tuple[object, int, type[TaskRunInput]]] = deque()  # len <= _FEW + the number of threads
 
     def __bool__(self) -> bool:
         """Whether anything may be found."""
-        if self._batches:
-            self._unpack()
-        return bool(self._known)
+        return bool(self.known())
 
-    def known(self) -> Container[int]:
+    def known(self) -> Collection[int]:
         """The ids of the objects that `find` may know something of; for a quick look before asking."""
         if self._batches:
             self._unpack()
+        if self._latest:
+            self._sort_out()
         return self._known
 
     def remember(self, run_id: int, value: object, kind: type[TaskRunInput] = TaskRunResult) -> None:
         """Note that a value, and the items of its first layer, came from a run."""
-        self._note(run_id, value, kind)
-        if value.__class__ in LEAVES:
+        if value.__class__ in _HELD_LEAVES:
+            latest = self._latest
+            latest.append((value, run_id, kind))
+            if len(latest) > _FEW:
+                self._sort_out()
             return
+        self._note(run_id, value, kind)
         try:
             items = held_by(value, "the result")
         except InputResolutionError:
@@ -132,6 +141,17 @@ class Tracker:
         alive: Any = cast("Any", held)() if isinstance(held, weakref.ref) else held[0]
         return kind(UUID(int=run_id)) if alive is value else None
 
+    def _sort_out(self) -> None:
+        """Note of the latest results those that are still alive."""
+        latest = self._latest
+        while latest:
+            try:
+                value, run_id, kind = latest.popleft()
+            except IndexError:  # another thread is at it, too
+                return
+            if sys.getrefcount(value) > 2:  # noqa: PLR2004  # the one here, and the argument's
+                self._note(run_id, value, kind)
+
     def _unpack(self) -> None:
         batches, self._batches = self._batches, []
         for values, run_ids in batches:
@@ -139,7 +159,7 @@ class Tracker:
                 # Held by the list and by the argument: nobody else can ask about it any more. If the user has the list,
                 # they can; that is the list, `batches` and `values` here, and the argument.
                 if sys.getrefcount(values[index]) > 2 or sys.getrefcount(values) > 3:  # noqa: PLR2004
-                    self.remember(run_id, values[index])
+                    self._note_all(run_id, values[index], TaskRunResult)
 
     def _note(self, run_id: int, value: object, kind: type[TaskRunInput]) -> None:
         if not trackable(value):
@@ -170,8 +190,10 @@ class Tracker:
         """Forget what nobody else holds. The next time comes at twice the rest: O(1) for a note, on average."""
         known = self._known
         held_now = 0
-        for key, (held, *_) in list(known.items()):
-            if isinstance(held, weakref.ref):
+        # Every result of a call is looked at here once, so in few steps: of those that are not held weakly, nearly all go.
+        for key, entry in list(known.items()):
+            held = entry[0]
+            if held.__class__ is not tuple:
                 continue
             if sys.getrefcount(held[0]) > 2:  # noqa: PLR2004  # the tuple's, and the argument's
                 held_now += sys.getsizeof(held[0])
