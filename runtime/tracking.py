@@ -159,7 +159,7 @@ class Tracker:
                 # Held by the list and by the argument: nobody else can ask about it any more. If the user has the list,
                 # they can; that is the list, `batches` and `values` here, and the argument.
                 if sys.getrefcount(values[index]) > 2 or sys.getrefcount(values) > 3:  # noqa: PLR2004
-                    self._note_all(run_id, values[index], TaskRunResult)
+                    self.remember(run_id, values[index])
 
     def _note(self, run_id: int, value: object, kind: type[TaskRunInput]) -> None:
         if not trackable(value):
