@@ -346,7 +346,7 @@ class Offload:
     def _execute(self, run: TaskRun, me: Thread) -> None:
         self._running[me] = run
         try:
-            if run.task.is_async:
+            if run.node.task.is_async:
                 self._loop_of(me).run_until_complete(execute_async(run))
             else:
                 execute(run)
