@@ -190,7 +190,7 @@ class Tracker:
         """Forget what nobody else holds. The next time comes at twice the rest: O(1) for a note, on average."""
         known = self._known
         held_now = 0
-        # Every result of a call is looked at here once, so in few steps: of those that are not held weakly, nearly all go.
+        # In few steps: each result that was alive when somebody asked is looked at here, and nearly all go.
         for key, entry in list(known.items()):
             held = entry[0]
             if held.__class__ is not tuple:
