@@ -9,14 +9,11 @@ has ended. What happens between only waits for the system; if the power takes th
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from heapq import merge
-from itertools import islice
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Any, Final, TypeVar
@@ -24,13 +21,10 @@ from urllib.parse import quote
 from weakref import WeakSet
 
 from millrace.actors.errors import RunNotFound, StoreError, StoreFenced, StoreRefused
-from millrace.actors.states import StateType
-from millrace.runtime.deferred import verdicts
-from millrace.runtime.deferred.port import Job, JobRow, Step, Taken, Told
-from millrace.runtime.deferred.sqlite import bells, sessions
+from millrace.runtime.deferred.port import Job, JobRow, Taken, Told
+from millrace.runtime.deferred.sqlite import bells, changing, reading, sessions
 from millrace.runtime.deferred.sqlite.sessions import Session
 from millrace.runtime.stores.columns import id_of
-from millrace.runtime.stores.records import Value
 from millrace.runtime.stores.rows import StateRow
 from millrace.runtime.stores.sqlite import connecting, safety
 from millrace.runtime.stores.sqlite.connecting import Connection
@@ -212,48 +206,21 @@ class SqliteQueue:
 
     def put(self, job: Job, awaited: Collection[int] = (), end: Told | None = None) -> None:
         """Put a run off. See `port.Queue`."""
-        key = id_of(job.id)
         with self._writing("put a run into", durable=True) as writer:
-            if writer.execute("SELECT 1 FROM jobs WHERE id = ?", (key,)).fetchone() is not None:
-                raise StoreError(self.name, "put a run into", f"there is a run with the id {job.id:032x} already")
-            writer.execute(
-                "INSERT INTO jobs (id, task, key, flow_run, tags, awaited, created, awaits, sequence) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, 0, -1)",
-                (
-                    key, job.task, job.key, None if job.flow_run is None else id_of(job.flow_run),
-                    json.dumps(sorted(job.tags)) if job.tags else None,
-                    json.dumps([f"{each:032x}" for each in job.awaited]) if job.awaited else None, job.at,
-                ),
-            )  # fmt: skip
-            writer.execute("INSERT INTO calls VALUES (?, ?, ?, ?)", (key, *_columns(job.call)))
-            self._enter(writer, key, [verdicts.put_off(job)])
-            for each in set(awaited):
-                made = writer.execute(
-                    "INSERT INTO waits SELECT id, ? FROM jobs WHERE id = ? AND ended IS NULL", (key, id_of(each))
-                )
-                writer.execute("UPDATE jobs SET awaits = awaits + ? WHERE id = ?", (made.rowcount, key))
+            changing.put(writer, job, awaited, self.name)
             if end is not None:
-                self._enter(writer, key, end.steps)
-                self._end(writer, key, end)
+                changing.enter(writer, id_of(job.id), end.steps)
+                changing.end(writer, id_of(job.id), end)
         self._ring(ended=end is not None, offered=end is None)
 
     def cancel(self, job: int, reason: str, at: int) -> None:
         """Cancel a run. See `port.Queue`."""
-        key = id_of(job)
-        with self._writing("cancel a run in", durable=True) as writer:
-            found = writer.execute("SELECT worker, ended FROM jobs WHERE id = ?", (key,)).fetchone()
-            if found is None:
-                raise RunNotFound(f"{job:032x}", store=self.name)
-            worker, ended = found
-            if ended is not None:
-                return
-            if worker is None:
-                step = verdicts.cancelled(reason, at)
-                self._enter(writer, key, [step])
-                self._end(writer, key, Told(job, [step], ended=True))
-            else:
-                writer.execute("UPDATE jobs SET cancel = ? WHERE id = ?", (reason, key))
-        self._ring(ended=worker is None, offered=True)
+        try:
+            with self._writing("cancel a run in", durable=True) as writer:
+                ended = changing.cancel(writer, job, reason, at)
+        except LookupError:
+            raise RunNotFound(f"{job:032x}", store=self.name) from None
+        self._ring(ended=ended, offered=True)
 
     # Workers.
 
@@ -286,19 +253,19 @@ class SqliteQueue:
                 raise StoreFenced(self.name, worker)
             freed = False
             for each in told:
-                freed |= self._tell(writer, worker, each, at)
+                freed |= changing.tell(writer, worker, each, at)
             if session.suspects[0]:
                 session.suspects[0] = False
                 for number, mark in list(mates.items()):
                     if sessions.is_over(self._locks, mark):
                         del mates[number]
-                        lost = self._release(writer, number, at)
+                        lost = changing.release(writer, number, at)
                         ended, freed = ended or lost, True
             cancelled = writer.execute("SELECT id, cancel FROM jobs WHERE worker = ? AND cancel IS NOT NULL", (worker,))
             cancels = {int.from_bytes(key, "big"): str(reason) for key, reason in cancelled}
-            jobs = self._take(writer, worker, session.keys, most, at)
+            jobs = changing.take(writer, worker, session.keys, most, at)
         session.bell.follow(mates.values())
-        self._ring(ended=ended, offered=freed or returned, but=session.mark)
+        self._ring(ended=ended or returned, offered=freed, but=session.mark)
         return Taken(jobs, cancels)
 
     def leave(self, worker: int, at: int) -> None:
@@ -309,95 +276,10 @@ class SqliteQueue:
                 return
             try:
                 with self._writing("leave", durable=True) as writer:
-                    for key, cancel in _held(writer, worker):
-                        self._give_back(writer, key, _name_of(writer, worker), cancel, at)
-                    writer.execute("DELETE FROM workers WHERE number = ?", (worker,))
+                    changing.leave(writer, worker, at)
             finally:
                 session.end(self._locks)
         self._ring(ended=True, offered=True)
-
-    # What follows from what, inside of a transaction.
-
-    @staticmethod
-    def _enter(writer: Connection, key: bytes, steps: Iterable[Step]) -> None:
-        for step in steps:
-            ((sequence,),) = writer.execute(
-                "UPDATE jobs SET sequence = sequence + 1 WHERE id = ? RETURNING sequence", (key,)
-            ).fetchall()
-            writer.execute(
-                "INSERT INTO states VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (key, sequence, step.type.value, step.name, step.message, step.at, step.cause, step.details),
-            )
-
-    def _tell(self, writer: Connection, worker: int, told: Told, at: int) -> bool:
-        """A worker tells of a run; whether others may be taken now because of that."""
-        key = id_of(told.id)
-        has = writer.execute("SELECT cancel FROM jobs WHERE id = ? AND worker = ?", (key, worker)).fetchone()
-        if has is None:
-            return False
-        if told.returned:
-            self._give_back(writer, key, _name_of(writer, worker), has[0], at)
-            return True
-        self._enter(writer, key, told.steps)
-        return told.ended and self._end(writer, key, told)
-
-    def _give_back(self, writer: Connection, key: bytes, name: str, cancel: str | None, at: int) -> None:
-        step, over = verdicts.given_back(name, cancel, at)
-        self._enter(writer, key, [step])
-        if over:
-            self._end(writer, key, Told(int.from_bytes(key, "big"), [step], ended=True))
-        else:
-            writer.execute("UPDATE jobs SET worker = NULL WHERE id = ?", (key,))
-
-    def _release(self, writer: Connection, worker: int, at: int) -> bool:
-        """Take away what a worker has that is over; whether some run has ended by that."""
-        name, ended = _name_of(writer, worker), False
-        for key, cancel in _held(writer, worker):
-            ((lost,),) = writer.execute(
-                "UPDATE jobs SET worker = NULL, lost = lost + 1 WHERE id = ? RETURNING lost", (key,)
-            ).fetchall()
-            step, over = verdicts.released(name, cancel, lost, at)
-            self._enter(writer, key, [step])
-            if over:
-                self._end(writer, key, Told(int.from_bytes(key, "big"), [step], ended=True))
-                ended = True
-        writer.execute("DELETE FROM workers WHERE number = ?", (worker,))
-        return ended
-
-    @staticmethod
-    def _end(writer: Connection, key: bytes, told: Told) -> bool:
-        """A run has ended; whether others may be taken now that have waited for that."""
-        writer.execute("UPDATE jobs SET ended = ?, worker = NULL WHERE id = ?", (told.steps[-1].at, key))
-        writer.execute("DELETE FROM calls WHERE job = ?", (key,))
-        writer.execute("INSERT INTO ends (job) VALUES (?)", (key,))
-        if told.data is not None:
-            writer.execute("INSERT INTO results VALUES (?, ?, ?, ?, ?)", (key, *_columns(told.data), told.stored))
-        writer.execute(
-            "UPDATE jobs SET awaits = awaits - 1 WHERE id IN (SELECT job FROM waits WHERE awaited = ?)", (key,)
-        )
-        return bool(writer.execute("DELETE FROM waits WHERE awaited = ?", (key,)).rowcount)
-
-    def _take(self, writer: Connection, worker: int, keys: Collection[str], most: int | None, at: int) -> Sequence[Job]:
-        if most == 0:
-            return ()
-        limit = -1 if most is None else most
-        ready = (
-            "SELECT id FROM jobs WHERE worker IS NULL AND ended IS NULL AND awaits = 0 AND key = ? ORDER BY id LIMIT ?"
-        )
-        lines = [[row[0] for row in writer.execute(ready, (key, limit))] for key in keys]
-        chosen = list(islice(merge(*lines), most))
-        step = verdicts.taken(_name_of(writer, worker), at) if chosen else None
-        jobs: list[Job] = []
-        for key in chosen:
-            writer.execute("UPDATE jobs SET worker = ? WHERE id = ?", (worker, key))
-            self._enter(writer, key, [step] if step is not None else ())
-            row = writer.execute(
-                "SELECT task, key, created, tags, flow_run, awaited, lost, tag, blob, missing "
-                "FROM jobs JOIN calls ON job = id WHERE id = ?",
-                (key,),
-            ).fetchone()
-            jobs.append(_job(int.from_bytes(key, "big"), *row))
-        return jobs
 
     # Bells.
 
@@ -413,7 +295,7 @@ class SqliteQueue:
             if self._bell is None:
                 mark = f"{bells.WATCHERS}{secrets.token_hex(8)}"
                 self._bell = self._hang_up(lambda: bells.Bell(self._bells, mark, self._look, self._look))
-                self._seen = self._read(_last_end)
+                self._seen = self._read(reading.last_end)
             self._watchers.setdefault(job, []).append(call)
         row = self.read(job)
         if row is not None and row.ended is not None:
@@ -429,7 +311,7 @@ class SqliteQueue:
     def _look(self) -> None:
         """Look which runs have ended since the last look."""
         with self._watching:
-            ends = self._read(_ends_since, self._seen)
+            ends = self._read(reading.ends_since, self._seen)
             if ends:
                 self._seen = ends[-1][0]
         self._look_at([job for _, job in ends])
@@ -466,17 +348,17 @@ class SqliteQueue:
 
     def read(self, job: int) -> JobRow | None:
         """A run as it is now. See `port.Queue`."""
-        found: JobRow | None = self._read(_row, id_of(job))
+        found: JobRow | None = self._read(reading.row, id_of(job))
         return found
 
     def read_states(self, job: int) -> list[StateRow]:
         """All states of a run, first to last."""
-        found: list[StateRow] = self._read(_states, id_of(job))
+        found: list[StateRow] = self._read(reading.states, id_of(job))
         return found
 
     def waiting(self) -> Mapping[tuple[str, str], int]:
         """How many runs nobody has taken yet."""
-        found: Mapping[tuple[str, str], int] = self._read(_waiting)
+        found: Mapping[tuple[str, str], int] = self._read(reading.waiting)
         return found
 
     def prune(self, before: int, *, counts_only: bool = False) -> int:
@@ -484,7 +366,7 @@ class SqliteQueue:
         if not self.path.exists():
             return 0
         if counts_only:
-            return int(self._read(_count_ended, before))
+            return int(self._read(reading.count_ended, before))
         removed = 0
         while True:
             with self._writing("remove runs from") as writer:
@@ -495,94 +377,6 @@ class SqliteQueue:
             removed += len(old)
             if len(old) < _AT_A_TIME:
                 return removed
-
-
-def _columns(value: Value) -> tuple[str, bytes | None, str]:
-    return value.tag, value.blob, value.missing
-
-
-def _name_of(connection: Connection, worker: int) -> str:
-    (name,) = connection.execute("SELECT name FROM workers WHERE number = ?", (worker,)).fetchone()
-    return str(name)
-
-
-def _held(connection: Connection, worker: int) -> list[tuple[bytes, str | None]]:
-    found: list[tuple[bytes, str | None]] = connection.execute(
-        "SELECT id, cancel FROM jobs WHERE worker = ? ORDER BY id", (worker,)
-    ).fetchall()
-    return found
-
-
-def _ids(text: str | None) -> tuple[int, ...]:
-    return tuple(int(each, 16) for each in json.loads(text)) if text else ()
-
-
-def _job(  # noqa: PLR0917  # a row
-    job: int,
-    task: str,
-    key: str,
-    created: int,
-    tags: str | None,
-    flow_run: bytes | None,
-    awaited: str | None,
-    lost: int,
-    *call: Any,
-) -> Job:
-    around = None if flow_run is None else int.from_bytes(flow_run, "big")
-    marks = frozenset(json.loads(tags)) if tags else frozenset[str]()
-    return Job(job, task, key, created, Value(*call), marks, around, _ids(awaited), lost)
-
-
-def _row(connection: Connection, key: bytes) -> JobRow | None:
-    found = connection.execute(
-        "SELECT j.task, j.key, j.tags, j.flow_run, j.created, j.ended, j.lost, s.sequence, s.type, s.name, s.message, "
-        "s.at, s.cause, s.details, r.tag, r.blob, r.missing, r.stored "
-        "FROM jobs j JOIN states s ON (s.job, s.sequence) = (j.id, j.sequence) LEFT JOIN results r ON r.job = j.id "
-        "WHERE j.id = ?",
-        (key,),
-    ).fetchone()
-    if found is None:
-        return None
-    job = int.from_bytes(key, "big")
-    task, task_key, tags, flow_run, created, ended, lost, *rest = found
-    *state, tag, blob, missing, stored = rest
-    around = None if flow_run is None else int.from_bytes(flow_run, "big")
-    marks = frozenset(json.loads(tags)) if tags else frozenset[str]()
-    data = None if tag is None else Value(tag, blob, missing)
-    return JobRow(job, task, task_key, marks, around, created, _state(job, *state), ended, lost, data, stored)
-
-
-def _state(job: int, sequence: int, kind: str, *rest: Any) -> StateRow:
-    return StateRow(job, sequence, StateType(kind), *rest)
-
-
-def _states(connection: Connection, key: bytes) -> list[StateRow]:
-    found = connection.execute(
-        "SELECT sequence, type, name, message, at, cause, details FROM states WHERE job = ? ORDER BY sequence", (key,)
-    )
-    return [_state(int.from_bytes(key, "big"), *row) for row in found]
-
-
-def _waiting(connection: Connection) -> Mapping[tuple[str, str], int]:
-    found = connection.execute(
-        "SELECT task, key, count(*) FROM jobs WHERE worker IS NULL AND ended IS NULL GROUP BY task, key"
-    )
-    return {(task, key): count for task, key, count in found}
-
-
-def _count_ended(connection: Connection, before: int) -> int:
-    (count,) = connection.execute("SELECT count(*) FROM jobs WHERE ended < ?", (before,)).fetchone()
-    return int(count)
-
-
-def _last_end(connection: Connection) -> int:
-    (number,) = connection.execute("SELECT coalesce(max(number), 0) FROM ends").fetchone()
-    return int(number)
-
-
-def _ends_since(connection: Connection, number: int) -> list[tuple[int, int]]:
-    found = connection.execute("SELECT number, job FROM ends WHERE number > ? ORDER BY number", (number,))
-    return [(number, int.from_bytes(key, "big")) for number, key in found]
 
 
 def _leave_to_parents() -> None:
