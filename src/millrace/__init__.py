@@ -136,6 +136,7 @@ if TYPE_CHECKING:
         task_input_hash,
     )
     from millrace.runtime.deferred.futures import DistributedFuture
+    from millrace.runtime.deferred.runner import WorkerTaskRunner
     from millrace.runtime.deferred.serving import TaskWorker, aserve, serve
     from millrace.runtime.engine_stats import EngineStats
     from millrace.runtime.flow_process import run_flow_in_subprocess
@@ -220,6 +221,7 @@ _LATER = {
     "aresume_flow_run": "millrace.runtime.unpausing",
     "resume_flow_run": "millrace.runtime.unpausing",
     "DistributedFuture": "millrace.runtime.deferred.futures",
+    "WorkerTaskRunner": "millrace.runtime.deferred.runner",
     "TaskWorker": "millrace.runtime.deferred.serving",
     "aserve": "millrace.runtime.deferred.serving",
     "serve": "millrace.runtime.deferred.serving",
@@ -449,6 +451,7 @@ __all__ = (
     "UnfinishedRun",
     "UpstreamTaskError",
     "WaitTimeout",
+    "WorkerTaskRunner",
     "__version__",
     "acancel_flow_run",
     "allow_failure",
