@@ -91,7 +91,7 @@ def explain_cache(task: BaseTask[Any, Any], args: tuple[Any, ...], kwargs: Mappi
     if task.storage_key is not None:
         return Explanation(reason="results are looked for by result_storage_key, and by no policy")
     site = TaskSite(task, scope)  # one of its own: the call is not made, and not counted
-    run = TaskRun(site, scope.id, 0, None, args, kwargs, Context(), task.tags, scope.engine.offload)
+    run = TaskRun(site, scope.id, 0, site.now(), None, args, kwargs, Context(), task.tags, scope.engine.offload)
     context = TaskRunContext(task, run, inputs, from_nanoseconds(run.created))
     return explain(task, keeping.policy, context, inputs, scope.parameters)
 

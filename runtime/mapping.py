@@ -303,12 +303,13 @@ class Cursor:
         """
         early = self._early
         made_runs = None if self._runs is None else self._runs()
+        now = self._site.now()  # one number for all of them: they are made before any of them begins
         for _ in range(most):
             index = next(self._counter)
             if index >= self.size:
                 self._next = self.size
                 break
-            made = self._make(index)
+            made = self._make(index, now)
             run = early.setdefault(index, made)
             if run is made:
                 born.append(run)
@@ -343,7 +344,7 @@ class Cursor:
             if placed is not None:
                 return placed
             dropped = self._dropped_from is not None and index >= self._dropped_from
-            made = self._make(index)
+            made = self._make(index, self._site.now())
             run = self._early.setdefault(index, made)
             if run is not made:
                 return run
@@ -376,10 +377,10 @@ class Cursor:
         if left:
             self._site.scope.tell(ChildrenDropped(left))
 
-    def _make(self, index: int) -> TaskRun:
+    def _make(self, index: int, now: int) -> TaskRun:
         site = self._site
         if self._replayed is not None and index in self._replayed:
-            return self._run_of(index, (), _NO_KWARGS, None)
+            return self._run_of(index, now, (), _NO_KWARGS, None)
         items = self._items
         if items is not None:
             item = items[index]
@@ -388,6 +389,7 @@ class Cursor:
                     site,
                     self._first_id + index,
                     self._first_key + index,
+                    now,
                     self.parent,
                     (item,),
                     _NO_KWARGS,
@@ -400,16 +402,19 @@ class Cursor:
         try:
             inputs = scan(site.task.shape.name_of, args, kwargs, self._wait_for, site.scope)
         except (ForeignFuture, InputResolutionError) as error:
-            run = self._run_of(index, (), {}, None)
+            run = self._run_of(index, now, (), {}, None)
             self._misfits[run.id] = error
             return run
-        return self._run_of(index, args, kwargs, inputs)
+        return self._run_of(index, now, args, kwargs, inputs)
 
-    def _run_of(self, index: int, args: tuple[Any, ...], kwargs: Mapping[str, Any], inputs: Inputs | None) -> TaskRun:
+    def _run_of(
+        self, index: int, now: int, args: tuple[Any, ...], kwargs: Mapping[str, Any], inputs: Inputs | None
+    ) -> TaskRun:
         return TaskRun(
             self._site,
             self._first_id + index,
             self._first_key + index,
+            now,
             self.parent,
             args,
             kwargs,

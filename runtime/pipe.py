@@ -119,12 +119,13 @@ class Pipe:
         while inputs and not ready:
             born: list[TaskRun] = []
             misfits: list[tuple[TaskRun, Exception]] = []
+            now = self.site.now()  # one number for all of them: they are made before any of them begins
             for _ in range(most):
                 try:
                     run_id, key, item = inputs.popleft()
                 except IndexError:  # others take, too
                     break
-                run = self._make(run_id, key, item, misfits)
+                run = self._make(run_id, key, now, item, misfits)
                 run.watchers = [self]
                 if told:  # nobody may come upon a run before it is told that there is one
                     run.record("created")
@@ -146,7 +147,7 @@ class Pipe:
             for run in born:
                 run.cancel(self.closed)
 
-    def _make(self, run_id: int, key: int, item: Any, misfits: list[tuple[TaskRun, Exception]]) -> TaskRun:
+    def _make(self, run_id: int, key: int, now: int, item: Any, misfits: list[tuple[TaskRun, Exception]]) -> TaskRun:
         site, scope = self.site, self.site.scope
         inputs = None
         kwargs = self._constants
@@ -164,7 +165,7 @@ class Pipe:
                 error = refused
                 args, kwargs = (), {}
         run = TaskRun(
-            site, run_id, key, self.parent, args, kwargs, self._context, self.tags, self.lane, inputs
+            site, run_id, key, now, self.parent, args, kwargs, self._context, self.tags, self.lane, inputs
         )  # fmt: skip
         if error is not None:
             misfits.append((run, error))

@@ -131,6 +131,7 @@ class TaskRun(TaskRunActor[TaskSite]):
         site: TaskSite,
         run_id: int,
         key: int,
+        created: int,
         parent: int | None,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
@@ -144,7 +145,7 @@ class TaskRun(TaskRunActor[TaskSite]):
         self.handled = 0
         self.dead_letters = 0
         self.id = run_id
-        self.created: int = site.now()
+        self.created = created
         self.journal: Journal = site.journal
         self.type = _PENDING
         self._state = None

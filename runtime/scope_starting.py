@@ -175,7 +175,7 @@ class ScopeStarting(ScopeLanes):
         if found is not None:
             inputs = None  # what it depends on does not matter any more
         parent = None if current is None or current.is_flow else current.id
-        run = TaskRun(site, run_id, key, parent, args, kwargs, copy_context(), tags, lane, inputs)
+        run = TaskRun(site, run_id, key, site.now(), parent, args, kwargs, copy_context(), tags, lane, inputs)
         if not site.journal.listening:
             order = self.ask(Spawned(1, (run,)))
             if order is not None:

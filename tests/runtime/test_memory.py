@@ -16,6 +16,7 @@ from millrace.actors.states import State
 from millrace.actors.task_run import TaskRunActor
 from millrace.runtime.entering import ENTERED
 from millrace.runtime.flow_run import FlowRun
+from millrace.runtime.loop_lane import CHUNK
 from millrace.runtime.mapping import Cursor
 from millrace.runtime.runs import TaskRun
 
@@ -51,7 +52,7 @@ def alive() -> Counter[str]:
 def test_the_flat_constructor_of_a_task_run_sets_what_its_ancestors_set() -> None:
     engine = Engine()
     site = FlowRun(engine, nothing, {}).site(echo)
-    run = TaskRun(site, 7, 3, None, (1,), {}, copy_context(), frozenset(), engine.offload)
+    run = TaskRun(site, 7, 3, site.now(), None, (1,), {}, copy_context(), frozenset(), engine.offload)
 
     class Ancestor(TaskRunActor[Any]):
         def perform(self, instruction: Any) -> None: ...
@@ -79,6 +80,18 @@ async def test_runs_whose_futures_are_dropped_leave_nothing_while_their_flow_goe
 
     await body()
     assert left == [Counter()]
+
+
+async def test_runs_that_are_made_together_have_one_number_for_when_they_were_made() -> None:
+    """It would be more to remember than most of what they come to."""
+
+    @flow
+    async def body() -> int:
+        futures = echo.map(range(CHUNK + 1))
+        await futures[-1]  # looked at, and so made before the others
+        return len({id(future.source.created) for future in futures[:CHUNK]})
+
+    assert await body() == 1
 
 
 async def test_a_kept_run_of_the_ordinary_way_holds_no_state_objects() -> None:

@@ -376,5 +376,5 @@ def test_runs_that_wait_are_one_timer_of_the_loop_and_little_memory_each(count: 
 
     engine = Engine()
     size = asyncio.run(cast("Any", waits)())
-    assert size / count <= 1_280
+    assert size / count <= 1_150
     engine.close()
