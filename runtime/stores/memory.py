@@ -6,7 +6,6 @@ and for programs that want to read about their runs. It can be opened again at a
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
@@ -46,6 +45,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self._queue: Queue | None = None  # made when somebody asks
         self._token = 0  # of the present owner; 0 while there is none
         self._tokens = 0
         self._groups = 0  # written by the present owner
@@ -57,12 +57,15 @@ class MemoryStore:
         self._answers: dict[int, list[Answered]] = {}  # by id of the flow run
         self._removed: set[int] = set()  # ids of flow runs, of which task runs may be left
 
-    @functools.cached_property
+    @property
     def queue(self) -> Queue:
         """Where runs are put off to; for workers of this process."""
         from millrace.runtime.deferred.memory import MemoryQueue  # noqa: PLC0415  # few programs put runs off
 
-        return MemoryQueue()
+        with self._lock:  # there is one, whichever threads ask first
+            if self._queue is None:
+                self._queue = MemoryQueue()
+            return self._queue
 
     # Writing.
 

@@ -109,6 +109,7 @@ class SqliteStore:
         self._failed: Connection | None = None  # what was the writer, before it failed
         self._control = SocketControl(self.path) if hasattr(socket, "AF_UNIX") else None
         self._queue: Queue | None = None  # made when somebody asks
+        self._queueing = Lock()
 
     @property
     def name(self) -> str:
@@ -125,11 +126,12 @@ class SqliteStore:
         """Where runs are put off to, in a file beside this one; None where the system has no means for that."""
         if self._control is None:
             return None
-        if self._queue is None:
-            from millrace.runtime.deferred.sqlite import SqliteQueue  # noqa: PLC0415  # few programs put runs off
+        from millrace.runtime.deferred.sqlite import SqliteQueue  # noqa: PLC0415  # few programs put runs off
 
-            self._queue = SqliteQueue(self.path)
-        return self._queue
+        with self._queueing:  # there is one, whichever threads ask first
+            if self._queue is None:
+                self._queue = SqliteQueue(self.path)
+            return self._queue
 
     # Writing.
 
@@ -325,7 +327,7 @@ class SqliteStore:
         inherited = (self._writer, self._failed, self._reader)
         _left_to_parents.extend(each for each in inherited if each is not None)
         self._writer = self._failed = self._reader = None
-        self._reading = Lock()
+        self._reading, self._queueing = Lock(), Lock()
         self._ownership.give_back()
 
     # Reading.
