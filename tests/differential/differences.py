@@ -827,6 +827,11 @@ def limits(side: Side) -> Any:
     return [one_name, "max_retries" in inspect.signature(concurrency).parameters, came_of(none_at_all)]
 
 
+@difference(24, 0, millrace="raises ConfigurationError", prefect="PrefectDistributedFuture")
+def put_off_without_a_store(side: Side) -> Any:
+    return came_of(lambda: type(side.task(lambda: 1, name="t").delay()).__name__)
+
+
 def _recorded(side: Side, run_id: Any) -> Any:
     """The type of the state that a flow run is on record with; None for one that is not."""
     if side.name == "prefect":

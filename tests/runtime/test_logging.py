@@ -16,6 +16,7 @@ from tests.runtime.worlds import PATIENCE, World
 @pytest.fixture(autouse=True)
 def _everything(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "millrace")  # a command that ran in this process may have set it
 
 
 def own(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
