@@ -277,12 +277,15 @@ class Unwatch(Message):
 class Spawned(Message):
     """Children were started: one, or a whole map at once.
 
+    It goes ahead of data: the end of the body, which may wait in the same line, is to find them counted.
+
     Args:
         count: How many.
         children: Those that exist already, by id; a map makes its children as they come up.
     """
 
     __slots__ = ("children", "count")
+    control = True
 
     def __init__(self, count: int, children: tuple[Any, ...] = ()) -> None:
         self.count = count

@@ -136,13 +136,17 @@ class Supervisor(Pausable, Generic[C]):
         self.live += message.count
         for child in message.children:
             self.children[child.id] = child
-        return STOP_CHILDREN if self.stopping else None
+        return self._welcome()
 
     def _born(self, message: Born) -> Order | None:
         for child in message.children:
             if not child.ended:
                 self.children[child.id] = child
-        return STOP_CHILDREN if self.stopping else None
+        return self._welcome()
+
+    def _welcome(self) -> Order | None:
+        """What is done about children that come now: where nothing may run any more, they are stopped."""
+        return STOP_CHILDREN if self.stopping or self.ended else None
 
     def _child_ended(self, message: ChildEnded) -> Order | None:
         child = message.child

@@ -249,7 +249,7 @@ class ScopeStarting(ScopeLanes):
         if plan.size:
             self.tell(Spawned(plan.size))  # first: whoever comes upon the map may drop what it has not made
             self.ongoing.add_map(cursor)
-            if self.stopping:  # whoever stops the run may have looked before
+            if self.stopping or self.ended:  # whoever stops or ends the run may have looked before
                 cursor.cancel()
             lane.dispatch_map(cursor)
         return futures

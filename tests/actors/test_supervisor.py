@@ -95,6 +95,32 @@ def test_a_flow_whose_body_has_ended_waits_for_what_was_started_meanwhile(outcom
     assert flow.ask(outcome) is SETTLE
 
 
+def test_what_is_started_while_the_end_of_the_body_waits_in_line_is_waited_for() -> None:
+    flow = running_flow()
+    assert flow._turn.acquire(blocking=False)  # another thread has something handled
+    flow.tell(Returned("planks", at(3)))
+    flow.tell(Spawned(1, (late := task_run(flow),)))
+    flow._turn.release()
+    flow.tell(Unwatch(object()))  # whoever comes next sees to what waits
+
+    assert flow.orders == [JOIN]
+    assert (flow.type, flow.live) == (StateType.RUNNING, 1)
+
+    end_child(flow, late)
+    assert flow.ask(Returned("planks", at(3))) is SETTLE
+
+
+def test_what_comes_after_the_end_is_stopped() -> None:
+    flow = running_flow()
+    assert flow.ask(Returned("planks", at(3))) is SETTLE
+    counted, made = task_run(flow, number=1), task_run(flow, number=2)
+
+    assert flow.ask(Spawned(1, (counted,))) is STOP_CHILDREN
+    assert flow.ask(Spawned(1)) is STOP_CHILDREN
+    assert flow.ask(Born((made,))) is STOP_CHILDREN
+    assert flow.children == {counted.id: counted, made.id: made}
+
+
 def test_a_flow_whose_coroutine_was_closed_waits_for_nothing() -> None:
     flow = running_flow()
     child_of(flow)
