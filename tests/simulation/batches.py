@@ -90,7 +90,8 @@ def in_child(seeds: Iterable[int], stop: int, chars: int, *, twice: bool = False
         print(f"the process of the seeds from {next(iter(seeds))} on ended by itself, with status {status}")  # noqa: T201
         return Tally(failed=tuple(seeds)[:1])
     found: dict[str, Any] = json.loads(told)
-    return Tally(**{**found, "failed": tuple(found["failed"])})
+    failed: tuple[int, ...] = tuple(found.pop("failed"))
+    return Tally(**found, failed=failed)
 
 
 def run_all(seeds: Iterable[int], stop: int, chars: int, *, twice: bool = False) -> Tally:

@@ -345,9 +345,9 @@ class Simulation:
         for run, chain in self.ledger.chains.items():
             if run not in self.ledger.lost:
                 self.told.states |= {(run.int, each.sequence): each.state.type for each in chain}
-        writer = self.stage.engine.chronicle.writer if self.stage is not None else None
-        if writer is not None and writer.failed is None:
-            for each in self.stage.futures:
+        stage = self.stage
+        if stage is not None and stage.engine.chronicle.writer.failed is None:
+            for each in stage.futures:
                 for future in each if isinstance(each, FutureList) else [each]:
                     run = future.task_run_id
                     if future.done() and run is not None and run.int in self.told.begun:  # else it was replayed
