@@ -249,7 +249,9 @@ class TaskRun(TaskRunActor[TaskSite]):
         self.settle_up()
 
     def settle_up(self) -> None:
-        """The run has ended: let go of what its attempts needed, tell the watchers and the supervisor."""
+        """The run has ended: let go of what its attempts needed, tell the watchers and the supervisor. Once."""
+        if self.context is _EMPTY:  # forced to its end while it was in line, and then taken from there
+            return
         self.args, self.kwargs, self.context = (), _NO_KWARGS, _EMPTY
         if self.alarm is not None:
             self.alarm.call_off()

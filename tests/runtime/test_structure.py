@@ -465,3 +465,25 @@ async def test_a_flow_that_is_cancelled_before_it_begins_never_begins() -> None:
         see_through(run, (), {}, None)  # the moment between making a run and beginning it
         assert run.state.is_cancelled()
     assert not ran
+
+
+@pytest.mark.parametrize("store", [None, "memory:"], ids=["plain", "recorded"])
+def test_a_run_that_was_forced_to_its_end_in_line_is_counted_once(store: str | None) -> None:
+    # 1. A run is in line for its next attempt. 2. Somebody forces it to an end, which is told, and so it is counted.
+    # 3. It is taken from the line, and what sees its attempts through ends it once more.
+    @task
+    def one() -> int:
+        return 1
+
+    @flow
+    def body() -> None:
+        context = FlowRunContext.get()
+        assert context is not None
+        future = one.submit()
+        assert future.result() == 1
+        future.source.settle_up()
+        assert (context.flow_run.spawned, context.flow_run.live) == (1, 0)
+        assert context.flow_run.counts() == {"completed": 1}
+
+    with Engine(threads=1, store=store):
+        body()

@@ -100,6 +100,7 @@ class Simulation:
         self.disk = disk
         self.told = told or Told()  # by this process, and those before
         self.store: SimStore | None = None
+        self._begun: set[int] = set()  # runs of which a body has begun in this process
         self.problems: list[str] = []
         self._tasks: list[asyncio.Task[Any]] = []
         self._scopes: list[anyio.CancelScope] = []
@@ -270,7 +271,7 @@ class Simulation:
         self.ledger = Ledger(engine, self.world.note)
         self.ledger.on_run = self._allow_more
         self.stage = Stage(self.world, engine)
-        self.stage.on_body = lambda run: self.told.begun.setdefault(run, self.world.life)
+        self.stage.on_body = self._note_body
         self.ledger.runs_body = lambda run, attempt: bool(self.stage.bodies.get((run, attempt)))
         for name, limit in self.plan.limits:
             engine.limits.create(name, limit)
@@ -350,8 +351,13 @@ class Simulation:
             for each in stage.futures:
                 for future in each if isinstance(each, FutureList) else [each]:
                     run = future.task_run_id
-                    if future.done() and run is not None and run.int in self.told.begun:  # else it was replayed
+                    if future.done() and run is not None and run.int in self._begun:  # else it was replayed
                         self.told.ends[run.int] = future.state.type
+
+    def _note_body(self, run: int) -> None:
+        """A body begins."""
+        self._begun.add(run)
+        self.told.begun.setdefault(run, self.world.life)
 
     def _check_record(self) -> None:
         """What must be so on record when all has ended."""
