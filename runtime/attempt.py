@@ -333,7 +333,11 @@ def drive(context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any,
     except StopIteration as stop:
         value = stop.value
     except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
-        return end.raised(error)
+        try:
+            return end.raised(error)
+        finally:
+            # From Python 3.12 on the frame of a coroutine that has raised goes on knowing this one, and that the run.
+            del context, coroutine, end
     return end.returned(value)
 
 

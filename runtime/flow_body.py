@@ -323,6 +323,7 @@ def _call_async(context: Context, attempt: Pass, end: AsItIs) -> Generator[Any, 
         context.run(enter_body, run)
         args, kwargs = attempt.call
         coroutine: Coroutine[Any, Any, Any] = context.run(run.flow.body, *args, **kwargs)
+        del attempt, run  # see `_attempt`
         try:
             waits_for = context.run(coroutine.send, None)
         except StopIteration as stop:
@@ -331,6 +332,7 @@ def _call_async(context: Context, attempt: Pass, end: AsItIs) -> Generator[Any, 
         return context.run(_listed, value)
     finally:
         context.run(prints.__exit__, None, None, None)
+        del context
 
 
 _WAITING: Final = (StateType.PENDING, StateType.SCHEDULED)

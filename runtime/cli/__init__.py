@@ -164,12 +164,19 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("--force", action="store_true", help="run it although it has ended its process again and again")
     resume.set_defaults(answer=None)
     _add_common(resume)
+    _add_serve(commands)
+    add_bench(commands)
+    add_commands(commands)
+    return parser
+
+
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     serve = commands.add_parser(
         "serve",
         help="run what is put off of some tasks",
         description=SERVE_DESCRIPTION,
         epilog=SERVE_EPILOG,
-        formatter_class=layout,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     serve.add_argument(
@@ -182,9 +189,6 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--limit", metavar="N", default=10, help="how many runs at a time (10)")
     serve.add_argument("-v", "--verbose", action="count", default=0, help="log more; twice for everything")
     serve.add_argument("-q", "--quiet", action="count", default=0, help="warnings only; twice for errors only")
-    add_bench(commands)
-    add_commands(commands)
-    return parser
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
