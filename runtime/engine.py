@@ -112,7 +112,7 @@ class Engine:
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         # What may be refused comes before the store is opened, which is somebody's to close.
-        self.grace_seconds = checked_seconds("grace_seconds", grace_seconds)
+        self.grace_seconds: float = checked_seconds("grace_seconds", grace_seconds)
         self.offload: Offload = Offload(thread_limit(threads))
         self._monitor: LoopMonitor | None = None
         if (seconds := MONITOR.read() if monitor is None else monitor) is not None:

@@ -264,7 +264,7 @@ class ThreadPoolTaskRunner(LaneTaskRunner):
     """
 
     def __init__(self, max_workers: int | None = None) -> None:
-        self.max_workers = None if max_workers is None else whole_number("max_workers", max_workers, 1)
+        self.max_workers: int | None = None if max_workers is None else whole_number("max_workers", max_workers, 1)
         self._pool: Offload | None = None
         self._scopes: set[FlowRun] = set()
 

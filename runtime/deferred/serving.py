@@ -46,7 +46,7 @@ class TaskWorker:
     ) -> None:
         if not tasks:
             raise ConfigurationError("tasks", (), "at least one task to serve")
-        self.limit = None if limit is None else _checked_limit(limit)
+        self.limit: int | None = None if limit is None else _checked_limit(limit)
         self.tasks: dict[str, BaseTask[Any, Any]] = {}  # by key
         for task in tasks:
             _check_served(task)
