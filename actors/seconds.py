@@ -29,9 +29,7 @@ def checked_seconds(name: str, seconds: Any) -> float:
     Raises:
         ConfigurationError: it is no time.
     """
-    if not is_number(seconds) or not 0 <= seconds <= LONGEST_DELAY_SECONDS:
-        raise ConfigurationError(name, seconds, "a number of seconds, 0 or more")
-    return float(seconds)
+    return _checked(name, seconds, "a number of seconds, 0 or more")
 
 
 def checked_wait(name: str, seconds: Any) -> float | None:
@@ -44,11 +42,7 @@ def checked_wait(name: str, seconds: Any) -> float | None:
     Raises:
         ConfigurationError: it is no time.
     """
-    if seconds is None:
-        return None
-    if not is_number(seconds) or not 0 <= seconds <= LONGEST_DELAY_SECONDS:
-        raise ConfigurationError(name, seconds, "a number of seconds, 0 or more, or None for no limit")
-    return float(seconds)
+    return None if seconds is None else _checked(name, seconds, "a number of seconds, 0 or more, or None for no limit")
 
 
 def checked_limit(name: str, seconds: Any) -> float | None:
@@ -61,8 +55,11 @@ def checked_limit(name: str, seconds: Any) -> float | None:
     Raises:
         ConfigurationError: it is no time.
     """
-    if seconds is None:
-        return None
-    if not is_number(seconds) or not 0 < seconds <= LONGEST_DELAY_SECONDS:
-        raise ConfigurationError(name, seconds, "a number of seconds above 0")
+    return None if seconds is None else _checked(name, seconds, "a number of seconds above 0", nothing=False)
+
+
+def _checked(name: str, seconds: Any, expected: str, *, nothing: bool = True) -> float:
+    """A time, which may be nothing or not; NaN is none, as it is not in any range."""
+    if not is_number(seconds) or not 0 <= seconds <= LONGEST_DELAY_SECONDS or not (seconds or nothing):
+        raise ConfigurationError(name, seconds, expected)
     return float(seconds)
