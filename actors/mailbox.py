@@ -120,10 +120,8 @@ class Mailbox(ABC):
                 self.handled += 1
                 self._turn.release()
                 # Looked at after the release: a message left between the handling and that has nobody else to see it.
-                # An actor that was contended once has a queue from then on, which is mostly empty.
-                queue = self._queue
-                if queue is not None and (queue.data or queue.control):
-                    self._drain(queue)
+                if self._queue is not None:
+                    self._drain(self._queue)
         self._leave(message)
         return None
 
@@ -166,7 +164,7 @@ class Mailbox(ABC):
     def _drain(self, queue: _Queue, errors: list[BaseException] | None = None) -> None:
         """Handle what waits, until nothing does or another thread sees to it."""
         # Append before acquire here, release before the look at the queue there: one of the two sees the message.
-        while (queue.data or queue.control) and self._turn.acquire(False):
+        while queue and self._turn.acquire(blocking=False):
             errors = (errors or []) + self._handle_waiting(queue)
         if errors:
             raise errors[0]
