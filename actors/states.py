@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, TypedDict, TypeVar, Unpack, overload
+from typing import Any, TypeVar, Unpack, overload
 from uuid import UUID
 
 import attrs
 
 from millrace.actors import ambient
 from millrace.actors.errors import StateDefinitionError
+from millrace.actors.keywords import Keywords
 from millrace.actors.seconds import checked_wait
 from millrace.actors.state import State, make_state
 from millrace.actors.state_details import DEFAULT_NAMES, RETRYING, TERMINAL, StateDetails, StateType, as_aware
@@ -63,7 +64,7 @@ __all__ = (
 R = TypeVar("R")
 
 
-class _Stamp(TypedDict, total=False):
+class _Stamp(Keywords, total=False):
     message: str | None
     state_details: StateDetails | Mapping[str, Any] | None
     timestamp: datetime | None

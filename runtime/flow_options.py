@@ -6,9 +6,10 @@ All that `@flow` and `with_options` are given is checked here, when the flow is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from millrace.actors.errors import ConfigurationError, FlowDefinitionError
+from millrace.actors.keywords import Keywords
 from millrace.actors.policies import LET_IT_CRASH, CrashPolicy, Delays, RetryPolicy
 from millrace.runtime.hooks import Hook
 from millrace.runtime.runners import TaskRunner
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from millrace.runtime.results import Serializer, Storage
 
 
-class FlowOptions(TypedDict, total=False):
+class FlowOptions(Keywords, total=False):
     """What `@flow(...)` and `with_options(...)` take; what is left out, or None, has its default.
 
     Args:

@@ -9,7 +9,6 @@ the copy too.
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, TypeGuard
 
@@ -59,7 +58,9 @@ def fields_of(value: Any) -> list[str] | None:
     kind = value.__class__
     if attrs.has(kind):
         return [each.name for each in attrs.fields(kind)]
-    if dataclasses.is_dataclass(kind):
+    if hasattr(kind, "__dataclass_fields__"):  # there is none without the module, so that it is there already
+        import dataclasses  # noqa: PLC0415
+
         return [each.name for each in dataclasses.fields(kind)]
     return None
 

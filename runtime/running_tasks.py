@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Mapping
 from contextvars import Context
-from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
+from typing import Any, Literal, TypeVar, Unpack, cast, overload
 from uuid import UUID
 
 from millrace.actors.errors import ConfigurationError
+from millrace.actors.keywords import Keywords
 from millrace.actors.states import State
 from millrace.runtime.attempt import in_context
 from millrace.runtime.base_task import BaseTask
@@ -42,7 +43,7 @@ def by_name(parameters: Parameters) -> dict[str, Any]:
     return dict(parameters)
 
 
-class _Settled(TypedDict, total=False):
+class _Settled(Keywords, total=False):
     """What `run_task` takes beside the task, its parameters and what to return."""
 
     task_run_id: UUID | None

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from millrace.actors.errors import ConfigurationError, TaskDefinitionError
+from millrace.actors.keywords import Keywords
 from millrace.actors.policies import Delays, RetryPolicy
 from millrace.runtime.hooks import Hook, checked_hooks
 from millrace.runtime.settings import TASK_DEFAULT_RETRIES, TASK_DEFAULT_RETRY_DELAY_SECONDS
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from millrace.runtime.shape import Shape
 
 
-class TaskOptions(TypedDict, total=False):
+class TaskOptions(Keywords, total=False):
     """What `@task(...)` and `with_options(...)` take; what is left out, or None, has its default.
 
     Args:
