@@ -7,7 +7,8 @@ it: what began before the limit was changed says nothing about it.
 Sources: the adaptive limits of Netflix's concurrency-limits (github.com/Netflix/concurrency-limits, and "Performance
 Under Load", Netflix technology blog, 2018). `Gradient` is after its `GradientLimit`, with its square root of the limit
 as headroom, and its way of finding the latency without load again; other than there, latencies are averages over a
-window, so that it does not take the luckiest one of all for what is possible. `Aimd` is after its `AIMDLimit`, and that
+window, so that it does not take the luckiest one of all for what is possible, and only of what has not failed: a call
+that is refused at once is no sign of a service that is quick. `Aimd` is after its `AIMDLimit`, and that
 is after the congestion control of TCP (D.-M. Chiu and R. Jain, "Analysis of the Increase and Decrease Algorithms for
 Congestion Avoidance in Computer Networks", 1989).
 """
@@ -102,15 +103,16 @@ class Estimator:
         config: The bounds, and what the algorithm takes.
     """
 
-    __slots__ = ("_busiest", "_config", "_count", "_failed", "_opened", "_sum", "estimate")
+    __slots__ = ("_answered", "_busiest", "_config", "_count", "_failed", "_opened", "_sum", "estimate")
 
     def __init__(self, config: AdaptiveLimit) -> None:
         self._config = config
         self.estimate = float(config.initial)  # minimum <= estimate <= maximum
         self._opened = 0  # when the window was; what began earlier is not looked at
         self._count = 0  # observations in the window
-        self._sum = 0  # of their latencies, ns
-        self._failed = 0
+        self._failed = 0  # of these; what took too long is one of them
+        self._answered = 0  # of these, what did not fail by itself
+        self._sum = 0  # of the latencies of those, ns
         self._busiest = 0  # the most that were under way at once in the window
 
     @property
@@ -134,16 +136,19 @@ class Estimator:
         """
         if began < self._opened:
             return
-        latency = max(0, ended - began)
+        took = max(0, ended - began)
         self._count += 1
-        self._sum += latency
-        self._failed += failed or self._too_long(latency)
+        self._failed += failed or self._too_long(took)
+        if not failed:
+            self._answered += 1
+            self._sum += took
         self._busiest = max(self._busiest, in_flight)
         if self._count >= max(SAMPLES, 2 * self.limit):
-            found = self._conclude(self._sum / self._count, self._failed / self._count)
+            latency = self._sum / self._answered if self._answered else None
+            found = self._conclude(latency, self._failed / self._count)
             self.estimate = min(max(found, float(self._config.minimum)), float(self._config.maximum))
             self._opened = ended
-            self._count = self._sum = self._failed = self._busiest = 0
+            self._count = self._failed = self._answered = self._sum = self._busiest = 0
 
     @property
     def _wanted(self) -> bool:
@@ -154,11 +159,11 @@ class Estimator:
         seconds = self._config.timeout_seconds
         return seconds is not None and latency > seconds * 1e9
 
-    def _conclude(self, latency: float, failed: float) -> float:
+    def _conclude(self, latency: float | None, failed: float) -> float:
         """The limit after a window.
 
         Args:
-            latency: The average, ns.
+            latency: The average of what did not fail, ns; None where all did.
             failed: The share of those that failed.
         """
         raise NotImplementedError
@@ -175,15 +180,13 @@ class Gradient(Estimator):
         self._windows = 0  # since it was looked for
         self._paused = 0.0  # the estimate that goes on after the window that looks for the lowest latency; 0: none does
 
-    def _conclude(self, latency: float, failed: float) -> float:
+    def _conclude(self, latency: float | None, failed: float) -> float:
         if self._paused:
             estimate, self._paused = self._paused, 0.0
-            self._lowest = latency
+            self._lowest = self._lowest if latency is None else latency
             return estimate
         self._windows += 1
-        self._lowest = min(self._lowest or latency, latency)
-        gradient = 1.0 if latency <= 0 else min(1.0, self._config.tolerance * self._lowest / latency)
-        gradient = max(LEAST_GRADIENT, gradient * (1 - failed))
+        gradient = max(LEAST_GRADIENT, self._gradient(latency) * (1 - failed))
         found = self.estimate * gradient
         if self._wanted:
             found += math.sqrt(self.estimate)
@@ -195,13 +198,20 @@ class Gradient(Estimator):
             return self._paused / 2
         return found
 
+    def _gradient(self, latency: float | None) -> float:
+        """How the lowest latency stands to that of a window: 1 where it is about as good."""
+        if latency is None:
+            return 1.0
+        self._lowest = min(self._lowest or latency, latency)
+        return 1.0 if latency <= 0 else min(1.0, self._config.tolerance * self._lowest / latency)
+
 
 class Aimd(Estimator):
     """One more at a time, until something fails. See the module's docstring."""
 
     __slots__ = ()
 
-    def _conclude(self, latency: float, failed: float) -> float:
+    def _conclude(self, latency: float | None, failed: float) -> float:
         del latency  # what took too long has failed
         if failed:
             return self.estimate * self._config.backoff

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from math import ceil, log
+from math import ceil, log, sqrt
 from typing import Final
 
 import attrs
@@ -41,7 +41,10 @@ SCATTERED: Final = 0.20
 """Measurements that are further from every law, on average, follow none."""
 
 MORE_ERRORS: Final = 0.02
-"""Runs begin to fail under the first limit at which so much more of them fail than under the best."""
+"""Runs begin to fail under the first limit at which so much more of them fail than under all those below it."""
+
+BY_CHANCE: Final = 3.0
+"""And the difference is more than so many times what it would be by chance."""
 
 _HALVINGS: Final = 60
 
@@ -136,9 +139,22 @@ def find_knee(points: Sequence[Point], rounds: Sequence[Mapping[int, float]] = (
 
 def _until_failures(points: Sequence[Point]) -> tuple[list[Point], list[Point]]:
     """The points before runs begin to fail for having too many beside them, and those from there on."""
-    usual = min((point.error_share for point in points), default=0.0)
-    begins = next((place for place, each in enumerate(points) if each.error_share > usual + MORE_ERRORS), len(points))
-    return list(points[:begins]), list(points[begins:])
+    runs = errors = 0
+    for place, each in enumerate(points):
+        if runs and each.runs and each.error_share > errors / runs + _tolerated(errors + each.errors, runs, each.runs):
+            return list(points[:place]), list(points[place:])
+        runs += each.runs
+        errors += each.errors
+    return list(points), []
+
+
+def _tolerated(errors: int, runs: int, more: int) -> float:
+    """By how much the share of errors may be higher among some more runs and still be the same.
+
+    Few runs do not tell a share well: how far two of them differ by chance where the true one is the same.
+    """
+    share = errors / (runs + more)
+    return max(MORE_ERRORS, BY_CHANCE * sqrt(share * (1 - share) * (1 / runs + 1 / more)))
 
 
 def _too_few(count: int) -> Finding:
@@ -151,8 +167,6 @@ def _too_few(count: int) -> Finding:
 
 def _failing(sound: Sequence[Point], failing: Sequence[Point], rising: Finding | None) -> Finding:
     """Throughput grows, as far as anybody can tell, up to where runs fail."""
-    if not sound:  # the usual share of failures is that of the best point, which is among the failing ones
-        return _too_few(0)
     last, first = sound[-1], failing[0]
     told = (
         f"{last.limit} is the largest limit that was measured under which no more runs fail than usual "

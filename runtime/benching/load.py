@@ -6,7 +6,8 @@ filled a few times. Thread-safe where it says so.
 
 from __future__ import annotations
 
-from threading import Lock, active_count
+from threading import Lock, active_count, current_thread
+from threading import enumerate as threads_alive
 
 from millrace.actors.telling import told_of
 from millrace.runtime.benching.figures import FILLS
@@ -31,7 +32,9 @@ class Load:
         self.now = now
         self.samples: list[Sample] = []
         self.first_error: str | None = None
-        self.threads = 0  # the most that were alive when a run ended; asked then, for they may be gone soon after
+        self.threads = 0  # the most that there were when a run ended; asked then, for they may be gone soon after
+        # Left over from trials before, as anyio's are, which end with their loop: not this one's, unless they do work.
+        self._others = {thread for thread in threads_alive() if thread is not current_thread()}
         self.offered = now()
         self._over_at = self.offered + round(seconds * 1e9)
         self._enough = (FILLS + 1) * limit
@@ -59,6 +62,7 @@ class Load:
     def record(self, started: int, ended: int, error: BaseException | str | None) -> None:
         """Take down a run that has ended. From any thread."""
         self.samples.append(Sample(started, max(started, ended), error is None))
-        self.threads = max(self.threads, active_count())
+        self._others.discard(current_thread())
+        self.threads = max(self.threads, active_count() - len(self._others))
         if error is not None and self.first_error is None:
             self.first_error = error if isinstance(error, str) else told_of(error)

@@ -35,7 +35,7 @@ class Vitals:
 
     Args:
         lags: How late the loop was with a timer, each time it was asked, in seconds.
-        threads: The most threads that were alive at once.
+        threads: The most threads that were alive at once, without those of trials before.
         memory_bytes: The most memory that was resident; 0 where that cannot be read.
     """
 

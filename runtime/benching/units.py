@@ -18,7 +18,7 @@ def seconds(value: float | None) -> str:
     if value is None:
         return "–"
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if value >= size:
+        if value >= 0.9995 * size:  # a thousand of the smaller unit, as it would be written
             return f"{_three(value / size)} {unit}"
     return f"{value * 1e6:.0f} µs" if value >= 1e-6 else "0 ms"  # noqa: PLR2004  # below, it is no time at all
 

@@ -117,6 +117,37 @@ def test_what_fails_brings_the_limit_down_by_its_share() -> None:
     assert 25 <= typical(some_fail) <= 110
 
 
+def test_what_is_refused_at_once_is_not_taken_for_a_service_that_is_quick() -> None:
+    places = 24
+
+    def latency(under_way: int, at: int) -> float:
+        return 0.01 if under_way > places else service(1_000)(under_way, at)
+
+    limits = served(AdaptiveLimit().estimator(), latency, 30_000, lambda under_way: under_way > places)
+
+    assert max(limits[:2_000]) > places  # it has come upon refusals
+    assert places / 2 <= typical(limits) <= 2 * places
+
+
+def test_what_fails_only_while_the_lowest_latency_is_looked_for_changes_nothing_of_that() -> None:
+    estimator = AdaptiveLimit(initial=32, maximum=32).estimator()
+    at = 0
+
+    def window(latency: int, *, failed: bool) -> None:
+        nonlocal at
+        for _ in range(2 * 32):
+            estimator.observe(at, at + latency, 32, failed=failed)
+        at += latency
+
+    for _ in range(PROBE_EVERY):
+        window(100, failed=False)
+    assert estimator.limit == 16
+    window(1, failed=True)
+    window(100, failed=False)
+
+    assert estimator.limit == 32
+
+
 def test_aimd_goes_up_and_down_around_where_things_fail() -> None:
     limits = served(AdaptiveLimit(algorithm="aimd").estimator(), service(1_000), 20_000, lambda count: count > 30)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+import attrs
 import pytest
 
 from millrace.runtime.benching.knee import Finding, Verdict, find_knee, in_words, nearest
@@ -150,6 +151,25 @@ def test_a_share_of_failures_that_is_the_same_everywhere_is_the_works_own() -> N
     finding = find_knee([point(limit, CURVED(limit), errors=100) for limit in LIMITS])
 
     assert (finding.verdict, finding.fitted, finding.notes) == (Verdict.FOUND, LIMITS, ())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_failures_that_come_by_chance_are_the_works_own_however_few_runs_there_were(seed: int) -> None:
+    random = Random(seed)
+    measured = [
+        attrs.evolve(point(limit, CURVED(limit)), runs=runs, errors=sum(random.random() < 0.4 for _ in range(runs)))
+        for limit, runs in zip(LIMITS, (90, 180, 360, 700, 1_000, 1_000, 1_000, 1_000), strict=True)
+    ]
+
+    finding = find_knee(measured)
+
+    assert (finding.verdict, finding.fitted, finding.notes) == (Verdict.FOUND, LIMITS, ())
+
+
+def test_failures_that_grow_fewer_are_the_works_own() -> None:
+    finding = find_knee([point(limit, CURVED(limit), errors=400 // limit) for limit in LIMITS])
+
+    assert (finding.fitted, finding.notes) == (LIMITS, ())
 
 
 def test_work_that_always_fails_gives_no_fit() -> None:

@@ -22,6 +22,7 @@ from millrace.runtime.benching.report import Report, make_report
 from millrace.runtime.benching.trials import MILLRACE, Trial
 from millrace.runtime.benching.works import Work, work_of_model, work_of_task
 from tests.runtime.benching.trials_made import SETTING
+from tests.runtime.worlds import PATIENCE
 from tests.virtual_loop import now, run_virtually
 
 LIMITS = (1, 2, 4, 8, 16, 32, 64)
@@ -187,6 +188,32 @@ def test_no_contender_lets_more_in_than_its_limit(contender: str, is_async: bool
     assert seen.most <= 5
     if is_async:  # of threads it is up to the machine how many are inside at once
         assert seen.most == 5
+
+
+def test_threads_of_trials_before_are_not_those_of_a_trial() -> None:
+    left_over = threading.Barrier(9)
+    others = [threading.Thread(target=left_over.wait, args=(PATIENCE,)) for _ in range(8)]
+    for each in others:
+        each.start()
+    plan = Plan(limits=(2,), rounds=2, seconds=1e6, adaptive=False, rivals=("anyio.CapacityLimiter",))
+    seen = Counted()
+
+    asynchronous = measured(work_of_task("it", counted_task(seen, is_async=True), {}, 20), plan)
+    synchronous = measured(work_of_task("it", counted_task(seen, is_async=False), {}, 20), plan)
+    left_over.wait(PATIENCE)
+
+    assert {trial.vitals.threads for trial in asynchronous} == {1}
+    # anyio keeps its threads for as long as its loop goes on: the same ones do its work in the next round.
+    assert all(2 <= trial.vitals.threads <= 3 for trial in synchronous if trial.contender != MILLRACE)
+    for each in others:
+        each.join(PATIENCE)
+
+
+def test_the_limit_that_finds_itself_stays_near_what_a_service_takes_that_refuses_the_rest_at_once() -> None:
+    found = reported("failing", {"most": 24, "latency": 0.05}, items=1_000, adaptive=True)
+
+    assert found.adaptive is not None
+    assert 12 <= found.adaptive.choice.median <= 48
 
 
 def test_a_trial_whose_time_is_over_begins_no_more_once_its_limit_was_filled_a_few_times() -> None:

@@ -123,7 +123,7 @@ def test_a_document_without_a_fit_has_nothing_in_its_place() -> None:
 @pytest.mark.parametrize(
     ("value", "told"),
     [(0.0, "0 ms"), (0.0000042, "4 µs"), (0.00123, "1.23 ms"), (0.0123, "12.3 ms"), (0.123, "123 ms"), (1.5, "1.50 s"),
-     (9.996, "10.0 s"), (123.4, "123 s"), (None, "–")],
+     (9.996, "10.0 s"), (123.4, "123 s"), (None, "–"), (0.00099996, "1.00 ms"), (0.99996, "1.00 s")],
 )  # fmt: skip
 def test_times_have_three_digits_and_a_unit(value: float | None, told: str) -> None:
     assert units.seconds(value) == told
