@@ -40,6 +40,7 @@ async def never(item: int) -> None:
 
 @task
 async def endless(item: int) -> None:
+    await asyncio.sleep(0)  # a turn of the loop for each: whoever counts them gets a look in between
     if item == 20:
         sys.stderr.write("ready\\n")
         await asyncio.Event().wait()
