@@ -1,7 +1,8 @@
 """`python -m tests.simulation`: run simulations, and say what happened.
 
 --seed N             the simulation of a seed
---seed N --count K   those of K seeds
+--seed N --count K   those of K seeds; with --log FILE those of them that are not in that file yet, and then they are
+--log FILE --sum     what stands in that file
 --seed N --trace     what happens in it, line by line; with --plan what is run in it
 --seed N --shrink    the smallest plan that fails in the same way
 --proof              all that `make proof` does: many seeds, and each safeguard taken away
@@ -13,10 +14,12 @@ import argparse
 import os
 import random
 import sys
+from functools import reduce
+from pathlib import Path
 
 from tests.proofs.verdicts import Row, tell
 from tests.simulation.ablations import ABLATIONS
-from tests.simulation.batches import BATCH, Tally, in_child
+from tests.simulation.batches import BATCH, Log, Tally, in_child
 from tests.simulation.plans import draw
 from tests.simulation.shrinking import shown, shrink
 from tests.simulation.simulate import CANARY, simulate
@@ -40,7 +43,8 @@ def main() -> int:
     parser.add_argument("--stop", type=int, default=5, help="after how many that fail")
     parser.add_argument("--chars", type=int, default=4_000, help="of each problem")
     parser.add_argument("--lines", type=int, default=120, help="of the trace of a plan that was shrunk")
-    for flag in ("trace", "plan", "digests", "shrink", "proof"):
+    parser.add_argument("--log", type=Path, help="a file that holds what seeds have come to")
+    for flag in ("trace", "plan", "digests", "shrink", "proof", "sum"):
         parser.add_argument(f"--{flag}", action="store_true")
     given = parser.parse_args()
     if given.shrink:
@@ -58,10 +62,21 @@ def _shrink(seed: int, lines: int) -> int:
 def _run(given: argparse.Namespace) -> int:
     if given.plan or given.trace or given.digests:
         return _show(given)
+    log = Log(given.log) if given.log else None
+    there = log.read() if log is not None else {}
+    if given.sum:
+        tally = reduce(Tally.with_more, there.values(), Tally())
+        print(tally)
+        return int(bool(tally.failed))
     tally = Tally()
     for first in range(given.seed, given.seed + given.count, BATCH):
-        batch = in_child(range(first, min(first + BATCH, given.seed + given.count)), given.stop, given.chars)
-        tally = tally.with_more(batch)
+        batch = range(first, min(first + BATCH, given.seed + given.count))
+        found = there.get((first, len(batch)))
+        if found is None:
+            found = in_child(batch, given.stop, given.chars)
+            if log is not None:
+                log.write(batch, found)
+        tally = tally.with_more(found)
         if given.count > BATCH:
             print(f"… {tally}", flush=True)
         if len(tally.failed) >= given.stop:

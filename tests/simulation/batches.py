@@ -1,15 +1,18 @@
 """Batches of seeds, each in a process of its own: what a simulation that was killed leaves behind goes with that.
 
-Decides how many seeds share a process, and what is counted over all of them.
+Decides how many seeds share a process, and what is counted over all of them. A log holds what batches have come to, a
+line for each, so that a search that takes hours can be stopped at any time, and goes on where it was.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -75,6 +78,7 @@ def in_child(seeds: Iterable[int], stop: int, chars: int, *, twice: bool = False
     if child == 0:
         os.close(reading)
         code = 1
+        gc.freeze()  # what is there already is looked through no more, after each simulation
         try:
             told = json.dumps(attrs.asdict(run_all(seeds, stop, chars, twice=twice)))
             os.write(writing, told.encode())
@@ -89,9 +93,34 @@ def in_child(seeds: Iterable[int], stop: int, chars: int, *, twice: bool = False
     if status or not told:
         print(f"the process of the seeds from {next(iter(seeds))} on ended by itself, with status {status}")  # noqa: T201
         return Tally(failed=tuple(seeds)[:1])
-    found: dict[str, Any] = json.loads(told)
-    failed: tuple[int, ...] = tuple(found.pop("failed"))
-    return Tally(**found, failed=failed)
+    return _tally(json.loads(told))
+
+
+@attrs.define
+class Log:
+    """What batches have come to, on file. Several processes may write to one.
+
+    Args:
+        path: The file; it need not be there.
+    """
+
+    path: Path
+
+    def read(self) -> dict[tuple[int, int], Tally]:
+        """What stands there, by the first seed of a batch and how many it has."""
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        read = [json.loads(line) for line in lines]
+        return {(first, count): _tally(found) for first, count, found in read}
+
+    def write(self, batch: range, tally: Tally) -> None:
+        """Note what a batch has come to."""
+        line = json.dumps((batch.start, len(batch), attrs.asdict(tally)))
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+
+def _tally(found: dict[str, Any]) -> Tally:
+    return Tally(**{**found, "failed": tuple(found["failed"])})
 
 
 def run_all(seeds: Iterable[int], stop: int, chars: int, *, twice: bool = False) -> Tally:

@@ -39,7 +39,8 @@ def _follows(event: Event, last: Event | None) -> str:
         return ""
     if event.sequence != last.sequence + 1:
         return "2, a gap between two events"
-    if event.previous is None or event.previous.id != last.state.id:
+    previous = event.previous
+    if previous is not last.state and (previous is None or previous.id != last.state.id):
         return "1, an event does not follow the one before it"
     return ""
 
@@ -77,28 +78,30 @@ class Ledger:
     """
 
     def __init__(self, engine: Engine, note: Any) -> None:
-        self.chains: dict[Any, list[Event]] = {}
-        self.names: dict[Any, str] = {}
+        self.chains: dict[int, list[Event]] = {}
+        self.names: dict[int, str] = {}
         self.broken: list[str] = []
         self._engine = engine
         self._note = note
-        self._flows: dict[Any, set[Any]] = {}  # task runs by flow run
+        self._flows: dict[int, set[int]] = {}  # task runs by flow run
         self.on_run: Any = None
         self.runs_body: Any = lambda _run, _attempt: False
-        self.on_record: dict[Any, int] = {}  # by run that another process has begun: the number of its next event
-        self._only_made: list[tuple[Any, Event]] = []  # runs that were PENDING when their flow run ended, with this
-        self.lost: set[Any] = set()  # runs of which something was told after the store had failed
+        self.on_record: dict[int, int] = {}  # by run that another process has begun: the number of its next event
+        self._only_made: list[tuple[int, Event]] = []  # runs that were PENDING when their flow run ended, with this
+        self.lost: set[int] = set()  # runs of which something was told after the store had failed
         engine.subscribe(self.hear)
 
     def hear(self, event: Event) -> None:
         """An event."""
-        key = event.task_run_id or event.flow_run_id
+        state = event.state
+        flow, run = state._flow, state._task  # as numbers: what makes ids of them takes longer than all the rest
+        key = run or flow
+        assert key is not None
         chain = self.chains.setdefault(key, [])
         if key not in self.names:
             self.names[key] = f"r{len(self.names)}"
             if self.on_run is not None:
                 self.on_run()
-        state = event.state
         self._note(f"{self.names[key]} {event}")
         last = chain[-1] if chain else None
         if last is None and key in self.on_record:
@@ -113,44 +116,37 @@ class Ledger:
         chronicle = self._engine.chronicle
         if chronicle is not None and chronicle.writer.failed is not None:
             self.lost.add(key)
-        if event.task_run_id is not None and event.flow_run_id is not None:
-            self._flows.setdefault(event.flow_run_id, set()).add(event.task_run_id)
-        elif event.task_run_id is None and state.type in _TERMINAL and event.cause != "forced":
-            left = [
-                each for each in sorted(self._flows.get(key, ()), key=str) if not is_final(self.chains[each][-1].state)
-            ]
+        if run is not None and flow is not None:
+            self._flows.setdefault(flow, set()).add(run)
+        elif run is None and state.type in _TERMINAL and event.cause != "forced":
+            left = [each for each in sorted(self._flows.get(key, ())) if not is_final(self.chains[each][-1].state)]
             self._only_made += [(each, event) for each in left if len(self.chains[each]) == 1]
             left = [each for each in left if len(self.chains[each]) > 1]
             if left:
                 names = [f"{self.names[each]} {self.chains[each][-1]}" for each in left]
                 self.broken.append(f"13, flow run {event} has ended before {names}")
 
-    def _problem_of(self, event: Event, last: Event | None, key: Any) -> str:
-        if last is None and key in self.on_record:
-            return "" if event.sequence == self.on_record[key] else "2, it does not go on where it was on record"
-        return next(filter(None, (rule(event, last) for rule in RULES)), "") or self._problem_of_task(event, last)
-
     def _problem_of_task(self, event: Event, last: Event | None) -> str:
         """What is wrong between a task run and its flow, or its body."""
-        kind, details = event.state.type, event.state.state_details
-        run = event.task_run_id
+        state = event.state
+        kind, run = state.type, state._task
         if run is None or last is None:
             return ""
-        is_subflow = details.child_flow_run_id is not None
+        is_subflow = state.has_details and state.state_details.child_flow_run_id is not None
         may_run = ("forced", "resumed", "proposed") if is_subflow else ("forced",)  # it may have been paused by itself
         if kind is _S.RUNNING and last.state.type is not _S.RUNNING and event.cause not in may_run:
-            flow = self.chains.get(event.flow_run_id)
+            flow = self.chains.get(state._flow or 0)
             return "8, it runs although its flow does not" if flow and flow[-1].state.type is not _S.RUNNING else ""
         if is_subflow:
             return ""
-        if kind is _S.COMPLETED and event.cause == "returned" and self.runs_body(run.int, self.attempts(event)):
+        if kind is _S.COMPLETED and event.cause == "returned" and self.runs_body(run, self.attempts(event)):
             return "9, it is COMPLETED, and its body goes on"
         return ""
 
     def attempts(self, event: Event) -> int:
         """How many attempts a run has had."""
         return sum(
-            each.state.type is _S.RUNNING and each.cause != "resumed" for each in self.chains[event.task_run_id or 0]
+            each.state.type is _S.RUNNING and each.cause != "resumed" for each in self.chains[event.state._task or 0]
         )
 
     def check(self) -> None:

@@ -258,6 +258,7 @@ class Drawer:
         self._rng = rng
         self._names = 0
         self._holding = 0  # what is being drawn is inside of so many that hold limits
+        self._holding_up = 0  # and of so many sync bodies that are called on a loop, and hold that up
         # A swarm: each seed has some of the faults, and others not at all.
         self._has = {
             each: rng.random() < 0.5
@@ -312,9 +313,11 @@ class Drawer:
     def _sync(self) -> bool:
         return self._has["sync"] and self._rng.random() < 0.5
 
-    def _flow(self, depth: int) -> FlowPlan:
+    def _flow(self, depth: int, caller: str = "") -> FlowPlan:
+        """A flow; `caller` is the kind of the body that calls it, if one does."""
         rng = self._rng
         kind = "sync" if self._sync() else "async"
+        holds_up = kind == "sync" and caller == "async"
         options: dict[str, Any] = {}
         if self._has["retries"] and rng.random() < 0.3:
             options["retries"] = rng.randrange(1, 3)
@@ -327,7 +330,9 @@ class Drawer:
             )  # fmt: skip
         fails = rng.choice((0, 0, 0, 1, 2, 9)) if self._has["errors"] else 0
         name = self._name("f")
+        self._holding_up += holds_up
         ops = tuple(self._op(depth, kind, flow=True) for _ in range(rng.randrange(1, 6)))
+        self._holding_up -= holds_up
         return FlowPlan(
             name,
             kind,
@@ -349,16 +354,19 @@ class Drawer:
         chosen = rng.sample(points, rng.randrange(1, len(points) + 1))
         return tuple((point, rng.choice(("sync", "async", "raises", "sleeps", "cancels", "exits"))) for point in chosen)
 
-    def _task(self, depth: int) -> TaskPlan:
+    def _task(self, depth: int, caller: str = "") -> TaskPlan:
+        """A task; `caller` is the kind of the body that calls it, if one does."""
         rng = self._rng
         kind = "sync" if self._sync() else "async"
+        holds_up = kind == "sync" and caller == "async"
+        self._holding_up += holds_up
         options: dict[str, Any] = {}
         if self._has["retries"] and rng.random() < 0.5:
             options["retries"] = rng.randrange(1, 4)
             options["retry_delay_seconds"] = rng.choice(DELAYS)
         if self._has["timeouts"] and rng.random() < 0.4:
             options["timeout_seconds"] = rng.choice((0.001, 0.5, 1.5))
-        holds = self._has["limits"] and rng.random() < 0.5
+        holds = self._has["limits"] and not self._holding_up and rng.random() < 0.5
         if holds:
             options["tags"] = rng.choice((("narrow",), ("wide",), ("narrow", "wide")))
         self._holding += holds
@@ -367,6 +375,7 @@ class Drawer:
         name = self._name("t")
         ops = tuple(self._op(depth + 1, kind, flow=False) for _ in range(rng.choice((0, 1, 1, 2, 3))))
         self._holding -= holds
+        self._holding_up -= holds_up
         fails = rng.choice((0, 0, 0, 1, 2, 9)) if self._has["errors"] else 0
         hooks = self._hooks(("on_running", "on_completion", "on_failure"))
         return TaskPlan(name, kind, ops, tuple(options.items()), fails, self._error(), hooks)
@@ -383,6 +392,8 @@ class Drawer:
             return False
         if each.name == "gather" and self._holding:
             return False  # the engine does not know for what such a body waits, and may not see that it waits in vain
+        if each.name == "occupy" and self._holding_up:
+            return False  # who has what it wants may be code of that very loop; not all such cases are noticed
         if each.only_async and kind == "sync":
             return False
         if each.rare_in_flows and flow and self._rng.random() < 0.7:
@@ -399,20 +410,21 @@ class Drawer:
         else:
             op = attrs.evolve(op, count=rng.choice((1, 2, 4)))
         if chosen.made == "flow":
-            return attrs.evolve(op, flow=self._flow(depth + 1))
+            return attrs.evolve(op, flow=self._flow(depth + 1, kind if what == "subflow" else ""))
         if chosen.made == "ops":
             self._holding += what == "occupy"
             inside = tuple(self._op(depth + 1, kind, flow=True) for _ in range(rng.randrange(1, 3)))
             self._holding -= what == "occupy"
             return attrs.evolve(op, how=rng.choice(("asyncio", "anyio")), ops=inside)
         if chosen.made:
-            return attrs.evolve(op, task=self._task_for(chosen.made, depth, kind))
+            return attrs.evolve(op, task=self._task_for(chosen, depth, kind))
         return op
 
-    def _task_for(self, made: str, depth: int, kind: str) -> TaskPlan:
+    def _task_for(self, chosen: Kind, depth: int, kind: str) -> TaskPlan:
+        made = chosen.made
         if made == "nothing":
             return TaskPlan(self._name("t"))
-        task = self._task(depth)
+        task = self._task(depth, kind if chosen.name == "call" else "")
         if made == "generator":
             return attrs.evolve(task, kind=f"{kind}-generator")
         return attrs.evolve(task, kind="async") if made == "async" else task

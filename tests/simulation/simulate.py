@@ -309,7 +309,7 @@ class Simulation:
         audit.check_recovered()
         audit.check_replays(self.told, self._run_always())
         audit.remember(self.told, self.world.life, self._run_always())
-        self.ledger.on_record = {UUID(int=run): len(states) for run, states in audit.states.items()}
+        self.ledger.on_record = {run: len(states) for run, states in audit.states.items()}
         flows = flows_in(self.plan)
         for row in reversed(audit.flow_runs):
             if row.parent is None:
@@ -345,7 +345,7 @@ class Simulation:
             return
         for run, chain in self.ledger.chains.items():
             if run not in self.ledger.lost:
-                self.told.states |= {(run.int, each.sequence): each.state.type for each in chain}
+                self.told.states |= {(run, each.sequence): each.state.type for each in chain}
         stage = self.stage
         if stage is not None and stage.engine.chronicle.writer.failed is None:
             for each in stage.futures:
@@ -369,8 +369,8 @@ class Simulation:
         audit = Audit(self.store)
         audit.check(self.told, self.disk.groups)
         audit.check_replays(self.told, self._run_always())
-        ended = {run: chain[-1].state.type for run, chain in self.ledger.chains.items() if run not in self.ledger.lost}
-        audit.check_ended({run.int: kind for run, kind in ended.items()})
+        chains, lost = self.ledger.chains, self.ledger.lost
+        audit.check_ended({run: chain[-1].state.type for run, chain in chains.items() if run not in lost})
 
     def _keep_the_peace(self) -> None:
         """After a while all goes well: what hangs is let go, and what is paused is resumed. In a thread of its own."""
