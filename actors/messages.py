@@ -35,6 +35,13 @@ class Admit(Message):
         self.state = state
 
 
+class Made(Message):
+    """The run is there: it can be found from now on, and whoever listens is told of its first state."""
+
+    __slots__ = ()
+    control = True
+
+
 class Leave(Message):
     """The run is suspended, on record, and is not resumed in this process: nobody is to wait for it here."""
 

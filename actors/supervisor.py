@@ -38,6 +38,7 @@ from millrace.actors.messages import (
     Expired,
     HandedOver,
     Interrupt,
+    Made,
     Propose,
     Raised,
     Returned,
@@ -128,6 +129,15 @@ class Supervisor(Pausable, Generic[C]):
     def ids(self) -> tuple[int | None, int | None]:
         """The flow run's id, and none of a task run."""
         return self.id, None
+
+    def enlist(self) -> None:
+        """From now on it can be found by its id. In its turn; given by the upper floor."""
+
+    def _made(self, _message: Made) -> Order | None:
+        """It can be found before it is told of; and whoever finds it is heard after that, as this is its turn."""
+        self.enlist()
+        self.record("created")
+        return None
 
     # Children.
 
@@ -403,6 +413,7 @@ class Supervisor(Pausable, Generic[C]):
 
     handlers: ClassVar = {
         **Pausable.handlers,
+        Made: _made,
         Admit: _admit,
         Returned: _returned,
         Raised: _raised,

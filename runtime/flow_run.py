@@ -27,7 +27,7 @@ from millrace.actors.instructions import (
     Tell,
     answers_admission,
 )
-from millrace.actors.messages import Born, ChildEnded, ChildSeen, Judged, Leave, Spawned
+from millrace.actors.messages import Born, ChildEnded, ChildSeen, Judged, Leave, Made, Spawned
 from millrace.actors.states import StateType
 from millrace.actors.stored_result import Found, kept
 from millrace.runtime.context import TAGS
@@ -304,19 +304,20 @@ class FlowRun(ScopeEnding):
         self.result_serializer = parent.result_serializer
 
     def count(self) -> None:
-        """It is there: tell whoever listens, the scope around it, and the engine. Before it begins."""
+        """It is there: tell the scope around it, the engine, and whoever listens. Before it begins."""
         told = self.journal.listening and self.sequence == 0  # else another process has made it
         if not told:
-            self.engine.enlist(self)
+            self.enlist()
         if self.parent is not None:  # counted before it is told of, so that the end of its parent waits
             self.parent.tell(Spawned(1) if told else Spawned(1, (self,)))
         if told:
-            self.record("created")
-            self.engine.enlist(
-                self
-            )  # not before: whoever comes upon it may cancel it, and that is not to be told first
+            self.tell(Made())
             if self.parent is not None:
                 self.parent.tell(Born((self,)))
+
+    def enlist(self) -> None:
+        """From now on the engine finds it by its id."""
+        self.engine.enlist(self)
 
     def publish(self, event: Event) -> None:
         """Tell whoever listens of an event; and of the same one of the task run that stands for this in its parent."""

@@ -28,7 +28,9 @@ def hears_of(run_id: UUID) -> bool:
         run_id: The run's id, or that of the flow run that a task run stands for.
     """
     event = HEARING.event
-    if event is None or event.sequence == 0:  # a run is told of before anybody sends it messages
+    if event is None:
         return False
-    details = event.state.state_details
-    return run_id == (details.child_flow_run_id or event.task_run_id or event.flow_run_id)
+    child = event.state.state_details.child_flow_run_id
+    if event.sequence == 0 and child is None and event.task_run_id is not None:
+        return False  # a task run is told of before anybody sends it messages
+    return run_id == (child or event.task_run_id or event.flow_run_id)

@@ -251,8 +251,58 @@ def test_a_run_that_is_paused_as_it_begins_begins_all_the_same(world: World, eng
     assert ran == ["body", "child"]
 
 
-def test_a_listener_that_asks_something_of_the_run_that_it_is_told_of_is_refused_and_not_kept_waiting(
+def test_whoever_is_told_of_the_first_event_of_a_run_finds_it(world: World, engine: Engine) -> None:
+    """Found by reading: the run was listed after it had been told of."""
+    found: list[str] = []
+
+    def note(run: FlowRun) -> None:
+        found.append(run.state.name)
+
+    @world.flow
+    async def inner() -> str:
+        Listener(engine, StateType.PENDING, note)
+        return await world.call(innermost)
+
+    @world.flow
+    async def innermost() -> str:
+        return "done"
+
+    Listener(engine, StateType.PENDING, note)
+    assert world.run(inner, engine=engine) == "done"
+    assert found == ["Pending", "Pending"]
+
+
+def test_a_run_that_is_cancelled_at_its_first_event_never_begins_and_its_events_are_in_order(
     world: World, engine: Engine
+) -> None:
+    ran: list[str] = []
+    events: list[Event] = []
+
+    @world.flow
+    async def body() -> None:
+        ran.append("body")
+
+    def cancel_elsewhere(run: FlowRun) -> None:
+        thread = Thread(target=run.cancel)
+        thread.start()
+        thread.join(PATIENCE)  # it does not wait for this turn: it leaves the message
+        run.cancel()
+
+    engine.subscribe(events.append)
+    Listener(engine, StateType.PENDING, cancel_elsewhere)
+    events.clear()
+    assert world.run(body, engine=engine, return_state=True).is_cancelled()
+    assert not ran
+    assert [(event.sequence, event.state.name) for event in events] == [
+        (0, "Pending"),
+        (1, "Cancelling"),
+        (2, "Cancelled"),
+    ]
+
+
+@pytest.mark.parametrize("kind", [StateType.PENDING, StateType.RUNNING])
+def test_a_listener_that_asks_something_of_the_run_that_it_is_told_of_is_refused_and_not_kept_waiting(
+    world: World, engine: Engine, kind: StateType
 ) -> None:
     refused: list[str] = []
 
@@ -272,7 +322,7 @@ def test_a_listener_that_asks_something_of_the_run_that_it_is_told_of_is_refused
                 refused.append(str(error))
             ENTERED.reset(token)
 
-    Listener(engine, StateType.RUNNING, asks)
+    Listener(engine, kind, asks)
     assert world.run(body, engine=engine) == "done"
     assert len(refused) == 2
     assert all("propose it when that has returned" in each for each in refused)
