@@ -23,7 +23,8 @@ class Event:
         state: The state that the run entered. Its id is the event's id.
         previous: The state it left; None for the first event of a run.
         sequence: The event's position in the chain of its run, from 0, without gaps.
-        cause: What led to it: `created`, `admitted`, `returned`, `raised`, `upstream`, `cancel`, `proposed`, `forced`.
+        cause: What led to it: `created`, `scheduled`, `admitted`, `returned`, `raised`, `upstream`, `cancel`,
+            `proposed`, `forced`.
         run_name: The run's display name.
     """
 

@@ -36,14 +36,38 @@ class Admit(Message):
 
 
 class Made(Message):
-    """The run is there: it can be found from now on, and whoever listens is told of its first state."""
+    """The run is there: it can be found from now on, and whoever listens is told of its first state.
 
-    __slots__ = ()
+    Args:
+        ahead: The SCHEDULED state of a run that nobody executes yet; None for one that is about to begin.
+    """
+
+    __slots__ = ("ahead", "at")
     control = True
+
+    def __init__(self, at: int, ahead: State[Any] | None = None) -> None:
+        self.at = at
+        self.ahead = ahead
+
+
+class TakeUp(Message):
+    """Somebody is about to execute the run that was made ahead.
+
+    Args:
+        reply: Gets whether that is to be, in the actor's turn: not where somebody else was first, or it was cancelled.
+    """
+
+    __slots__ = ("reply",)
+
+    def __init__(self, reply: Callable[[bool], None]) -> None:
+        self.reply = reply
 
 
 class Leave(Message):
-    """The run is suspended, on record, and is not resumed in this process: nobody is to wait for it here."""
+    """The run is on record, and nobody executes it in this process: nobody is to wait for it here.
+
+    It is suspended, or was made ahead.
+    """
 
     __slots__ = ()
 

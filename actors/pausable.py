@@ -1,7 +1,8 @@
 """Pausable: what a flow run's supervisor decides about its pauses.
 
 Decides when the run goes on, when its body has ended because of a suspension and is to run again, and what becomes of
-it when nobody resumes it in time; and how it waits for the end of a pause of the flow run around it. Does not know
+it when nobody resumes it in time; and how it waits for the end of a pause of the flow run around it. A run that was
+made ahead is much the same as one that is suspended: nobody sees it through before somebody wants that. Does not know
 children, nor who waits for the end of a pause.
 """
 
@@ -23,7 +24,7 @@ from millrace.actors.instructions import (
     Tell,
     WakeAt,
 )
-from millrace.actors.messages import Lapsed, Leave, Resume, Watch
+from millrace.actors.messages import Lapsed, Leave, Resume, TakeUp, Watch
 from millrace.actors.outcomes import exception_to_failed_state
 from millrace.actors.run import RunActor
 from millrace.actors.states import TERMINAL, Cancelled, State, StateType
@@ -37,12 +38,13 @@ class Pausable(RunActor):
     """A flow run, as far as pauses go. See the module's docstring."""
 
     __slots__ = (
-        "admits", "attempting", "broken_off", "held", "lapsed", "left", "put_off", "resuming", "resumptions",
+        "admits", "ahead", "attempting", "broken_off", "held", "lapsed", "left", "put_off", "resuming", "resumptions",
         "stopping",
     )  # fmt: skip
 
     def __init__(self, run_id: int, created: int, journal: Journal) -> None:
         super().__init__(run_id, created, journal)
+        self.ahead = False  # it was made ahead, and nobody has come to execute it
         self.admits = False  # whether children may start: RUNNING and not being stopped
         self.stopping = ""  # why the children are being stopped; empty while they are not
         self.attempting = False  # the body has been admitted, and what it came to has not been told
@@ -66,8 +68,8 @@ class Pausable(RunActor):
 
     @property
     def let_go(self) -> bool:
-        """Whether it is suspended and its body has ended for now: nobody sees it through."""
-        return self.suspends and not self.attempting
+        """Whether nobody sees it through: it was made ahead, or is suspended and its body has ended for now."""
+        return self.ahead or (self.suspends and not self.attempting)
 
     def enter(self, state: State[Any], at: int, cause: str) -> State[Any]:
         """Make a state the run's state; children are admitted while that is RUNNING."""
@@ -142,14 +144,28 @@ class Pausable(RunActor):
             return STOP_CHILDREN
         return self.conclude(exception_to_failed_state(self.lapsed), message.at, "timeout")
 
-    def _leave_suspended(self, _message: Leave) -> Order | None:
+    def _leave_it(self, _message: Leave) -> Order | None:
         if not self.let_go:
             return None
         self.left = True
         watchers, self.watchers = self.watchers, None
         return Tell(watchers or ())
 
+    def _take_up(self, message: TakeUp) -> Order | None:
+        taken = self.ahead and not (self.ended or self.left)
+        if taken:
+            self.ahead = False
+        message.reply(taken)
+        return None
+
     def _watch(self, message: Watch) -> Order | None:
         return Notify(message.watcher) if self.left else super()._watch(message)
 
-    handlers: ClassVar = {**RunActor.handlers, Resume: _resume, Lapsed: _lapsed, Leave: _leave_suspended, Watch: _watch}
+    handlers: ClassVar = {
+        **RunActor.handlers,
+        Resume: _resume,
+        Lapsed: _lapsed,
+        Leave: _leave_it,
+        TakeUp: _take_up,
+        Watch: _watch,
+    }

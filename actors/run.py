@@ -127,9 +127,10 @@ class RunActor(Mailbox):
 
     @property
     def expected_start_time(self) -> datetime:
-        """When it was to start, in UTC: the time that it was scheduled for, else when it was made."""
-        first = self.history()[0]
-        return first.state_details.scheduled_time or first.timestamp
+        """When it was to start, in UTC: the time that it was scheduled for as it was made, else when that was."""
+        first, *then = self.history()[:2]
+        made = then[0] if then and then[0].state_details.deferred else first
+        return made.state_details.scheduled_time or first.timestamp
 
     @property
     def total_run_time(self) -> timedelta:

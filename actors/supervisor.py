@@ -133,10 +133,13 @@ class Supervisor(Pausable, Generic[C]):
     def enlist(self) -> None:
         """From now on it can be found by its id. In its turn; given by the upper floor."""
 
-    def _made(self, _message: Made) -> Order | None:
+    def _made(self, message: Made) -> Order | None:
         """It can be found before it is told of; and whoever finds it is heard after that, as this is its turn."""
         self.enlist()
         self.record("created")
+        if message.ahead is not None:
+            self.ahead = True
+            self.enter(message.ahead, message.at, "scheduled")
         return None
 
     # Children.
@@ -394,6 +397,8 @@ class Supervisor(Pausable, Generic[C]):
         before, let_go = self.state, self.let_go
         if state.is_final() and not message.force:
             verdict = abort("a flow run ends when its body and its children have; cancel it instead")
+        elif self.ahead and state.type is not _CANCELLING:
+            verdict = abort("nobody executes it yet; execute it by its id, or cancel it, instead")
         elif let_go and state.type is not _CANCELLING:
             verdict = abort("it is suspended and its body has ended; resume it, or cancel it, instead")
         elif self.held and state.type is not _CANCELLING:

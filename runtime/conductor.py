@@ -272,7 +272,7 @@ class Conductor:
             run.leave_loops()
             run.conductor = None
         if run.engine.closed:
-            run.leave_suspended()
+            run.leave_it()
         return None
 
     async def _settle(self, outcome: Outcome) -> None:

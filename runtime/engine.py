@@ -332,6 +332,13 @@ class Engine:
             raise RunNotFound(run_id)
         return run
 
+    def has_flow_run(self, run_id: UUID | str) -> bool:
+        """Whether what is given is the id of a flow run that is here, and has not ended."""
+        try:
+            return self.runs_flow(number_of(run_id))
+        except RunNotFound:
+            return False
+
     def runs_flow(self, run_id: int) -> bool:
         """Whether a flow run with that id is here, and has not ended."""
         return run_id in self._flow_runs
@@ -549,7 +556,7 @@ class Engine:
         self.give_up_the_dead()
         for run in self.flow_runs():
             if run.let_go:
-                run.leave_suspended()
+                run.leave_it()
             elif run.parent is None and run.conductor is not None and run.conductor.iteration is not None:
                 run.conductor.iteration.leave()  # nothing, unless its body waits to be asked for more
 

@@ -225,8 +225,26 @@ class BaseFlow(Bindable, Generic[P, R]):
         if self.result_serializer is not None:
             run.result_serializer = self.result_serializer
 
+    def begin_ahead(self, engine: Engine, parameters: dict[str, Any], state: State[Any]) -> FlowRun:
+        """Make a run of the flow that is executed later. It belongs to no other.
+
+        Args:
+            engine: The engine.
+            parameters: By name.
+            state: The SCHEDULED state that it gets.
+
+        Raises:
+            EngineClosed: the engine is closing.
+        """
+        engine.root.check_open(f"make a run of flow '{self.name}' ahead")
+        run = FlowRun(engine, self, parameters, blocks=not self.is_async)
+        run.log_prints = logs_prints(self.log_prints, None)
+        self._say_how_results_are_kept(run)
+        run.count(state)
+        return run
+
     def begin_recorded(self, engine: Engine, recovery: Recovery, parameters: dict[str, Any]) -> FlowRun:
-        """Make a run of the flow that goes on where another process has left it. It belongs to no other.
+        """Make a run of the flow that goes on where it was left, which may be its beginning. It belongs to no other.
 
         Raises:
             EngineClosed: the engine is closing.

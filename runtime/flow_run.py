@@ -28,7 +28,7 @@ from millrace.actors.instructions import (
     answers_admission,
 )
 from millrace.actors.messages import Born, ChildEnded, ChildSeen, Judged, Leave, Made, Spawned
-from millrace.actors.states import StateType
+from millrace.actors.states import State, StateType
 from millrace.actors.stored_result import Found, kept
 from millrace.runtime.context import TAGS
 from millrace.runtime.names import random_name
@@ -210,10 +210,11 @@ class FlowRun(ScopeEnding):
                 self.parent.replay.completed(self.id, self.state.data)
             self.parent.tell(ChildEnded(self))
 
-    def leave_suspended(self) -> None:
-        """The engine is closing while the run is suspended: leave it to whoever resumes it, or end it if nobody can."""
+    def leave_it(self) -> None:
+        """Nobody sees the run through, and the engine is closing: leave it to others, or end it if there are none."""
         if self.engine.chronicle is None:
-            self.cancel("The engine is closing, and nobody can resume it any more.")
+            wanted = "execute" if self.ahead else "resume"
+            self.cancel(f"The engine is closing, and nobody can {wanted} it any more.")
         else:
             self.tell(Leave())
 
@@ -303,15 +304,22 @@ class FlowRun(ScopeEnding):
         self.result_storage = parent.result_storage
         self.result_serializer = parent.result_serializer
 
-    def count(self) -> None:
-        """It is there: tell the scope around it, the engine, and whoever listens. Before it begins."""
+    def count(self, ahead: State[Any] | None = None) -> None:
+        """It is there: tell the scope around it, the engine, and whoever listens. Before it begins.
+
+        Args:
+            ahead: Its SCHEDULED state, where it is to be executed later; it belongs to no scope then.
+        """
+        if ahead is not None:
+            self.tell(Made(self.created, ahead))
+            return
         told = self.journal.listening and self.sequence == 0  # else another process has made it
         if not told:
             self.enlist()
         if self.parent is not None:  # counted before it is told of, so that the end of its parent waits
             self.parent.tell(Spawned(1) if told else Spawned(1, (self,)))
         if told:
-            self.tell(Made())
+            self.tell(Made(self.created))
             if self.parent is not None:
                 self.parent.tell(Born((self,)))
 

@@ -44,7 +44,7 @@ and UUIDs become strings; what JSON cannot hold becomes the string that repr() g
 
 RESUME_DESCRIPTION = """\
 Run a recorded run again, here and now: one that crashed, as a run does when its process is killed, that
-failed, or that was suspended.
+failed, or that was suspended; or one that was made ahead and has not begun.
 
 The body runs from its beginning. Calls of tasks that had completed get their results without running
 again; the first one that had not is run, and all that follows.
@@ -148,6 +148,10 @@ def _parser() -> argparse.ArgumentParser:
         help="a parameter; the value is read as JSON where it is JSON, else as a string; can be repeated",
     )
     run.add_argument("--params", metavar="JSON", help="parameters as one JSON object; those of -p come on top")
+    run.add_argument(
+        "--id", dest="run", metavar="RUN", help="a run that is on record, instead of a new one: see millrace resume"
+    )
+    run.set_defaults(force=False, answer=None)
     _add_common(run)
     resume = commands.add_parser(
         "resume",

@@ -37,7 +37,7 @@ def of_flow_run(row: FlowRunRow) -> dict[str, Any]:
         "ended": iso(row.ended),
         "attempts": row.attempts,
         "deaths": row.deaths,
-        "suspended": row.suspended,
+        "suspended": row.suspended and not row.ahead,
         "parent_flow_run": _id(row.parent),
         "parent_task_run": _id(row.parent_task_run),
         "entry": f"{entry.file or entry.module}:{entry.name}",

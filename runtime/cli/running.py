@@ -86,7 +86,7 @@ def _run(engine: Engine, options: argparse.Namespace) -> tuple[FlowRun, bool]:
     colour = has_colour(sys.stderr)
     screen = Screen(sys.stderr) if live else None
     with nullcontext() if screen is None else screen.taking_over():
-        flow, run, call = (_begin if options.command == "run" else _begin_again)(engine, options, verbosity)
+        flow, run, call = (_begin if options.run is None else _begin_again)(engine, options, verbosity)
         title = f"{flow.name}/{run.name}"
         began = perf_counter()
 
@@ -124,9 +124,15 @@ def _begin_again(engine: Engine, options: argparse.Namespace, verbosity: int) ->
     from millrace.runtime.stores.resuming import prepare  # noqa: PLC0415  # most commands have no store
 
     set_up_logging(verbosity)
+    flow: BaseFlow[Any, Any] | None = None
+    given: dict[str, Any] | None = None
     try:
-        flow = None if options.flow is None else _flow_of(options.flow)
-        run, call = prepare(engine, options.run, flow, None, force=options.force, answer=options.answer)
+        if options.command == "run":
+            flow = _flow_of(options.target)
+            given = read_parameters(options.pairs, options.params) or None
+        elif options.flow is not None:
+            flow = _flow_of(options.flow)
+        run, call = prepare(engine, options.run, flow, given, force=options.force, answer=options.answer)
     except MillraceError as error:
         raise Stop(USAGE, f"millrace: {error}") from None
     except Exception as error:  # noqa: BLE001  # whatever a file raises is its author's affair

@@ -199,7 +199,7 @@ def _resume_here(options: argparse.Namespace, row: FlowRunRow, given: Any) -> in
         argparse.Namespace(
             command="resume",
             run=str(UUID(int=row.id)),
-            answer=(key, given) if row.suspended else None,
+            answer=(key, given) if row.suspended and not row.ahead else None,
             flow=None,
             force=options.force,
             store=options.store,

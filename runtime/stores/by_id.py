@@ -23,8 +23,8 @@ from millrace.actors.errors import (
     BlockingCallOnLoop,
     ConfigurationError,
     MillraceError,
+    NotPausedError,
     OwnerUnreachable,
-    PauseRefused,
     RunEnded,
     RunNotFound,
     StoreError,
@@ -43,7 +43,7 @@ from millrace.runtime.stores.opening import store_of
 from millrace.runtime.stores.reading import by_prefix
 from millrace.runtime.stores.resuming import start_suspended
 from millrace.runtime.stores.rows import FlowRunRow
-from millrace.runtime.stores.steering import obey
+from millrace.runtime.stores.steering import obey, pause_refused
 from millrace.runtime.tracking import FlowRunResult
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def pause(
         steered.ask(Request("pause", row.id, {"timeout": timeout, "key": key, "suspends": suspends}))
     except NobodyListens:
         if row.suspended:
-            raise PauseRefused(row.name, "it is suspended already") from None
+            raise pause_refused(row) from None
         raise _owner_is_over(steered.store, row, f"{attempted} flow run '{row.name}'") from None
     return row
 
@@ -264,6 +264,8 @@ def resume(steered: Steered, run_id: UUID | str, run_input: Any, *, anywhere: bo
     """
     row = steered.find(run_id)
     _check_goes_on(row, "resume")
+    if row.ahead:
+        raise NotPausedError(row.name, row.state.name)
     try:
         steered.ask(Request("resume", row.id, {"input": as_told(run_input)}))
     except NobodyListens:

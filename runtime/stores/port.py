@@ -11,7 +11,8 @@ its acknowledgement was lost, changes nothing and is acknowledged again.
 before. A flow run belongs to the owner that has made or claimed it. Each group carries the token, and one of an owner
 that is over is refused as a whole: so what a process writes that was believed dead never counts. An embedded store has
 one owner at a time, and opening it ends the one before; a store for several processes decides by a lease who is dead.
-When an owner is over its runs that had not ended are CRASHED, but for those that are suspended, which nobody runs.
+When an owner is over its runs that had not ended are CRASHED, but for those that nobody runs: they are suspended, or
+were made ahead and have not begun.
 
 **Reading.** From any thread, while others write, and nothing that has not been acknowledged.
 """
@@ -106,7 +107,7 @@ class Store(Protocol):
         ...
 
     def claim(self, run_id: int, token: int, at: int) -> FlowRunRow:
-        """Become the owner of a flow run that has ended or is suspended, in order to run it again.
+        """Become the owner of a flow run that nobody runs, in order to run it.
 
         Returns:
             The run as it is now.

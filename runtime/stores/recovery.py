@@ -20,6 +20,7 @@ from millrace.runtime.stores.flow_record import on_record
 from millrace.runtime.stores.port import OWNER_DIED, Store
 from millrace.runtime.stores.records import Answered, Called, Value
 from millrace.runtime.stores.rows import FlowRunRow, StateRow
+from millrace.runtime.stores.verdicts import suspends
 
 if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
@@ -119,7 +120,14 @@ class Recovery:
         if run.replay is not None:
             run.replay.restore(self.calls, on_record(self.results), self.unfinished)
         run.pauses.restore(self._answers_for(run))
-        run.recover(run.engine.now())
+        if not self._was_made_ahead:
+            run.recover(run.engine.now())
+
+    @property
+    def _was_made_ahead(self) -> bool:
+        """Whether nobody has executed it so far: it is in the state that it was made in, and begins at its time."""
+        last = self.states[-1]
+        return suspends(last.type, last.details) and last.type is StateType.SCHEDULED
 
     def _answers_for(self, run: FlowRun) -> dict[Any, Any]:
         answers: dict[Any, Any] = {}

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
 from typing import Any, Final
 from uuid import UUID
@@ -33,10 +34,11 @@ from millrace.runtime.cli.targets import A_FLOW, Target
 from millrace.runtime.effects import in_thread
 from millrace.runtime.engine import Engine, not_a_flow
 from millrace.runtime.flow import AsyncFlow, BaseFlow, Flow, outcome_of_flow
-from millrace.runtime.flow_body import see_through, see_through_async
+from millrace.runtime.flow_body import conclude, see_through, see_through_async
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import FlowFuture
 from millrace.runtime.loops import run_in_new_loop
+from millrace.runtime.made_ahead import taken_up
 from millrace.runtime.running import running_loop
 from millrace.runtime.stores.chronicle import Chronicle
 from millrace.runtime.stores.encoding import decode, serializer_for, state_of
@@ -44,6 +46,9 @@ from millrace.runtime.stores.records import Entry
 from millrace.runtime.stores.recovery import Recovery
 from millrace.runtime.stores.rows import FlowRunRow
 from millrace.runtime.stores.verdicts import MOST_DEATHS
+
+Prepared = tuple[FlowRun, tuple[tuple[Any, ...], dict[str, Any]]]
+"""A run that is about to begin, and the arguments of its body."""
 
 _MAY_GO_ON: Final = (StateType.CRASHED, StateType.FAILED)
 """States from which a recorded run may be run again; and from PAUSED, if it is suspended."""
@@ -59,7 +64,8 @@ def resume_run(
 ) -> Any:
     """Run a recorded flow run again, here: results on record are given to the calls that had completed.
 
-    That is for runs that CRASHED, as they do when their process is killed, FAILED, or were suspended. The body runs
+    That is for runs that CRASHED, as they do when their process is killed, FAILED, were suspended, or were made ahead
+    (`create_flow_run`), which begin then; those need no store. The body runs
     from its beginning. Each call of a task or subflow that had completed gets its result without running again; the
     first one that had not is run, and so is all that follows. Until then the body has to make the same calls.
 
@@ -103,13 +109,42 @@ async def aresume_run(
     Cancellation: as for a call of an async flow; a sync one goes on, and only the wait ends.
     """
     engine = Engine.current()
-    run, call = await in_thread(lambda: prepare(engine, run_id, flow, parameters, force=force))
+    run, call = await _handed_over(lambda: prepare(engine, run_id, flow, parameters, force=force))
     if run.blocks:
         Context().run(start, run, *call, None)
         await FlowFuture[Any].of(run).wait_async()
     else:
         await see_through_async(run, *call, None)
     return outcome_of_flow(run, return_state=return_state)
+
+
+async def _handed_over(prepared: Callable[[], Prepared]) -> Prepared:
+    """A run that is brought back in a thread. One that nobody waits for any more is ended: nobody else would.
+
+    Cancellation: the run, if it comes, is CRASHED.
+    """
+    guard = Lock()
+    brought: list[FlowRun] = []
+    interrupts: list[BaseException] = []
+
+    def bring() -> Prepared:
+        run, call = prepared()
+        with guard:
+            brought.append(run)
+            interrupted = bool(interrupts)
+        if interrupted:
+            conclude(run, None, interrupts[0])
+        return run, call
+
+    try:
+        return await in_thread(bring)
+    except BaseException as error:
+        with guard:
+            interrupts.append(error)
+            waiting = list(brought)
+        for run in waiting:
+            conclude(run, None, error)
+        raise
 
 
 def start_resumed(
@@ -133,7 +168,7 @@ def start_suspended(engine: Engine, run_id: int, run_input: Any) -> FlowFuture[A
     row = chronicle.writer.store.read_flow_run(run_id)
     if row is None:
         raise RunNotFound(UUID(int=run_id))
-    if not row.suspended:
+    if not row.suspended or row.ahead:
         raise NotPausedError(row.name, row.state.type)
     details = state_of(row.state, row.id, None).state_details
     if details.pause_timeout is not None and details.pause_timeout <= from_nanoseconds(engine.now()):
@@ -152,7 +187,7 @@ def prepare(  # what a resumption is made of
     *,
     force: bool,
     answer: tuple[str | None, Any] | None = None,
-) -> tuple[FlowRun, tuple[tuple[Any, ...], dict[str, Any]]]:
+) -> Prepared:
     """Bring a recorded run back, as far as its body beginning. May block: it reads, and claims the run.
 
     Args:
@@ -168,6 +203,8 @@ def prepare(  # what a resumption is made of
     """
     if flow is not None and not isinstance(flow, BaseFlow):
         raise not_a_flow(flow, "resume_run()")
+    if engine.chronicle is None and engine.has_flow_run(run_id):
+        return taken_up(engine, run_id, flow, parameters)
     chronicle = _chronicle_of(engine)
     store, writer = chronicle.writer.store, chronicle.writer
     row = find_run(chronicle, run_id)

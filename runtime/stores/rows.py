@@ -50,7 +50,7 @@ class FlowRunRow:
         attempts: How many attempts its body has had.
         owner: The token of who runs it, or ran it last.
         deaths: How often its owner has died while it ran.
-        suspended: It has not ended, and nobody runs it until it is resumed.
+        suspended: It has not ended, and nobody runs it until somebody wants that; it may have been made ahead.
         parameters: By name. Empty in lists, where nobody has asked for them.
         data: What its present state holds. None in lists.
     """
@@ -78,6 +78,11 @@ class FlowRunRow:
     def is_free(self) -> bool:
         """Whether nobody runs it, so that it may be claimed."""
         return self.ended is not None or self.suspended
+
+    @property
+    def ahead(self) -> bool:
+        """Whether it was made ahead, and has not begun."""
+        return self.suspended and self.state.type is StateType.SCHEDULED
 
 
 @attrs.frozen

@@ -17,6 +17,7 @@ from millrace.actors.errors import (
     EngineClosed,
     MillraceError,
     NotPausedError,
+    PauseRefused,
     RunEnded,
     RunNotFound,
 )
@@ -124,7 +125,7 @@ def _resume(engine: Engine, run_id: int, options: Mapping[str, Any], answer: Ans
         resume_here(engine, run_id, given)
     else:
         row = _row(engine, run_id)
-        if row.suspended:
+        if row.suspended and not row.ahead:
             _ = start_suspended(engine, run_id, given)
         elif options.get("again"):
             _ = start_resumed(engine, UUID(int=run_id), force=bool(options.get("force")))
@@ -156,11 +157,18 @@ def _check_going_on(engine: Engine, run_id: int, attempted: str) -> None:
     Raises:
         RunNotFound: there is none.
         RunEnded: it does not any more.
-        NotPausedError: it is suspended.
+        PauseRefused: nobody runs it.
     """
     if not engine.runs_flow(run_id):
         row = _row(engine, run_id)
+        if row.suspended:
+            raise pause_refused(row)
         raise RunEnded(attempted, row.name, row.state.name)
+
+
+def pause_refused(row: FlowRunRow) -> PauseRefused:
+    """The error for a run that nobody runs, and that was to be paused."""
+    return PauseRefused(row.name, "it has not begun" if row.ahead else "it is suspended already")
 
 
 def _row(engine: Engine, run_id: int) -> FlowRunRow:

@@ -11,8 +11,8 @@ from millrace.runtime.stores.port import OWNER_DIED
 from millrace.runtime.stores.records import LARGEST_ID, Entered
 from millrace.runtime.stores.rows import StateRow
 
-SUSPENDS = "pause_reschedule"
-"""What stands in the details of the state of a run that is suspended: nobody runs it until it is resumed."""
+_SUSPENDS: Final = {StateType.PAUSED: "pause_reschedule", StateType.SCHEDULED: "deferred"}
+"""By type of the state: what stands in its details where nobody runs the run until somebody wants that."""
 
 
 MOST_DEATHS: Final = 10
@@ -32,8 +32,9 @@ def first_id_at(at: int) -> int:
 
 
 def suspends(kind: StateType, details: str | None) -> bool:
-    """Whether a flow run in a state of such a type, with such details, is suspended."""
-    return kind is StateType.PAUSED and details is not None and bool(json.loads(details).get(SUSPENDS))
+    """Whether nobody runs a flow run in a state of such a type, with such details: it is suspended, or made ahead."""
+    word = None if details is None else _SUSPENDS.get(kind)
+    return word is not None and bool(json.loads(details or "{}").get(word))
 
 
 def death_message(owner: str) -> str:
@@ -84,6 +85,8 @@ def check_removable(name: str, kind: str, parent: object, ended: int | None, *, 
     if parent is not None:
         raise RunNotRemovable(name, "it belongs to another run", "Remove that one; this one goes with it.")
     if suspended:
-        raise RunNotRemovable(name, "it is suspended, and waits to be resumed", "Cancel it first.")
+        ahead = kind == StateType.SCHEDULED
+        waits = "was made ahead, and waits to be executed" if ahead else "is suspended, and waits to be resumed"
+        raise RunNotRemovable(name, f"it {waits}", "Cancel it first.")
     if ended is None:
         raise RunNotRemovable(name, f"it is {kind}", "Cancel it first.")

@@ -144,6 +144,7 @@ if TYPE_CHECKING:
     from millrace.runtime.generator_flow import AsyncGeneratorFlow, GeneratorFlow
     from millrace.runtime.generator_task import AsyncGeneratorTask, GeneratorTask
     from millrace.runtime.limits import AdaptiveLimit, RateLimit, concurrency, rate_limit
+    from millrace.runtime.made_ahead import acreate_flow_run, create_flow_run
     from millrace.runtime.pausing import pause_flow_run, suspend_flow_run
     from millrace.runtime.proposing import propose_state
     from millrace.runtime.results import (
@@ -272,6 +273,8 @@ _LATER = {
     "Secret": "millrace.runtime.secret",
     "acancel_flow_run": "millrace.runtime.stores.by_id",
     "cancel_flow_run": "millrace.runtime.stores.by_id",
+    "create_flow_run": "millrace.runtime.made_ahead",
+    "acreate_flow_run": "millrace.runtime.made_ahead",
     "resume_run": "millrace.runtime.stores.resuming",
     "aresume_run": "millrace.runtime.stores.resuming",
     "read_flow_run": "millrace.runtime.stores.reading",
@@ -454,6 +457,7 @@ __all__ = (
     "WorkerTaskRunner",
     "__version__",
     "acancel_flow_run",
+    "acreate_flow_run",
     "allow_failure",
     "aread_flow_run",
     "aread_flow_run_states",
@@ -471,6 +475,7 @@ __all__ = (
     "cancelled",
     "check_cancelled",
     "concurrency",
+    "create_flow_run",
     "current",
     "exception_to_crashed_state",
     "exception_to_failed_state",

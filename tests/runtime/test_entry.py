@@ -259,7 +259,7 @@ def test_whoever_is_told_of_the_first_event_of_a_run_finds_it(world: World, engi
         found.append(run.state.name)
 
     @world.flow
-    async def inner() -> str:
+    async def inner() -> Any:
         Listener(engine, StateType.PENDING, note)
         return await world.call(innermost)
 
