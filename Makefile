@@ -24,8 +24,8 @@ test: $(VENV)/.dev  ## run the tests on every supported Python that is found
 test-%: $(VENV)/bin/python  ## run the tests on one version, as in: make test-3.12
 	@MAKE="$(MAKE)" VENV="$(VENV)" tests/run_matrix.sh $*
 
-proof: $(VENV)/.dev  ## try all that is promised: kills, power cuts, simulations, types, threats (about an hour)
-	@$(BIN)/python -m tests.proofs.prove
+proof: $(VENV)/.dev  ## try all that is promised: kills, power cuts, simulations, types, threats (an hour; make proof SCALE=0.1)
+	@$(BIN)/python -m tests.proofs.prove --scale $(or $(SCALE),1)
 
 soak: $(VENV)/.dev  ## put a mixed load on one process and see that nothing grows: make soak MINUTES=60
 	@$(BIN)/python -m tests.proofs.soak --minutes $(or $(MINUTES),5)

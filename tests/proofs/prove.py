@@ -1,14 +1,18 @@
 """All proofs, one after the other, and one table of what was tried and what held.
 
-    python -m tests.proofs.prove           run them all; about an hour
-    python -m tests.proofs.prove --write   and write the table into docs/reliability.md
+    python -m tests.proofs.prove               run them all; about an hour
+    python -m tests.proofs.prove --write       and write the table into docs/reliability.md
+    python -m tests.proofs.prove --scale 0.1   a tenth of all that is tried many times
+    python -m tests.proofs.prove --only kills --folder F   one of them
 
+What a proof came to stays in the folder, if one is given; one that is there is not run again, but is in the table.
 A proof that ends with another code than 0 has failed, whatever its rows say; one that leaves no rows gets one.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import subprocess
@@ -28,6 +32,9 @@ PAGE: Final = ROOT / "docs" / "reliability.md"
 BEGIN: Final = "<!-- proof: written by python -m tests.proofs.prove --write -->"
 END: Final = "<!-- end of proof -->"
 
+SEEDS: Final = 8_000
+"""Simulations, unless it is told otherwise."""
+
 
 @attrs.frozen
 class Proof:
@@ -42,40 +49,83 @@ class Proof:
     command: Sequence[str]
 
 
-def proofs(seeds: int, minutes: float) -> list[Proof]:
+def proofs(scale: float = 1.0, log: Path | None = None) -> list[Proof]:
     """All of them.
 
     Args:
-        seeds: How many simulations there are.
-        minutes: How long the soak is.
+        scale: How much there is of what is tried many times.
+        log: What simulations have come to already; see `tests.simulation`.
     """
-    kills = ["-m", "tests.proofs.kills", "--kills", "200", "--points", "5"]
+
+    def many(count: int) -> str:
+        return str(max(1, round(count * scale)))
+
+    kills = ["-m", "tests.proofs.kills", "--kills", many(200), "--points", many(5)]
+    simulation = ["-m", "tests.simulation", "--proof", "--count", many(SEEDS)]
     return [
         Proof("types", ["-m", "mypy"]),
         Proof("types of ordinary use", ["tests/typing/completeness.py"]),
         Proof("security", ["-m", "tests.proofs.threats"]),
         Proof("kills", kills),
         Proof("kills with PostgreSQL", [*kills, "--store", "postgres"]),
-        Proof("outages", ["-m", "tests.proofs.outages", "--stops", "50"]),
-        Proof("races", ["-m", "tests.proofs.races", "--races", "10000"]),
-        Proof("power cuts", ["-m", "tests.proofs.cuts", "--seeds", "20"]),
-        Proof("other semantics than Prefect's", ["tests/differential/run.py"]),
-        Proof("soak", ["-m", "tests.proofs.soak", "--minutes", str(minutes)]),
-        Proof("simulation", ["-m", "tests.simulation", "--proof", "--count", str(seeds)]),
+        Proof("outages", ["-m", "tests.proofs.outages", "--stops", many(50)]),
+        Proof("races", ["-m", "tests.proofs.races", "--races", many(10_000)]),
+        Proof("power cuts", ["-m", "tests.proofs.cuts", "--seeds", many(20)]),
+        Proof("other semantics than Prefect's", ["tests/differential/run.py", "--flows", many(300)]),
+        Proof("soak", ["-m", "tests.proofs.soak", "--minutes", f"{5 * scale:g}", "--runs", many(1_000_000)]),
+        Proof("simulation", simulation if log is None else [*simulation, "--log", str(log)]),
+        Proof("ablations", ["-m", "tests.simulation", "--ablations"]),
     ]
 
 
-def run(proof: Proof, folder: Path) -> list[Row]:
+@attrs.frozen
+class Verdict:
+    """What a proof came to.
+
+    Args:
+        rows: Its rows.
+        seconds: How long it took.
+    """
+
+    rows: list[Row]
+    seconds: float
+
+    def write(self, file: Path) -> None:
+        """Keep it."""
+        file.write_text(json.dumps(attrs.asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def read(cls, file: Path) -> Verdict:
+        """As it was kept."""
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        return cls([Row(**each) for each in kept["rows"]], kept["seconds"])
+
+
+def run(proof: Proof, folder: Path) -> Verdict:
     """Run a proof, and give what it came to."""
     print(f"\n== {proof.name}: {' '.join(proof.command)}", flush=True)  # noqa: T201  # it takes a while
     file = folder / f"{proof.name}.rows"
+    file.unlink(missing_ok=True)  # of one that was stopped
     began = time.monotonic()
     environment = {**os.environ, FILE: str(file)}
     code = subprocess.run([sys.executable, *proof.command], check=False, cwd=ROOT, env=environment).returncode
-    rows = gathered(file) or [Row(proof.name, f"{time.monotonic() - began:.0f} s", holds=not code)]
+    seconds = time.monotonic() - began
+    rows = gathered(file) or [Row(proof.name, f"{seconds:.0f} s", holds=not code)]
     if code and all(each.holds for each in rows):
         rows.append(Row(proof.name, f"it has ended with {code}", holds=False))
-    return rows
+    return Verdict(rows, seconds)
+
+
+def come_to(proof: Proof, folder: Path, *, wanted: bool) -> Verdict | None:
+    """What a proof came to: as the folder has it, or as it is run now, if it is wanted."""
+    kept = folder / f"{proof.name}.json"
+    if kept.exists():
+        return Verdict.read(kept)
+    if not wanted:
+        return None
+    verdict = run(proof, folder)
+    verdict.write(kept)
+    return verdict
 
 
 def with_table(page: str, rows: Sequence[Row], headline: str) -> str:
@@ -88,20 +138,29 @@ def with_table(page: str, rows: Sequence[Row], headline: str) -> str:
 def main() -> int:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=8_000, help="simulations")
-    parser.add_argument("--minutes", type=float, default=5.0, help="of the soak")
+    parser.add_argument("--scale", type=float, default=1.0, help="how much of what is tried many times")
     parser.add_argument("--only", action="append", help="the name of a proof; may be given several times")
+    parser.add_argument("--folder", type=Path, help="where what they come to is kept")
+    parser.add_argument("--log", type=Path, help="what simulations have come to already")
     parser.add_argument("--write", action="store_true", help="write the table into docs/reliability.md")
     given = parser.parse_args()
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        chosen = [each for each in proofs(given.seeds, given.minutes) if not given.only or each.name in given.only]
-        rows = [row for each in chosen for row in run(each, Path(folder))]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = given.folder or Path(scratch)
+        folder.mkdir(exist_ok=True)
+        made = [
+            come_to(each, folder, wanted=not given.only or each.name in given.only)
+            for each in proofs(given.scale, given.log)
+        ]
+    verdicts = [each for each in made if each is not None]
+    rows = [row for each in verdicts for row in each.rows]
     print(f"\n{table(rows)}")  # noqa: T201  # what was asked for
     if given.write:
-        minutes = (time.monotonic() - began) / 60
+        minutes = sum(each.seconds for each in verdicts) / 60
+        scale = "" if given.scale == 1 else f" --scale {given.scale:g}"
         python = f"Python {platform.python_version()}"
-        headline = f"`python -m tests.proofs.prove`, with {python} on {platform.system()}: {minutes:.0f} minutes."
+        headline = (
+            f"`python -m tests.proofs.prove{scale}`, with {python} on {platform.system()}: {minutes:.0f} minutes."
+        )
         PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8"), rows, headline), encoding="utf-8")
     return int(not all(each.holds for each in rows))
 

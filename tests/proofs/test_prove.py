@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.proofs.prove import BEGIN, END, PAGE, Proof, run, with_table
+from tests.proofs.prove import BEGIN, END, PAGE, Proof, come_to, proofs, run, with_table
 from tests.proofs.soak import Sample, judge
 from tests.proofs.threats import PAGE as THREATS
 from tests.proofs.threats import threats
@@ -19,7 +19,7 @@ TELLS = (
 
 @pytest.mark.parametrize(("says", "adds", "held"), [(True, 0, [True]), (False, 0, [False]), (True, 3, [True, False])])
 def test_a_proof_fails_by_its_rows_or_by_its_code(tmp_path: Path, says: bool, adds: int, held: list[bool]) -> None:
-    rows = run(Proof("trying", ["-c", TELLS % (says, adds)]), tmp_path)
+    rows = run(Proof("trying", ["-c", TELLS % (says, adds)]), tmp_path).rows
 
     assert rows[0] == Row("a try", "3 of 3", says)
     assert [each.holds for each in rows] == held
@@ -27,9 +27,30 @@ def test_a_proof_fails_by_its_rows_or_by_its_code(tmp_path: Path, says: bool, ad
 
 @pytest.mark.parametrize("code", [0, 1, 7])
 def test_a_proof_that_says_nothing_is_judged_by_its_code(tmp_path: Path, code: int) -> None:
-    (row,) = run(Proof("silent", ["-c", f"raise SystemExit({code})"]), tmp_path)
+    (row,) = run(Proof("silent", ["-c", f"raise SystemExit({code})"]), tmp_path).rows
 
     assert (row.tried, row.holds) == ("silent", code == 0)
+
+
+def test_what_a_proof_came_to_is_kept_and_it_is_not_run_again(tmp_path: Path) -> None:
+    proof = Proof("trying", ["-c", TELLS % (True, 0)])
+    assert come_to(proof, tmp_path, wanted=False) is None
+
+    first = come_to(proof, tmp_path, wanted=True)
+    again = come_to(Proof("trying", ["-c", "raise SystemExit(1)"]), tmp_path, wanted=True)
+
+    assert first is not None
+    assert first.rows == [Row("a try", "3 of 3", holds=True)]
+    assert again == first
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1, 0.000_1])
+def test_however_small_the_scale_each_proof_tries_something(scale: float) -> None:
+    counts = [float(word) for proof in proofs(scale) for word in proof.command if word.replace(".", "").isdigit()]
+
+    assert min(counts) > 0
+    assert all(count == round(count) for count in counts if count >= 1)
+    assert max(counts) == 1_000_000 * scale
 
 
 def test_what_did_not_hold_stands_out_in_the_table() -> None:

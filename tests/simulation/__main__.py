@@ -5,7 +5,8 @@
 --log FILE --sum     what stands in that file
 --seed N --trace     what happens in it, line by line; with --plan what is run in it
 --seed N --shrink    the smallest plan that fails in the same way
---proof              all that `make proof` does: many seeds, and each safeguard taken away
+--proof              as `make proof` does it: many seeds, some of them twice, and one that has to fail
+--ablations          likewise: each safeguard taken away
 """
 
 from __future__ import annotations
@@ -44,11 +45,13 @@ def main() -> int:
     parser.add_argument("--chars", type=int, default=4_000, help="of each problem")
     parser.add_argument("--lines", type=int, default=120, help="of the trace of a plan that was shrunk")
     parser.add_argument("--log", type=Path, help="a file that holds what seeds have come to")
-    for flag in ("trace", "plan", "digests", "shrink", "proof", "sum"):
+    for flag in ("trace", "plan", "digests", "shrink", "proof", "ablations", "sum"):
         parser.add_argument(f"--{flag}", action="store_true")
     given = parser.parse_args()
     if given.shrink:
         return _shrink(given.seed, given.lines)
+    if given.ablations:
+        return _ablate()
     return _prove(given) if given.proof else _run(given)
 
 
@@ -62,12 +65,15 @@ def _shrink(seed: int, lines: int) -> int:
 def _run(given: argparse.Namespace) -> int:
     if given.plan or given.trace or given.digests:
         return _show(given)
+    tally = reduce(Tally.with_more, Log(given.log).read().values(), Tally()) if given.sum else _tally(given)
+    print(tally, flush=True)
+    return int(bool(tally.failed))
+
+
+def _tally(given: argparse.Namespace) -> Tally:
+    """What the seeds come to. Batches that stand in the log are not run again."""
     log = Log(given.log) if given.log else None
     there = log.read() if log is not None else {}
-    if given.sum:
-        tally = reduce(Tally.with_more, there.values(), Tally())
-        print(tally)
-        return int(bool(tally.failed))
     tally = Tally()
     for first in range(given.seed, given.seed + given.count, BATCH):
         batch = range(first, min(first + BATCH, given.seed + given.count))
@@ -81,8 +87,7 @@ def _run(given: argparse.Namespace) -> int:
             print(f"… {tally}", flush=True)
         if len(tally.failed) >= given.stop:
             break
-    print(tally, flush=True)
-    return int(bool(tally.failed))
+    return tally
 
 
 def _show(given: argparse.Namespace) -> int:
@@ -105,10 +110,7 @@ def _show(given: argparse.Namespace) -> int:
 def _prove(given: argparse.Namespace) -> int:
     given.count = SEEDS if given.count == 1 else given.count
     seeds = range(given.seed, given.seed + given.count)
-    tally = Tally()
-    for first in range(0, given.count, BATCH):
-        tally = tally.with_more(in_child(seeds[first : first + BATCH], given.stop, given.chars))
-        print(f"… {tally}", flush=True)
+    tally = _tally(given)
     twice = in_child(seeds[::20][:MOST_TWICE], given.stop, given.chars, twice=True)
     canary = simulate(CANARY).problem
     rows = [
@@ -116,6 +118,11 @@ def _prove(given: argparse.Namespace) -> int:
         Row("seeds that are run twice come to the same trace", f"{twice.seeds} of them", holds=not twice.failed),
         Row("a simulation in which an event goes missing fails", "1 of 1" if canary else "0 of 1", holds=bool(canary)),
     ]
+    return tell(rows)
+
+
+def _ablate() -> int:
+    rows: list[Row] = []
     for ablation in ABLATIONS:
         seed, problem = ablation.find(range(MOST))
         came_to = f"first by seed {seed:,}" if problem else f"NOT within {MOST:,} seeds"

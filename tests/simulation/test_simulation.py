@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.ablations import ABLATIONS, QUICK, Ablation
+from tests.simulation.batches import Log, Tally
 from tests.simulation.simulate import CANARY, LEAST_STEPS, simulate
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +27,18 @@ def test_whatever_befalls_it_all_ends_and_nothing_is_broken(first: int) -> None:
         report = simulate(seed)
         assert not report.problem, f"python -m tests.simulation --seed {seed}\n{report.problem}"
         assert report.steps >= LEAST_STEPS
+
+
+def test_a_batch_that_stands_in_a_log_is_counted_from_there(tmp_path: Path) -> None:
+    log = Log(tmp_path / "seeds.log")
+    assert log.read() == {}
+
+    log.write(range(250), Tally(250, 130_000, 507, 9_000, 12, 400, 20.5, ()))
+    log.write(range(250, 500), Tally(250, 140_000, 511, 8_000, 13, 300, 21.5, (317,)))
+
+    first, second = log.read().values()
+    assert first.with_more(second) == Tally(500, 270_000, 507, 17_000, 25, 700, 42.0, (317,))
+    assert list(log.read()) == [(0, 250), (250, 250)]
 
 
 def test_the_canary_fails() -> None:
