@@ -1,7 +1,7 @@
 """Awaits: which runs wait for which others at the moment.
 
 Decides who goes on only after a run has ended, through however many others: whose code waits for it, or who depends on
-it. Does not know who holds what.
+it, or who comes up only after it. Does not know who holds what.
 """
 
 from __future__ import annotations
@@ -35,6 +35,12 @@ def _dependents(run: Any) -> list[Any]:
     """The runs that have been made and depend on one: among those that are told of its end they say for whom."""
     watchers = tuple(getattr(run, "watchers", None) or ())
     return [watcher.downstream for watcher in watchers if hasattr(watcher, "downstream")]
+
+
+def comes_after(run: Any, before: Any) -> bool:
+    """Whether a run is not even asked for before another one is out of the way, as a later one of the same map."""
+    asked = getattr(run, "comes_after", None)
+    return asked is not None and bool(asked(before))
 
 
 class Awaits:
@@ -71,6 +77,7 @@ class Awaits:
             come = [waits for each in new for waits in self._by_target.get(each, ())]
             come += [waits for each in new for waits in _dependents(each)]
             come += [waits for waits, target in self._for_several if waits not in found and awaits(target, found)]
+            come += [target for target in self._by_target if any(comes_after(target, each) for each in new)]
             new = list(set(come) - found)
             found.update(new)
         return found

@@ -124,6 +124,10 @@ class Bounded:
             self.lane.dispatch_map(self)
         return runs
 
+    def holds_back(self, run: TaskRun) -> bool:
+        """Whether a run is still to be taken."""
+        return self._cursor is not None and self._cursor.holds_back(run)
+
     def cancel(self) -> None:
         """Start no more runs."""
         if self._cursor is not None:

@@ -14,6 +14,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
+from millrace.actors.awaits import comes_after
 from millrace.actors.errors import ConfigurationError, WaitTimeout
 from millrace.actors.messages import Unwatch, Watch
 from millrace.actors.seconds import checked_wait
@@ -226,7 +227,7 @@ class AsCompleted(Generic[R]):
 
     def covers(self, run: Any) -> bool:
         """Whether the end of a run is waited for."""
-        return any(each.source is run for each in self._futures)
+        return any(each.source is run or comes_after(each.source, run) for each in self._futures)
 
     def _expect(self, waiter: ThreadWaiter | LoopWaiter) -> bool:
         """Set the waiter to be woken by the next end; False if there has been one already."""

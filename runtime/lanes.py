@@ -37,6 +37,10 @@ class RunSource(Protocol):
         """The next runs to start, at most so many; empty when there are none at this moment."""
         ...
 
+    def holds_back(self, run: TaskRun, /) -> bool:
+        """Whether a run that has been made is still to be taken, after all that were."""
+        ...
+
     def cancel(self) -> None:
         """Start no more runs."""
         ...

@@ -274,6 +274,10 @@ class Cursor:
         """How many runs have not been made yet."""
         return self.size - self._next - len(self._early)
 
+    def holds_back(self, run: TaskRun) -> bool:
+        """Whether a run has been made because somebody has looked at it, and its turn has not come."""
+        return run.id - self._first_id >= self._next
+
     def take(self, most: int) -> list[TaskRun]:
         """The next runs to start, at most so many; empty when there are no more.
 

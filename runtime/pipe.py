@@ -111,6 +111,11 @@ class Pipe:
         """How many runs have not been made yet."""
         return len(self._inputs)
 
+    @staticmethod
+    def holds_back(_run: TaskRun) -> bool:
+        """Whether a run is still to be taken: none of a stream is there before."""
+        return False
+
     def take(self, most: int) -> list[TaskRun]:
         """The next runs to start, at most so many; empty when there are none at this moment. From any thread."""
         ready: list[TaskRun] = []

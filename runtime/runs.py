@@ -414,6 +414,11 @@ class TaskRun(TaskRunActor[TaskSite]):
         """The lane of the running loop."""
         return self.node.scope.engine.lane_here()
 
+    def comes_after(self, before: Any) -> bool:
+        """Whether it is a later run of the same map, and that has not come to it yet."""
+        holds_back = getattr(self.lane, "holds_back", None)
+        return holds_back is not None and getattr(before, "lane", None) is self.lane and bool(holds_back(self))
+
     def blocks_here(self) -> bool:
         """Whether blocking this thread would hold up a loop that the run needs, or one for no reason."""
         return blocks_here(self.node.scope)

@@ -75,6 +75,10 @@ class RationedMap:
         """The next runs to start, at most so many; none as long as enough of them wait."""
         return [] if self._waiting >= ENOUGH or self._source is None else self._source.take(most)
 
+    def holds_back(self, run: TaskRun) -> bool:
+        """Whether a run is still to be taken: as long as enough of those before it wait it asks for nothing."""
+        return self._source is not None and self._source.holds_back(run)
+
     def cancel(self) -> None:
         """Start no more runs."""
         if self._source is not None:

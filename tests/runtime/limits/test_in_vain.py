@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from millrace import DeadlockError, Engine, as_completed, flow
+from millrace import DeadlockError, Engine, as_completed, concurrency, flow
 from millrace.runtime.entering import stand_in
 from tests.checkpoints import until
 from tests.runtime.limits.held import held
@@ -159,3 +159,35 @@ def test_what_a_holder_has_started_and_does_not_wait_for_is_served_when_it_is_do
     with stand_in(engine):
         assert world.body(body, engine=engine) == "served"
     engine.close()
+
+
+@pytest.mark.parametrize("how", ["await", "as_completed"])
+@pytest.mark.anyio
+async def test_whoever_waits_for_a_late_item_of_a_map_waits_for_those_before_it(how: str) -> None:
+    """As long as sixteen of a map wait, the items behind them ask for nothing: but they need the slot all the same."""
+
+    @ASYNC.task(tags=["db", "disk"])
+    def wants_both() -> str:
+        return "served"
+
+    @ASYNC.task(tags=["db"])
+    def wants(item: int) -> int:
+        return item
+
+    @flow
+    async def work(engine: Engine) -> str:
+        async with concurrency("disk"):
+            both = wants_both.submit()
+            await until(lambda: len(engine.limits["db"].waiters()) == 1)  # it is before the map, and has to wait
+            items = wants.map(range(20))
+            await until(lambda: len(engine.limits["db"].waiters()) == 17)
+            with pytest.raises(DeadlockError):
+                await (items[-1] if how == "await" else _first_of(as_completed([items[-1]])))
+        return str(await both)
+
+    async with Engine(limits={"db": 1, "disk": 1}) as engine:
+        assert await work(engine) == "served"
+
+
+async def _first_of(several: Any) -> Any:
+    return await (await anext(aiter(several)))
