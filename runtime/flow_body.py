@@ -195,7 +195,7 @@ class Pass:
                 await wait_until_done(upstream, run.engine.lane_here())
         else:
             refuse_to_block(upstream, f"{run.name}, with a future that is not done", "await the future first")
-            with upstream.lend(), waits_for(upstream, run):
+            with upstream.lend(), waits_for(upstream, run, blocks=True):
                 block_until_done(upstream, None)
 
     async def _ready(self, inputs: Inputs | None) -> Arguments:

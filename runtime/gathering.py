@@ -190,7 +190,7 @@ class AsCompleted(Generic[R]):
         waiter = ThreadWaiter()
         if not self._expect(waiter):
             return
-        with self._futures[0].source.lend(), self._waits():
+        with self._futures[0].source.lend(), self._waits(blocks=True):
             in_time = waiter.wait(self._left())
         if not in_time and not self._ended:
             raise self._timed_out()
@@ -221,9 +221,9 @@ class AsCompleted(Generic[R]):
             if not self._ended:
                 raise self._timed_out() from None
 
-    def _waits(self) -> AbstractContextManager[None]:
+    def _waits(self, *, blocks: bool = False) -> AbstractContextManager[None]:
         """What to wait in; where that comes to an end anyhow, nobody need know of it."""
-        return nullcontext() if self._timeout is not None else waits_for(self)
+        return nullcontext() if self._timeout is not None else waits_for(self, blocks=blocks)
 
     def covers(self, run: Any) -> bool:
         """Whether the end of a run is waited for."""

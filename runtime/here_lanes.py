@@ -85,7 +85,7 @@ class ThreadHere(HeldUp, _Here):
         run.tell(Watch(self))
         try:
             while not run.ended:
-                with waits_for(run):
+                with waits_for(run, blocks=True):
                     self.wait_turn()
                 if not run.ended:
                     execute(run)
@@ -124,7 +124,7 @@ class End:
     def wait(self, run: TaskRun) -> None:
         """Block until it has come."""
         self.watch(run)
-        with lend(), waits_for(run):
+        with lend(), waits_for(run, blocks=True):
             self._waiter.wait()
         interrupting.check()
 

@@ -1,8 +1,9 @@
 """Holding: what the code at hand holds of limits, and for what it waits meanwhile.
 
 Decides which of these tickets are held by the very code that waits, and not by code around it that goes on beside it;
-and which of those others were held by the code that has started it. Where nothing is held and there are no limits, who
-waits pays a look at two context variables.
+and which of those others were held by the code that has started it. Who blocks the thread of a loop holds up whatever
+runs there, and so that waits for the same. Where nothing is held and there are no limits, who waits pays a look at two
+context variables.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
-from threading import get_ident
+from threading import RLock, get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -67,25 +68,68 @@ def _started(holder: Any, run: Any) -> bool:
     return (run.parent is None and run.scope is holder) if holder.is_flow else bool(run.parent == holder.id)
 
 
-def waits_for(target: Any, run: Any = None) -> AbstractContextManager[None]:
+def waits_for(target: Any, run: Any = None, *, blocks: bool = False) -> AbstractContextManager[None]:
     """What to wait in, so that it is known who waits for whom, and what is held meanwhile.
 
     Args:
         target: What is waited for: a run; what stands for several; or None for whatever was started.
         run: Who waits; by default the run that the code at hand belongs to.
+        blocks: It blocks this thread, and the loop that runs on that, if one does.
     """
     run = run or CURRENT.get()
     if HOLDING.get() or (run is not None and run.engine.rationing.tags):
-        return _Waits(target, run)
+        return _Waits(target, run, blocks=blocks)
     return _NOTHING
 
 
-class _Waits:
-    __slots__ = ("_run", "_target", "_tickets")
+class Started:
+    """What a flow run has started, as something to be waited for. See `Several`.
 
-    def __init__(self, target: Any, run: Any) -> None:
+    Args:
+        scope: The flow run.
+    """
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, scope: Any) -> None:
+        self._scope = scope
+
+    def covers(self, run: Any) -> bool:
+        """Whether it has started a run."""
+        return (run.parent if run.is_flow else run.scope) is self._scope
+
+
+def served_on(loop: asyncio.AbstractEventLoop | None, ticket: Ticket) -> None:
+    """A run that is to begin on a loop was served. If that loop is held up, what it was served waits for the same."""
+    waits = _held_up.get(loop) if _held_up else None
+    if waits is not None and ticket.held:
+        waits.include(ticket)
+
+
+def _held_on(loop: asyncio.AbstractEventLoop, limiter: ActingLimiter) -> dict[Ticket, None]:
+    """What is held by code on the loop of this thread, or by runs that are to begin there.
+
+    Not by what waits for something else already.
+    """
+    from millrace.actors.tickets import SlotLimit  # noqa: PLC0415  # few programs have limits
+
+    places = {id(each) for each in asyncio.all_tasks()}
+    slots = [limit for limit in limiter.limits.values() if isinstance(limit, SlotLimit)]
+    held = dict.fromkeys(each for limit in slots for each in tuple(limit.holders) if not each.waits)
+    return {each: None for each in held if each.place in places or (not each.place and _loop_of(each.owner) is loop)}
+
+
+def _loop_of(run: Any) -> Any:
+    return getattr(getattr(run, "lane", None), "loop", None)
+
+
+class _Waits:
+    __slots__ = ("_loop", "_run", "_target", "_tickets")
+
+    def __init__(self, target: Any, run: Any, *, blocks: bool) -> None:
         self._target = target
         self._run = run
+        self._loop = running_loop() if blocks else None
         self._tickets: dict[ActingLimiter, list[Ticket]] = {}
 
     def __enter__(self) -> None:
@@ -94,11 +138,36 @@ class _Waits:
             self._tickets[self._run.engine.limits.limiter] = []
         for ticket in own:
             self._tickets.setdefault(ticket.bell.limiter, []).append(ticket)
+        if self._loop is not None:
+            with _holding_up:
+                _held_up[self._loop] = self
+                for limiter, tickets in self._tickets.items():
+                    tickets += [each for each in _held_on(self._loop, limiter) if each not in tickets]
         for limiter, tickets in self._tickets.items():
-            limiter.holds_up(tickets, self._target, self._run)
+            limiter.holds_up(tuple(tickets), self._target, self._run)
+
+    def include(self, ticket: Ticket) -> None:
+        """Somebody holds a ticket from now on who is held up by this."""
+        limiter = ticket.bell.limiter
+        with _holding_up:
+            tickets = self._tickets.get(limiter)
+            if tickets is None or ticket in tickets or _held_up.get(self._loop) is not self:
+                return
+            tickets.append(ticket)
+            limiter.holds_up((ticket,), self._target, None)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._loop is not None:
+            with _holding_up:
+                del _held_up[self._loop]
         for limiter, tickets in self._tickets.items():
             limiter.goes_on(tickets, self._target, self._run)
+
+
+_held_up: Final[dict[asyncio.AbstractEventLoop | None, _Waits]] = {}
+"""The loops whose threads are blocked, by whom."""
+
+_holding_up: Final = RLock()
+"""Held by who changes that, or what is held up by it; whoever was refused by that may be served in the same call."""

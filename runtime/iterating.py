@@ -29,6 +29,7 @@ from millrace.runtime.context import CURRENT
 from millrace.runtime.cooperation import check_cancelled
 from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects
 from millrace.runtime.futures import take
+from millrace.runtime.holding import waits_for
 from millrace.runtime.stepping import TAKEN, End, step_here, step_on_loop
 from millrace.runtime.waiting import block_until_told, wait_until_done
 
@@ -346,7 +347,8 @@ class ThreadIteration(Iteration):
         return step_here(step, *args) if self._deadline is None else step_here(self._deadline.call, step, args, {})
 
     async def _wait_turn(self) -> None:
-        self._lane.wait_turn()
+        with waits_for(self.run, blocks=True):
+            self._lane.wait_turn()
 
     async def _told(self) -> None:
         if self.run.ended and self.run.watchers is not None:
@@ -425,7 +427,8 @@ class LoopIteration(Iteration):
         return await step_on_loop(body, method, *args)
 
     async def _wait_turn(self) -> None:
-        await self._lane.wait_turn()
+        with waits_for(self.run):
+            await self._lane.wait_turn()
 
     async def _told(self) -> None:
         if self.run.ended and self.run.watchers is not None:

@@ -14,7 +14,7 @@ from millrace.actors.instructions import STOP_ATTEMPT, STOP_CHILDREN
 from millrace.actors.messages import Cancel, Interrupt, Stopped
 from millrace.actors.outcomes import exception_to_crashed_state
 from millrace.actors.states import StateType
-from millrace.runtime.holding import waits_for
+from millrace.runtime.holding import Started, waits_for
 from millrace.runtime.lanes import innermost
 from millrace.runtime.lending import lend
 from millrace.runtime.ongoing import is_of_the_body
@@ -157,7 +157,7 @@ class ScopeEnding(ScopeStarting):
             waiter = ThreadWaiter()
             self.joiner = waiter
             if self.unfinished() and not self._close_the_rest():
-                with lend(), waits_for(None):
+                with lend(), waits_for(Started(self.scope), blocks=True):
                     in_time = waiter.wait(patience.left())
                 if not in_time:
                     patience.end()
@@ -173,7 +173,7 @@ class ScopeEnding(ScopeStarting):
             self.joiner = waiter
             if self.unfinished() and not self._close_the_rest():
                 try:
-                    with waits_for(None):
+                    with waits_for(Started(self.scope)):
                         async with asyncio.timeout(patience.left()):
                             await waiter.wait()
                 except TimeoutError:

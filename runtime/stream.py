@@ -374,7 +374,7 @@ def _wait(pipe: Pipe) -> Any:
             return found
         if blocks_here(pipe.scope):
             raise BlockingCallOnLoop("for ... in stream", "async for ... in stream")
-        with lend(), waits_for(pipe):
+        with lend(), waits_for(pipe, blocks=True):
             waiter.wait()
         interrupting.check()
     finally:

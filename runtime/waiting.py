@@ -125,7 +125,7 @@ def block_until_done(run: Watchable, timeout: float | None) -> bool:
     waiter = ThreadWaiter()
     run.tell(Watch(waiter))
     if timeout is None:
-        with waits_for(run):
+        with waits_for(run, blocks=True):
             ended = waiter.wait()
     else:
         ended = waiter.wait(timeout)

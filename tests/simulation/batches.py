@@ -120,7 +120,8 @@ class Log:
 
 
 def _tally(found: dict[str, Any]) -> Tally:
-    return Tally(**{**found, "failed": tuple(found["failed"])})
+    counts = {name: count for name, count in found.items() if name != "failed"}
+    return Tally(**counts, failed=tuple(found["failed"]))
 
 
 def run_all(seeds: Iterable[int], stop: int, chars: int, *, twice: bool = False) -> Tally:

@@ -55,6 +55,33 @@ def test_nobody_comes_upon_a_run_of_a_map_before_it_is_told_that_there_is_one() 
         play(seed, looks_at_all).check()
 
 
+def test_a_run_of_a_map_that_is_dropped_while_it_is_made_is_counted_once() -> None:
+    # 1. A flow run is cancelled. 2. Before its maps are, a thread looks at a run of a map over the futures of another
+    # one, and so makes that, and so first a run of the other one. 3. The flow run is told of this, and has its maps
+    # cancelled, by the thread at hand. 4. The run is counted as dropped, and as one that has been made.
+    def looks_at_both(world: World) -> Any:
+        @task
+        def waits(x: int) -> int:
+            world.sched.sleep(1)
+            return x
+
+        @flow
+        def body() -> None:
+            context = FlowRunContext.get()
+            assert context is not None
+            flow_run = context.flow_run
+            second = waits.map(waits.map(range(5)))
+            looking = SimThread(target=copy_context().run, args=(lambda: second[0].state,))
+            looking.start()
+            flow_run.cancel()
+            looking.join()
+
+        return body
+
+    for seed in range(200):
+        play(seed, looks_at_both).check()
+
+
 def test_what_is_started_while_its_flow_ends_ends_before_it() -> None:
     # 1. The body of a flow has ended, and nothing that it has started lives. 2. Code that it left behind, on another
     # loop, starts a task. 3. The flow ends, and the task runs.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Generator
+from threading import Event
 from typing import Any
 
 import pytest
 
-from millrace import DeadlockError, Engine, as_completed, concurrency, flow
+from millrace import DeadlockError, Engine, as_completed, concurrency, flow, task
 from millrace.runtime.entering import stand_in
 from tests.checkpoints import until
 from tests.runtime.limits.held import held
@@ -191,3 +193,111 @@ async def test_whoever_waits_for_a_late_item_of_a_map_waits_for_those_before_it(
 
 async def _first_of(several: Any) -> Any:
     return await (await anext(aiter(several)))
+
+
+@pytest.mark.parametrize("how", ["end", "result", "iterate", "call", "subflow"])
+@pytest.mark.anyio
+async def test_a_sync_call_on_a_loop_waits_in_vain_for_what_wants_a_slot_that_code_of_the_loop_has(how: str) -> None:
+    @ASYNC.task(tags=["db"])
+    async def holds(gate: asyncio.Event) -> str:
+        await gate.wait()
+        return "held"
+
+    @ASYNC.task(tags=["db"])
+    def wants() -> str:
+        return "served"
+
+    @flow
+    def innermost() -> Any:
+        return wants.submit()
+
+    @flow
+    def inner() -> Any:
+        if how == "iterate":
+            return [each.result() for each in as_completed([wants.submit()])]
+        if how == "call":
+            return wants()
+        if how == "subflow":
+            return innermost()
+        future = wants.submit()
+        return future.result() if how == "result" else future
+
+    @flow
+    async def work(engine: Engine) -> str:
+        gate = asyncio.Event()
+        other = holds.submit(gate)
+        await until(lambda: engine.limits["db"].held == 1)
+        with pytest.raises(DeadlockError, match="holds slots"):
+            inner()
+        gate.set()
+        return str(await other)
+
+    async with Engine(limits={"db": 1}) as engine:
+        assert await work(engine) == "held"
+        assert engine.limits["db"].waiters() == []
+
+
+@pytest.mark.anyio
+async def test_a_sync_call_on_a_loop_waits_for_what_wants_a_slot_that_code_elsewhere_has() -> None:
+    release = Event()
+
+    @task(tags=["db"])
+    def holds() -> str:
+        assert release.wait(20)
+        return "held"
+
+    @task(tags=["db"])
+    def wants() -> str:
+        return "served"
+
+    @task
+    async def releases(engine: Engine) -> None:
+        await until(lambda: bool(engine.limits["db"].waiters()))
+        release.set()
+
+    @flow
+    def inner(engine: Engine) -> Any:
+        future, _ = wants.submit(), releases.submit(engine)
+        return future.result()
+
+    @flow
+    async def work(engine: Engine) -> tuple[Any, str]:
+        other = holds.submit()
+        await until(lambda: engine.limits["db"].held == 1)
+        return inner(engine), str(await other)
+
+    async with Engine(limits={"db": 1}, threads=4) as engine:
+        served, other = await work(engine)
+    assert (served, other) == ("served", "held")
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+@pytest.mark.anyio
+async def test_who_asks_a_generator_for_a_value_waits_for_its_slot(kind: str) -> None:
+    @task(tags=["db"])
+    async def numbers() -> AsyncGenerator[int]:
+        yield 1
+
+    @task(tags=["db"])
+    def sync_numbers() -> Generator[int]:
+        yield 1
+
+    @task
+    async def iterates() -> list[int]:
+        return [each async for each in numbers()]
+
+    @task
+    def sync_iterates() -> list[int]:
+        return list(sync_numbers())
+
+    @task(tags=["db"])
+    async def holds() -> list[int]:
+        return await (iterates.submit() if kind == "async" else sync_iterates.submit())
+
+    @flow
+    async def work() -> None:
+        with pytest.raises(DeadlockError):
+            await holds()
+
+    async with Engine(limits={"db": 1}):
+        await work()
