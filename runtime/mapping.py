@@ -347,9 +347,7 @@ class Cursor:
             placed = runs[index]
             if placed is not None:
                 return placed
-            made = self._make(
-                index, self._site.now()
-            )  # looks at other runs, and may cancel this map
+            made = self._make(index, self._site.now())  # looks at other runs, and may cancel this map
             dropped = self._dropped_from is not None and index >= self._dropped_from
             run = self._early.setdefault(index, made)
             if run is not made:
