@@ -15,6 +15,7 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
     |   +-- EngineClosed               (RuntimeError)
     |   +-- FlowDefinitionError        (TypeError)
     |   +-- FlowNotFound               (LookupError)
+    |   +-- FlowArgumentsChanged       (RuntimeError)
     |   +-- FlowOrderChanged           (RuntimeError)
     |   +-- ForeignFuture              (ValueError)
     |   +-- InputResolutionError       (TypeError)
@@ -82,6 +83,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
+from uuid import UUID
 
 from millrace.actors.telling import shown
 
@@ -295,6 +297,29 @@ class FlowOrderChanged(UsageError, RuntimeError):
         self.position = position
         self.before = before
         self.now = now
+
+
+class FlowArgumentsChanged(UsageError, RuntimeError):
+    """A flow run that is resumed calls something with other arguments than before, and its result is another's.
+
+    Args:
+        position: Which call, counted from 1.
+        called: What is called.
+        what: Which of its arguments, or of its items, is another one.
+        recorded: The id of the run that has the recorded result.
+    """
+
+    def __init__(self, position: int, called: str, what: str, recorded: UUID) -> None:
+        super().__init__(
+            f"The flow calls '{called}' as its call {position}, with another {what} than before, so the recorded result"
+            f" of run {recorded} is not its own. A flow that is resumed has to make the same calls with the same"
+            " arguments, as long as they completed. Let a task give what is another one each time, as the time or a"
+            " random number: then that is on record, too. Or run the flow anew."
+        )
+        self.position = position
+        self.called = called
+        self.what = what
+        self.recorded = recorded
 
 
 class ForeignFuture(UsageError, ValueError):

@@ -248,7 +248,7 @@ class RunActor(Mailbox):
             self.started = at
             if at < self.created:
                 self.started = self.created
-            self.run_count = 1
+            self.run_count += 1
             self.sequence = 1
             if self.journal.listening:
                 self.record(cause)

@@ -43,6 +43,11 @@ class Window:
         self._order: deque[int] = deque()  # the numbers of the items in the window, where ordered; else empty
 
     @property
+    def ordered(self) -> bool:
+        """Whether outcomes are given in the order of the items."""
+        return self._early is not None
+
+    @property
     def room(self) -> int:
         """How many more items may be in it."""
         return self.most - self.pulled + self.given
@@ -126,3 +131,88 @@ class Window:
         while self._early:
             drained.append(self._early.popitem()[1])
         return drained
+
+
+class ScriptedWindow(Window):
+    """A window that first gives outcomes in an order that is known beforehand, and then as they come.
+
+    Where the next one of that order cannot come, because its item is not there or there is no room for it, the rest of
+    the order does not matter any more.
+
+    Args:
+        most: How many items may be in it; 1 or more.
+        script: The order: indexes of items, counted from the first one that is asked for.
+    """
+
+    __slots__ = ("_aside", "_numbers", "_script")
+
+    def __init__(self, most: int, script: Sequence[int]) -> None:
+        super().__init__(most, ordered=False)
+        self._script = deque(script)
+        self._numbers: dict[int, int] = {}  # by index: the numbers of items that have been asked for, and not given
+        self._aside: dict[int, Any] = {}  # by number: outcomes that have come, and whose turn it is not
+
+    @property
+    def ready(self) -> bool:
+        """Whether an outcome can be given."""
+        self._sort()
+        return bool(self._aside) and (not self._script or self._numbers.get(self._script[0]) in self._aside)
+
+    @property
+    def come(self) -> int:
+        """How many outcomes have come and were not given."""
+        return len(self._come) + len(self._aside)
+
+    def wanted(self) -> int:
+        """How many items to ask for now. See `Window`."""
+        room = self.room
+        if self.exhausted or (self.ready and room < self._at_least):
+            return 0
+        return min(room, BATCH) if self.ready else room
+
+    def enter(self, numbers: Sequence[int]) -> None:
+        """Items have been asked for and got. See `Window`."""
+        if self._script:
+            self._numbers |= zip(range(self.pulled, self.pulled + len(numbers)), numbers, strict=True)
+        super().enter(numbers)
+
+    def arrive(self, number: int, outcome: Any) -> None:
+        """An outcome has come. From any thread."""
+        self._come.append((number, outcome))
+
+    def take(self) -> Any:
+        """The outcome to give next; None where that has not come."""
+        self._sort()
+        if self._script:
+            index = self._script[0]
+            number = self._numbers.get(index)
+            if number is None and (self.exhausted or self.room <= 0 or index < self.pulled):
+                self._script.clear()
+            elif number is None or number not in self._aside:
+                return None
+            else:
+                del self._numbers[index]
+                self._script.popleft()
+                self.given += 1
+                return self._aside.pop(number)
+        if not self._aside:
+            return None
+        self.given += 1
+        return self._aside.pop(next(iter(self._aside)))
+
+    def drain(self) -> list[Any]:
+        """The outcomes that have come and that nobody takes any more. From any thread."""
+        drained = [outcome for _, outcome in super().drain()]
+        while self._aside:
+            drained.append(self._aside.popitem()[1])
+        return drained
+
+    def _sort(self) -> None:
+        while self._come:
+            number, outcome = self._come.popleft()
+            self._aside[number] = outcome
+
+
+def window_of(most: int, *, ordered: bool, script: Sequence[int] = ()) -> Window:
+    """The window for a stream. See `Window`, and `ScriptedWindow`."""
+    return ScriptedWindow(most, script) if script and not ordered else Window(most, ordered=ordered)

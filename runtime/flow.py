@@ -33,7 +33,9 @@ from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import FlowFuture, take, take_async
 from millrace.runtime.hooks import Hook, checked_hooks
 from millrace.runtime.lending import lend
+from millrace.runtime.marks import CallArguments
 from millrace.runtime.prints import logs_prints
+from millrace.runtime.scope_starting import body_of
 from millrace.runtime.stack import ROOM_TO_RECORD, check_room
 from millrace.runtime.task import call_blocks
 from millrace.runtime.task_options import flag_of, hooks_of, run_name_of, text_of
@@ -196,10 +198,13 @@ class BaseFlow(Bindable, Generic[P, R]):
         if not parent.admits:
             parent.pauses.refuse_if_suspended()
         log_prints = logs_prints(self.log_prints, parent.log_prints)
-        called, replay = f"flow {self.name}", parent.replay if outer is parent else None
+        called, arguments = f"flow {self.name}", CallArguments(self.shape, args, kwargs)
+        replay, body = parent.replay, None if outer is None else body_of(outer)
+        if replay is not None and not (outer is parent or (replay.on_record and outer is not None)):
+            replay = None
         if replay is not None:
-            replay.expect(called, 1, lambda: (args, kwargs))  # nothing is to be raised any more once the run is counted
-        unfinished: Recovery | None = None if replay is None else replay.take_unfinished(called)
+            replay.expect(called, 1, arguments, body)  # nothing is to be raised any more once the run is counted
+        unfinished: Recovery | None = None if replay is None else replay.take_unfinished(called, arguments, body)
         runner = None if self.task_runner is None else self.task_runner.begun()
         number = None if unfinished is None else unfinished.run_id
         run = FlowRun(engine, self, parameters, blocks=not self.is_async, number=number)
@@ -211,7 +216,8 @@ class BaseFlow(Bindable, Generic[P, R]):
         self._say_how_results_are_kept(run)
         if replay is not None:
             again = self.is_generator
-            run.found = replay.call(called, run.id, again=again, serializer=self.result_serializer).get(0)
+            serializer = self.result_serializer
+            run.found = replay.call(called, run.id, 1, arguments, body=body, again=again, serializer=serializer).get(0)
         if unfinished is not None:
             unfinished.restore(run)
         run.count()

@@ -27,6 +27,7 @@ from millrace.runtime.runs import TaskRun
 
 if TYPE_CHECKING:
     from millrace.runtime.lanes import Lane
+    from millrace.runtime.replaying import Replay
     from millrace.runtime.runs import TaskSite
     from millrace.runtime.shape import Shape
 
@@ -50,6 +51,12 @@ class Plan:
     def first_call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of the first run; none where there is none."""
         return self.call(0) if self.size else ((), {})
+
+    @property
+    def only_items(self) -> Any:
+        """The items of the usual map: of one argument, spread, and nothing else. None for other maps."""
+        only = self.args[0] if len(self.args) == 1 and not self.kwargs else None
+        return only.items if isinstance(only, Column) and not only.annotations else None
 
     def call(self, index: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of one run."""
@@ -190,6 +197,7 @@ class Cursor:
         "_first_id",
         "_first_key",
         "_items",
+        "_leftovers",
         "_lookers",
         "_misfits",
         "_next",
@@ -218,6 +226,7 @@ class Cursor:
         lane: Lane,
         wait_for: list[Any] | None,
         replayed: Mapping[int, Found] | None = None,
+        leftovers: Replay | None = None,
     ) -> None:
         self.size = plan.size
         self._site = site
@@ -231,6 +240,7 @@ class Cursor:
         self.in_line = False  # it stands in a loop lane's line
         self._wait_for = wait_for
         self._replayed = replayed or None  # by index: results that an earlier attempt of the flow has come to
+        self._leftovers = leftovers  # has what another process has left of runs whose place these take
         self._counter = itertools.count()  # hands out the indexes to start; `next` of it is atomic
         self._next = 0  # an index up to which all have been handed out; may lag behind the counter for a moment
         # By index: made, and not yet handed out, or not yet in the list of made ones.
@@ -242,9 +252,7 @@ class Cursor:
         self._lookers = RLock()
         self._runs: weakref.ref[MadeRuns] | None = None
         self._misfits: dict[int, Exception] = {}  # by id of the run: made, and to be failed, because not looked into
-        # The items of the usual map: of one argument, spread, and nothing else. None for other maps.
-        only = plan.args[0] if len(plan.args) == 1 and not plan.kwargs and wait_for is None else None
-        self._items = only.items if isinstance(only, Column) and not only.annotations else None
+        self._items = plan.only_items if wait_for is None else None
 
     def bind(self) -> MadeRuns:
         """The list that the runs are put in as they are made; for whoever looks at them.
@@ -290,7 +298,7 @@ class Cursor:
             if told:  # nobody may come upon a run before it is told that there is one
                 with self._lookers:
                     self._draw(most, ready, born)
-                    _tell_of(born)
+                    self._tell_of(born)
             else:
                 self._draw(most, ready, born)
             if born:
@@ -357,7 +365,7 @@ class Cursor:
                 self._early.pop(index, None)
                 return placed
             if self._site.journal.listening:
-                _tell_of([run])
+                self._tell_of([run])
             if dropped:  # it counts as ended already: nobody may come upon it before it is
                 run.end_unstarted()
                 self._early.pop(index, None)
@@ -411,6 +419,13 @@ class Cursor:
             return run
         return self._run_of(index, now, args, kwargs, inputs)
 
+    def _tell_of(self, born: list[TaskRun]) -> None:
+        """Tell those who listen of runs that have been made. Before anybody else comes upon them."""
+        for run in born:
+            run.record("created")
+            if self._leftovers is not None:
+                run.go_on(self._leftovers)
+
     def _run_of(
         self, index: int, now: int, args: tuple[Any, ...], kwargs: Mapping[str, Any], inputs: Inputs | None
     ) -> TaskRun:
@@ -427,9 +442,3 @@ class Cursor:
             self.lane,
             inputs,
         )
-
-
-def _tell_of(born: list[TaskRun]) -> None:
-    """Tell those who listen of runs that have been made."""
-    for run in born:
-        run.record("created")

@@ -16,20 +16,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 from millrace.actors.errors import CancelledRun, ForeignFuture, InputResolutionError, StreamInUse
 from millrace.actors.messages import Born, ChildrenDropped, Spawned
-from millrace.actors.stored_result import StoredResult
+from millrace.actors.stored_result import Found, StoredResult
 from millrace.actors.window import Window
 from millrace.runtime import interrupting
 from millrace.runtime.futures import Future
 from millrace.runtime.inputs import scan
+from millrace.runtime.marks import mark_of_item
 from millrace.runtime.nesting import LEAVES
 from millrace.runtime.runs import TaskRun
-from millrace.runtime.stream_parts import END, MORE, WAIT, Common, Source
+from millrace.runtime.stream_parts import END, MORE, WAIT, Common, Source, Word
 from millrace.runtime.waking import Waker
 
 if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.lanes import Lane
     from millrace.runtime.runs import TaskSite
+    from millrace.runtime.streamed import StreamReplay
 
 LEFT: Final = "Its stream was closed before this run had ended."
 
@@ -47,9 +49,9 @@ class Pipe:
     """
 
     __slots__ = (
-        "_alive", "_annotations", "_asked", "_constants", "_context", "_inputs", "_open", "_owed", "_plain",
-        "_wait_for", "closed", "in_line", "lane", "later", "parent", "site", "source", "states", "tags", "waker",
-        "window",
+        "_alive", "_annotations", "_asked", "_constants", "_context", "_inputs", "_open", "_owed", "_plain", "_replay",
+        "_replayed", "_wait_for", "closed", "in_line", "lane", "later", "parent", "site", "source", "states", "tags",
+        "waker", "window",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +85,8 @@ class Pipe:
         # (id, key, item) of each run that has not been made; in order
         self._inputs: deque[tuple[int, int, Any]] = deque()
         self._alive: dict[int, Any] = {}  # by id: made, and not ended
+        self._replay = common.replay  # the stream as it stands on record
+        self._replayed: dict[int, Found] = {}  # by id: results that are on record of runs that have not been made
         self._plain = not common.constants and not common.annotations and common.wait_for is None
 
     @property
@@ -134,17 +138,24 @@ class Pipe:
                 run.watchers = [self]
                 if told:  # nobody may come upon a run before it is told that there is one
                     run.record("created")
+                    self._go_on(run)
                 alive[run_id] = run
                 born.append(run)
-                if not run.unready:
+                if not run.unready and run_id not in self._replayed:
                     ready.append(run)
             self._announce(born, misfits)
         return ready
 
+    def _go_on(self, run: TaskRun) -> None:
+        if self._replay is not None and self._replay.replay.has_leftovers:
+            run.go_on(self._replay.replay)
+
     def _announce(self, born: list[TaskRun], misfits: list[tuple[TaskRun, Exception]]) -> None:
         self.scope.tell(Born(tuple(born)))
         for run in born:
-            if run.unready:
+            if self._replayed and (found := self._replayed.pop(run.id, None)) is not None:
+                run.take_over(found)
+            elif run.unready:
                 run.watch_upstreams()
         for run, error in misfits:
             run.fail_unstarted(error)
@@ -158,7 +169,9 @@ class Pipe:
         kwargs = self._constants
         args: tuple[Any, ...]
         error: Exception | None = None
-        if self._plain and item.__class__ in LEAVES and id(item) not in scope.tracker.known():
+        if run_id in self._replayed:
+            args, kwargs = (), {}
+        elif self._plain and item.__class__ in LEAVES and id(item) not in scope.tracker.known():
             args = (item,)
         else:
             for annotation in self._annotations:
@@ -182,7 +195,7 @@ class Pipe:
         self._alive.pop(number, None)
         replay = self.site.scope.replay
         if replay is not None:
-            replay.forget(number)  # streams are run anew, and what they hold does not grow
+            replay.forget(number)  # within a process streams are run anew, and what they hold does not grow
         self.window.arrive(number, run)
         if self.closed is not None:
             self._drop()
@@ -214,11 +227,18 @@ class Pipe:
         first_id, first_key = scope.number(self.site, count)
         numbers = range(first_id, first_id + count)
         self.window.enter(numbers)
+        if self._replay is not None:
+            self._replayed |= self._recorded(self._replay, numbers, items)
         scope.tell(Spawned(count))
         self._inputs.extend(zip(numbers, range(first_key, first_key + count), items, strict=True))
         self.lane.dispatch_map(self)
         if self.closed is not None:
             self._drop()
+
+    def _recorded(self, stream: StreamReplay, numbers: range, items: list[Any]) -> dict[int, Found]:
+        task = self.site.task
+        marks = b"".join([mark_of_item(task.shape, (item,), self._constants) for item in items])
+        return stream.pull(numbers, marks, task.result_serializer)
 
     def end(self, fault: BaseException | None = None) -> None:
         """The source has no more items.
@@ -248,9 +268,11 @@ class Pipe:
         self._asked = True
         try:
             window = self.window
-            if self.closed is None and not window.wanted() and (found := window.take()) is not None:
-                return found  # the ordinary way
-            return self._advance()
+            if self.closed is not None or window.wanted() or (found := window.take()) is None:  # not the ordinary way
+                found = self._advance()
+            if self._replay is not None and not isinstance(found, Word):
+                self._replay.give(found.id, in_order=window.ordered)
+            return found
         except BaseException as error:
             self.close()
             if error is self.window.fault:

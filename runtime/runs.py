@@ -38,9 +38,10 @@ from millrace.actors.messages import (
 )
 from millrace.actors.outcomes import exception_to_crashed_state, exception_to_failed_state
 from millrace.actors.run import Withheld
-from millrace.actors.states import State, StateDetails, StateType
+from millrace.actors.states import AwaitingRetry, State, StateDetails, StateType
 from millrace.actors.stored_result import Found, kept
 from millrace.actors.task_run import TaskNode, TaskRunActor
+from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.context import CURRENT
 from millrace.runtime.inputs import Inputs
 from millrace.runtime.lanes import NOWHERE, RecordedLane
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from millrace.runtime.lanes import Lane
     from millrace.runtime.loop_lane import LoopLane
     from millrace.runtime.recording import Recording
+    from millrace.runtime.replaying import Replay
     from millrace.runtime.results import Serializer
     from millrace.runtime.timers import Alarm
 
@@ -259,8 +261,10 @@ class TaskRun(TaskRunActor[TaskSite]):
             self.inputs = self.inputs.let_go()
         node = self.node
         replay = node.scope.replay
-        if replay is not None and self.type is _COMPLETED and self.parent is None:
-            replay.completed(self.id, self._data if self._state is None else self._state.data)
+        if replay is not None:
+            replay.ended(self.id)
+            if self.type is _COMPLETED and self.parent is None:
+                replay.completed(self.id, self._data if self._state is None else self._state.data)
         watchers = self.watchers
         if watchers is not None:
             if watchers.__class__ is Withheld:
@@ -306,6 +310,21 @@ class TaskRun(TaskRunActor[TaskSite]):
     def __call__(self) -> None:
         """Its time has come: it may be admitted. A timer calls the run itself; a method would be an object more."""
         self.lane.dispatch(self)
+
+    def go_on(self, replay: Replay) -> None:
+        """Go on where another process has left the run that this one takes the place of. Before anybody knows it.
+
+        Attempts that have failed there stay used up, and the next one is when it was to be.
+        """
+        begun = self.context.run(replay.take_begun, self.id)
+        if begun is None:
+            return
+        self.run_count = begun.failures
+        if begun.due is not None:
+            text = f"It goes on after {begun.failures} attempts in another process."
+            self.enter(
+                AwaitingRetry(scheduled_time=from_nanoseconds(begun.due), message=text), self.node.now(), "resumed"
+            )
 
     def take_over(self, found: Found) -> None:
         """End the run, before its body, with the result that it had in an earlier attempt of its flow."""

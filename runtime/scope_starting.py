@@ -19,6 +19,7 @@ from millrace.runtime.context import CURRENT, TAGS
 from millrace.runtime.future_list import FutureList
 from millrace.runtime.inputs import dependencies, scan
 from millrace.runtime.mapping import Cursor, Plan
+from millrace.runtime.marks import CallArguments, MapArguments
 from millrace.runtime.runs import TaskRun, TaskSite
 from millrace.runtime.scope_lanes import ScopeLanes
 from millrace.runtime.stack import ROOM_TO_START, check_room
@@ -125,7 +126,7 @@ class ScopeStarting(ScopeLanes):
         with self._lock:
             self._next_id = max(self._next_id, last_id + 1)
 
-    def start_run(  # noqa: C901, PLR0917  # what a call is made of; and what it calls, it pays for
+    def start_run(  # noqa: C901, PLR0912, PLR0917  # what a call is made of; and what it calls, it pays for
         self,
         task: BaseTask[Any, Any],
         args: tuple[Any, ...],
@@ -169,9 +170,10 @@ class ScopeStarting(ScopeLanes):
             inputs = given.added_to(inputs)
         current = CURRENT.get()
         found = None
-        if self.replay is not None and current is self:
+        replay = self.replay
+        if replay is not None and (current is self or (replay.on_record and current is not None)):
             again = task.is_generator and not in_line  # what it yields is not kept
-            found = self._found(self.replay, task, run_id, (args, kwargs), again=again)
+            found = self._found(replay, task, run_id, (args, kwargs), body_of(current), again=again)
         if found is not None:
             inputs = None  # what it depends on does not matter any more
         parent = None if current is None or current.is_flow else current.id
@@ -183,6 +185,8 @@ class ScopeStarting(ScopeLanes):
         else:  # counted before it is told of, so that the flow's end waits; and put in place after that
             self.tell(Spawned(1))
             run.record("created")
+            if replay is not None and replay.has_leftovers:
+                run.go_on(replay)
             self.tell(Born((run,)))
         if found is not None:
             run.take_over(found)
@@ -198,11 +202,13 @@ class ScopeStarting(ScopeLanes):
         task: BaseTask[Any, Any],
         run_id: int,
         call: tuple[tuple[Any, ...], Mapping[str, Any]],
+        body: TaskRun | None,
         *,
         again: bool,
     ) -> Found | None:
         """What a call by the body had come to in an earlier attempt, if it had completed."""
-        return replay.call(task.name, run_id, 1, lambda: call, again=again, serializer=task.result_serializer).get(0)
+        arguments, serializer = CallArguments(task.shape, *call), task.result_serializer
+        return replay.call(task.name, run_id, 1, arguments, body=body, again=again, serializer=serializer).get(0)
 
     def start_map(
         self, task: BaseTask[Any, Any], plan: Plan, wait_for: Any, lane: Lane, rate: RateLimit | None = None
@@ -227,12 +233,11 @@ class ScopeStarting(ScopeLanes):
         parent = None if current is None or current.is_flow else current.id
         if site.takes_slots:
             lane = self.engine.limits.in_front_of(lane, site, rate, parent)
-        replays = self.replay is not None and current is self
-        replayed = None
-        if replays and self.replay is not None:
-            replayed = self.replay.call(
-                task.name, first_id, plan.size, plan.first_call, serializer=task.result_serializer
-            )
+        replayed, replay = None, self.replay
+        if replay is not None and (current is self or (replay.on_record and current is not None)):
+            arguments, serializer = MapArguments(task.shape, plan), task.result_serializer
+            body = body_of(current)
+            replayed = replay.call(task.name, first_id, plan.size, arguments, body=body, serializer=serializer)
         cursor = Cursor(
             site,
             plan,
@@ -244,6 +249,7 @@ class ScopeStarting(ScopeLanes):
             lane=lane,
             wait_for=None if wait_for is None else dependencies(wait_for),
             replayed=replayed,
+            leftovers=replay if replay is not None and replay.has_leftovers else None,
         )
         futures: FutureList[Any] = FutureList(cursor=cursor)
         if plan.size:
@@ -269,3 +275,8 @@ class ScopeStarting(ScopeLanes):
         if self.engine.chronicle is not None:
             self.engine.chronicle.check_recording()
             check_room(ROOM_TO_START)  # nothing is to be raised any more once a run is counted
+
+
+def body_of(current: Any) -> TaskRun | None:
+    """The run of a task whose body the code at hand belongs to; None where that is a flow's."""
+    return None if current.is_flow else current

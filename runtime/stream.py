@@ -17,7 +17,7 @@ import attrs
 from millrace.actors.annotations import Annotation, allow_failure, opaque, quote, unmapped
 from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, StreamInUse
 from millrace.actors.stored_result import StoredResult
-from millrace.actors.window import Window
+from millrace.actors.window import Window, window_of
 from millrace.runtime import interrupting
 from millrace.runtime.bounded import in_flight
 from millrace.runtime.context import CURRENT, TAGS
@@ -35,6 +35,8 @@ from millrace.runtime.priorities import USUAL, checked_priority, ranked
 from millrace.runtime.rationing import checked_rate
 from millrace.runtime.runners import LaneTaskRunner
 from millrace.runtime.runs import blocks_here
+from millrace.runtime.scope_starting import body_of
+from millrace.runtime.strands import ORIGIN
 from millrace.runtime.stream_parts import END, MORE, WAIT, Common
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 from millrace.runtime.waking import Waker
@@ -42,6 +44,7 @@ from millrace.runtime.waking import Waker
 if TYPE_CHECKING:
     from millrace.runtime.base_task import BaseTask
     from millrace.runtime.lanes import Lane
+    from millrace.runtime.streamed import StreamReplay
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -209,18 +212,31 @@ class Stream(Generic[T_co]):
     def _make_pipe(self, waker: Waker) -> Pipe:
         task, scope, spec = self._task, self._scope, self._spec
         runner = scope.runner
-        window = Window(spec.max_in_flight, ordered=spec.ordered)
         common, states = self._common, spec.states
         site, _ = common.context.run(scope.tagged, scope.site(task))  # where tags may have been added to the task's own
         if runner is not None and not isinstance(runner, LaneTaskRunner):
             lane: Lane = ranked(task.own_lane(scope), spec.priority)
+            window = Window(spec.max_in_flight, ordered=spec.ordered)
             return ForeignPipe(runner, site, lane, window, waker, common, states=states)
         lane = task.own_lane(scope) if runner is None else runner.started_lane(task, scope, "stream")
         lane = ranked(lane, spec.priority)
         if spec.rate is not None:
             site = scope.rationed(site)
             lane = scope.engine.limits.in_front_of(lane, site, spec.rate, common.parent)
+        replay = self._on_record()
+        if replay is not None:
+            common = attrs.evolve(common, replay=replay)
+            common.context.run(ORIGIN.set, replay)
+        script = () if replay is None else replay.script
+        window = window_of(spec.max_in_flight, ordered=spec.ordered, script=script)
         return Pipe(site, lane, window, waker, common, states=states)
+
+    def _on_record(self) -> StreamReplay | None:
+        """The stream as it stands on record, from now on."""
+        replay, current = self._scope.replay, CURRENT.get()
+        if replay is None or current is None or current.scope is not self._scope:
+            return None
+        return replay.stream(self._task.name, body_of(current))
 
 
 class StreamSpec:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import Context
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
 from millrace.actors.annotations import Annotation
+
+if TYPE_CHECKING:
+    from millrace.runtime.streamed import StreamReplay
 
 
 class Word:
@@ -63,6 +66,7 @@ class Common:
         tags: Of each.
         parent: The id of the task run that made the stream.
         wait_for: What each waits for.
+        replay: The stream on record; None where there is none.
     """
 
     constants: Mapping[str, Any]
@@ -71,3 +75,4 @@ class Common:
     tags: frozenset[str]
     parent: int | None
     wait_for: Any
+    replay: StreamReplay | None = None

@@ -21,6 +21,7 @@ from millrace.runtime.stores.encoding import details_as_text, encode, holds_data
 from millrace.runtime.stores.flow_record import FlowRecord
 from millrace.runtime.stores.records import Answered, Called, Entered, Entry, FlowRunMade, Renamed, TaskRunMade, Undone
 from millrace.runtime.stores.writer import StoreWriter, Unencoded
+from millrace.runtime.strands import text_of
 from millrace.runtime.tracking import TaskRunInput
 
 if TYPE_CHECKING:
@@ -157,11 +158,18 @@ class Chronicle:
     # What a body does.
 
     def called(  # noqa: PLR0917  # what a call is made of
-        self, run: FlowRun, attempt: int, order: int, path: tuple[int, ...], name: str, place: int, ids: range
+        self,
+        run: FlowRun,
+        attempt: int,
+        order: int,
+        path: tuple[int, ...],
+        name: str,
+        place: int,
+        ids: range,
+        marks: bytes,
     ) -> None:
         """The body of a flow run has called something. See `records.Called`."""
-        text = ".".join(map(str, path))
-        self.writer.put(Called(run.id, attempt, order, text, name, place, ids.start, len(ids)))
+        self.writer.put(Called(run.id, attempt, order, text_of(path), name, place, ids.start, len(ids), marks))
 
     def answered(self, run: FlowRun, key: Hashable, given: Any) -> None:
         """A pause has ended because somebody resumed the run."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from millrace.actors.errors import SerializationError
 from millrace.actors.stored_result import MISSING
+from millrace.runtime.history import OnRecord
 from millrace.runtime.one_line import engine_logger
-from millrace.runtime.replaying import OnRecord
 from millrace.runtime.stores.encoding import decode, serializer_for
 from millrace.runtime.stores.records import Value
 
@@ -20,7 +20,7 @@ _logger = engine_logger("store")
 
 
 class FlowRecord:
-    """The record of one flow run. See `replaying.Record`.
+    """The record of one flow run. See `history.Record`.
 
     Args:
         chronicle: Puts on record.
@@ -34,10 +34,10 @@ class FlowRecord:
         self._run = run
 
     def called(  # noqa: PLR0917  # what a call is made of
-        self, attempt: int, order: int, path: tuple[int, ...], name: str, place: int, ids: range
+        self, attempt: int, order: int, path: tuple[int, ...], name: str, place: int, ids: range, marks: bytes
     ) -> None:
         """The body has called something."""
-        self._chronicle.called(self._run, attempt, order, path, name, place, ids)
+        self._chronicle.called(self._run, attempt, order, path, name, place, ids, marks)
 
     def undone(self, run_id: int) -> None:
         """A task run was rolled back."""

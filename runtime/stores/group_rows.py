@@ -44,7 +44,7 @@ COLUMNS: Final[Mapping[str, Sequence[str]]] = {
     "parameters": ("flow_run", "name", "tag", "blob", "missing"),
     "states": ("run", "sequence", "type", "name", "message", "at", "cause", "details"),
     "results": ("run", "tag", "blob", "missing"),
-    "calls": ("flow_run", "attempt", "position", "path", "name", "place", "first", "count"),
+    "calls": ("flow_run", "attempt", "position", "path", "name", "place", "first", "count", "marks"),
     "answers": ("flow_run", "key", "tag", "blob", "missing"),
 }  # fmt: skip
 """By table: the columns that a new row is given, in the order of its values."""
@@ -163,7 +163,7 @@ class GroupRows:
     def _called(self, record: Called) -> None:
         self._calls.append((
             id_of(record.flow_run), record.attempt, record.order, record.path, record.name, record.place,
-            id_of(record.first), record.count,
+            id_of(record.first), record.count, record.marks or None,
         ))  # fmt: skip
 
     def _answered(self, record: Answered) -> None:

@@ -145,11 +145,12 @@ class Called:
         flow_run: The flow run.
         attempt: Which attempt of its body this was, counted from 0 over all processes that have run it.
         order: Which call of the attempt, counted from 0.
-        path: Of the strand that has made it: the numbers of branches, `0.2`; empty for the body itself.
+        path: Of the strand that has made it, as numbers: `0.2`; empty for the body itself. See `strands`.
         name: What was called.
         place: Which call of that in the strand, counted from 0; a map counts its items.
         first: The id of the run that it made, of a map's first run.
         count: How many runs.
+        marks: Of its arguments; see `marks`. Empty where nothing is known of them.
     """
 
     flow_run: int
@@ -160,6 +161,7 @@ class Called:
     place: int
     first: int
     count: int
+    marks: bytes = b""
 
 
 @attrs.define(eq=False)

@@ -8,24 +8,28 @@ calls will run again although they had completed, because what they came to coul
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from millrace.actors.errors import SerializationError
 from millrace.actors.states import StateType
+from millrace.runtime.leftovers import ANY_ATTEMPT, Begun
 from millrace.runtime.one_line import engine_logger
 from millrace.runtime.stores.encoding import decode, key_of_text, serializer_for, state_of
 from millrace.runtime.stores.flow_record import on_record
 from millrace.runtime.stores.port import OWNER_DIED, Store
-from millrace.runtime.stores.records import Answered, Called, Value
-from millrace.runtime.stores.rows import FlowRunRow, StateRow
+from millrace.runtime.stores.records import LARGEST_ID, Answered, Called, Value
+from millrace.runtime.stores.rows import MOST_ROWS, FlowRunRow, RunFilter, StateRow, TaskRunRow
 from millrace.runtime.stores.verdicts import suspends
 
 if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
 
 _logger = engine_logger("store")
+
+RESTARTED: Final = "restarted"
+"""The cause of a state that follows a crash: such an attempt uses up no retry."""
 
 
 @attrs.frozen
@@ -40,6 +44,7 @@ class Recovery:
         answers: What it was resumed with.
         last_id: The largest id of a run in it.
         unfinished: By id: its subflows that nobody has brought to their end.
+        begun: By id: its task runs that have not completed.
         task_key: The key of the task run that stands for it in the run around it.
     """
 
@@ -50,6 +55,7 @@ class Recovery:
     answers: Sequence[Answered]
     last_id: int
     unfinished: Mapping[int, Recovery]
+    begun: Mapping[int, Begun]
     task_key: int = 0
 
     @classmethod
@@ -77,6 +83,7 @@ class Recovery:
             store.read_answers(row.id),
             store.last_id(row.id),
             unfinished,
+            read_begun(store, row.id) | {run: _LOST for run, value in results.items() if is_lost(value)},
             0 if task_run is None else task_run.key,
         )
 
@@ -92,7 +99,7 @@ class Recovery:
         found = {
             names[run]: value.missing
             for run, value in self.results.items()
-            if run in names and value is not None and value.blob is None
+            if run in names and value is not None and is_lost(value)
         }
         for inner in self.unfinished.values():
             found |= inner.lost
@@ -118,7 +125,7 @@ class Recovery:
         if row.parent_task_run is not None:
             run.stands_for = row.parent_task_run, self.task_key
         if run.replay is not None:
-            run.replay.restore(self.calls, on_record(self.results), self.unfinished)
+            run.replay.restore(self.calls, on_record(self.results), self.unfinished, self.begun)
         run.pauses.restore(self._answers_for(run))
         if not self._was_made_ahead:
             run.recover(run.engine.now())
@@ -137,6 +144,46 @@ class Recovery:
             except SerializationError as error:
                 _logger.warning("What flow run '%s' was resumed with is asked for again. %s", self.row.name, error)
         return answers
+
+
+def read_begun(store: Store, flow_run: int) -> dict[int, Begun]:
+    """What is on record of the task runs in a flow run that have not completed, by id.
+
+    An attempt that was cut off, by the death of its process or a cancellation, is made again; one that has failed by
+    itself counts. A run that has failed, with all attempts that it had, begins anew.
+    """
+    found: dict[int, Begun] = {}
+    last = LARGEST_ID
+    while rows := store.read_task_runs(RunFilter(last=last, types=_NOT_WELL, flow_run=flow_run, limit=MOST_ROWS)):
+        for row in rows:
+            if row.attempts:
+                found[row.id] = _begun(store, row)
+        last = rows[-1].id - 1
+    return found
+
+
+def _begun(store: Store, row: TaskRunRow) -> Begun:
+    if row.state.type is StateType.FAILED:
+        return Begun(0, None)
+    if row.state.type is StateType.CANCELLED:
+        return Begun(0, row.attempts)
+    states = store.read_states(row.id)
+    failures = row.attempts - 1 - sum(state.cause == RESTARTED for state in states)
+    before = states[-2] if len(states) > 1 and states[-1].cause == OWNER_DIED else None
+    if before is None or before.type is not StateType.SCHEDULED:
+        return Begun(max(0, failures), row.attempts)
+    if before.cause == RESTARTED:
+        return Begun(max(0, failures), None)
+    return Begun(failures + 1, None, state_of(before, row.id, None).scheduled_ns)
+
+
+def is_lost(value: Value | None) -> bool:
+    """Whether a result could not be recorded, so that its run is run again although it has completed."""
+    return value is not None and value.blob is None
+
+
+_LOST: Final = Begun(0, ANY_ATTEMPT)
+_NOT_WELL: Final = (StateType.FAILED, StateType.CANCELLED, StateType.CRASHED)
 
 
 def is_left_over(row: FlowRunRow) -> bool:

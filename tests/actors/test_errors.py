@@ -6,6 +6,7 @@ import pickle
 import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -24,6 +25,7 @@ from millrace.actors.errors import (
     EngineClosed,
     EngineError,
     FailedRun,
+    FlowArgumentsChanged,
     FlowDefinitionError,
     FlowNotFound,
     FlowOrderChanged,
@@ -291,6 +293,16 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
         PauseRefused("quiet-otter", "it is COMPLETED already"),
         RuntimeError,
         "Cannot pause flow run 'quiet-otter': it is COMPLETED already.",
+    ),
+    (
+        FlowArgumentsChanged(2, "fetch", "'url'", UUID(int=7)),
+        RuntimeError,
+        (
+            "The flow calls 'fetch' as its call 2, with another 'url' than before, so the recorded result of run"
+            " 00000000-0000-0000-0000-000000000007 is not its own. A flow that is resumed has to make the same calls"
+            " with the same arguments, as long as they completed. Let a task give what is another one each time, as the"
+            " time or a random number: then that is on record, too. Or run the flow anew."
+        ),
     ),
     (
         FlowOrderChanged(2, "fetch", "parse"),

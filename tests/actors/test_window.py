@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millrace.actors.window import BATCH, Window
+from millrace.actors.window import BATCH, Window, window_of
 
 
 def filled(most: int, *, ordered: bool = False) -> Window:
@@ -144,3 +144,56 @@ def test_whatever_comes_when_each_is_given_once_and_never_more_than_so_many_are_
         assert window.come + len(on_their_way) == window.pulled - window.given
     assert given_ == (sorted(came) if ordered else came)
     assert len(given_) == items
+
+
+# In an order that is known beforehand.
+
+
+def scripted(script: list[int], most: int = 4) -> Window:
+    window = window_of(most, ordered=False, script=script)
+    window.enter([100 + index for index in range(most)])
+    return window
+
+
+def test_outcomes_are_given_in_the_order_that_is_known_and_then_as_they_come() -> None:
+    window = scripted([2, 0])
+    for number in (103, 100):
+        window.arrive(number, number)
+    assert not window.ready
+    assert window.take() is None
+    window.arrive(102, 102)
+    window.arrive(101, 101)
+    assert [window.take() for _ in range(5)] == [102, 100, 103, 101, None]
+    assert (window.pulled, window.given, window.come) == (4, 4, 0)
+
+
+def test_an_order_that_cannot_be_kept_does_not_matter_any_more() -> None:
+    window = scripted([9, 0], most=2)  # that item was in a larger window
+    window.arrive(101, 101)
+    assert window.take() == 101
+
+    window = scripted([3], most=2)
+    window.arrive(100, 100)
+    assert window.take() == 100
+    window = window_of(9, ordered=False, script=[5])
+    window.enter([100])
+    window.arrive(100, 100)
+    assert window.take() is None
+    assert window.wanted() == 8
+    window.end()
+    assert window.take() == 100
+
+
+def test_what_nobody_takes_any_more_is_given_back() -> None:
+    window = scripted([1])
+    window.arrive(100, "zero")
+    assert window.take() is None
+    window.arrive(102, "two")
+    assert sorted(window.drain()) == ["two", "zero"]
+    assert window.come == 0
+
+
+def test_an_order_of_items_that_are_given_in_order_anyway_is_not_looked_at() -> None:
+    window = window_of(4, ordered=True, script=[1, 0])
+    assert window.ordered
+    assert not scripted([1]).ordered

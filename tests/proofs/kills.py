@@ -351,7 +351,7 @@ def at_point(point: str, reached: int) -> Iterator[Death]:
 
 def flows() -> tuple[Any, ...]:
     """The flows that are killed."""
-    return (ledger.journey, ledger.ajourney)
+    return (ledger.journey, ledger.ajourney, ledger.woven, ledger.awoven)
 
 
 def prove(homes: Homes, kills: int, times: int, seed: int, tell: Callable[[str], None] = print) -> Tally:
@@ -369,7 +369,7 @@ def prove(homes: Homes, kills: int, times: int, seed: int, tell: Callable[[str],
     bodies = flows()
     for point in homes("points").points:
         for time_reached in range(1, times + 1):
-            body: Flow[Any, Any] = bodies[time_reached % len(bodies)]
+            body: Flow[Any, Any] = bodies[(tally.trials + time_reached) % len(bodies)]
             trial(homes, body, at_point(point, time_reached), tally)
     tell(f"At fault points: {tally}")
     seconds = {body.name: one_life(homes(f"whole_{body.name}"), body, "", Death())[2] for body in bodies}

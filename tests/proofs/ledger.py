@@ -7,9 +7,10 @@ its body must not run again.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from millrace import as_completed, flow, task
 
@@ -79,6 +80,79 @@ async def ajourney() -> int:
         total += len(given(key, await future))
     for key, result in zip(keys, await work.map([f"a{key}" for key in keys]), strict=True):
         total += len(given(f"a{key}", result))
+    note("end", str(total))
+    return total
+
+
+def key_of(result: str) -> str:
+    """The key of the task that gave something."""
+    return result.removeprefix(expected(""))
+
+
+@flow
+def leaves(number: int) -> list[str]:
+    keys = [f"leaf-{number}-{each}" for each in range(INNER)]
+    return [given(key, work(key)) for key in keys]
+
+
+@task
+def branch(number: int) -> str:
+    """Calls tasks, iterates over a stream of them, and calls a flow."""
+    note("ran", f"branch-{number}")
+    for each in range(INNER):
+        given(f"twig-{number}-{each}", work(f"twig-{number}-{each}"))
+    for result in work.stream(f"stem-{number}-{each}" for each in range(INNER)):
+        given(key_of(result), result)
+    leaves(number)
+    return expected(f"branch-{number}")
+
+
+@task
+def drawn(number: int) -> Iterator[str]:
+    """Is iterated over: so it runs again, and what it calls does not."""
+    for each in range(INNER):
+        yield given(f"drawn-{number}-{each}", work(f"drawn-{number}-{each}"))
+
+
+@flow
+def woven() -> int:
+    total = 0
+    for number in range(2):
+        total += len(given(f"branch-{number}", branch(number)))
+    for result in work.stream((f"load-{number}" for number in range(ITEMS)), max_in_flight=4):
+        key = key_of(given(key_of(result), result))
+        total += len(given(f"save-{key}", work(f"save-{key}")))
+    total += sum(map(len, drawn(0)))
+    note("end", str(total))
+    return total
+
+
+@task
+async def abranch(number: int) -> str:
+    """Calls tasks beside each other, some of which call others."""
+    note("ran", f"abranch-{number}")
+
+    async def twig(each: int) -> None:
+        for key in (f"first-{number}-{each}", f"second-{number}-{each}"):
+            given(key, await awork(key))
+
+    await asyncio.gather(*(twig(each) for each in range(INNER)))
+    return expected(f"abranch-{number}")
+
+
+@flow
+async def awoven() -> int:
+    total = 0
+    for number in range(2):
+        total += len(given(f"abranch-{number}", await abranch(number)))
+    inner = awork.stream((f"load-{number}" for number in range(ITEMS)), max_in_flight=4)
+    async for result in awork.stream(inner, max_in_flight=3):
+        inner_result = given(key_of(result), result).removeprefix(expected(""))
+        key = f"save-{key_of(given(key_of(inner_result), inner_result))}"
+        total += len(given(key, await awork(key)))
+    numbers = [10, 11, 12]
+    for number, result in zip(numbers, await abranch.map(numbers), strict=True):
+        total += len(given(f"abranch-{number}", result))
     note("end", str(total))
     return total
 

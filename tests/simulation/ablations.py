@@ -184,9 +184,9 @@ def _acknowledge_before_writing(store: SimStore, group: Group) -> None:
 _HELD: list[tuple[SimStore, Group]] = []
 
 
-def _forget_results(replay: Any, calls: Any, _results: Any, unfinished: Any) -> None:
+def _forget_results(replay: Any, calls: Any, _results: Any, unfinished: Any, begun: Any) -> None:
     """`Replay.restore` that forgets what calls had come to."""
-    _restore(replay, calls, {}, unfinished)
+    _restore(replay, calls, {}, unfinished, begun)
 
 
 _restore = replaying.Replay.restore

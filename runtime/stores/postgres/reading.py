@@ -66,12 +66,14 @@ async def read_states(connection: Connection, run_id: int) -> list[StateRow]:
 async def read_calls(connection: Connection, flow_run_id: int) -> list[Called]:
     """What the body of a flow run has called."""
     query = (
-        "SELECT attempt, position, path, name, place, first, count FROM calls WHERE flow_run = $1 "
+        "SELECT attempt, position, path, name, place, first, count, marks FROM calls WHERE flow_run = $1 "
         "ORDER BY attempt, position"
     )
     return [
-        Called(flow_run_id, attempt, position, path, name, place, int.from_bytes(first, "big"), count)
-        for attempt, position, path, name, place, first, count in await connection.fetch(query, id_of(flow_run_id))
+        Called(flow_run_id, attempt, position, path, name, place, int.from_bytes(first, "big"), count, marks or b"")
+        for attempt, position, path, name, place, first, count, marks in await connection.fetch(
+            query, id_of(flow_run_id)
+        )
     ]
 
 

@@ -32,7 +32,7 @@ _NUMBERS: Final = frozenset({
     "owner", "created", "started", "ended", "attempts", "sequence", "key", "at", "attempt", "position", "place",
     "count",
 })  # fmt: skip
-_OTHERS: Final = {"suspended": "boolean", "blob": "bytea"}
+_OTHERS: Final = {"suspended": "boolean", "blob": "bytea", "marks": "bytea"}
 
 _KEYS: Final = {"results": ("run",), "answers": ("flow_run", "key")}
 """By table: the key of rows that take the place of what was there."""

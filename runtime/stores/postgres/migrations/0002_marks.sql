@@ -1,0 +1,3 @@
+-- What tells whether a call is made with the same arguments again; NULL where nothing does.
+
+ALTER TABLE calls ADD COLUMN marks bytea;
