@@ -186,6 +186,10 @@ class MemoryStore:
             run = self._flow_runs[run_id] = attrs.evolve(run, owner=token, ended=None, suspended=False)
             return run
 
+    def end_dead_owner(self, run_id: int, token: int, at: int) -> bool:  # noqa: ARG002  # others do something
+        """The owners before have been ended. See `port.Store`."""
+        return False
+
     # Removing.
 
     def remove(self, run_id: int, token: int) -> None:

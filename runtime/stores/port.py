@@ -119,6 +119,24 @@ class Store(Protocol):
         """
         ...
 
+    def end_dead_owner(self, run_id: int, token: int, at: int) -> bool:
+        """End the owner of a flow run, with all of its runs, if it is over; where that was noticed by nobody yet.
+
+        An embedded store, where opening it has done that, has nothing to do.
+
+        Args:
+            run_id: The run.
+            token: Of who asks, who is not meant.
+            at: The time, in nanoseconds since the epoch.
+
+        Returns:
+            Whether runs were ended.
+
+        Raises:
+            StoreError: that cannot be known.
+        """
+        ...
+
     # Removing: all of it on that thread, too.
 
     def remove(self, run_id: int, token: int) -> None:

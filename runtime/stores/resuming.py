@@ -208,6 +208,9 @@ def prepare(  # what a resumption is made of
     chronicle = _chronicle_of(engine)
     store, writer = chronicle.writer.store, chronicle.writer
     row = find_run(chronicle, run_id)
+    somebody_runs = row.ended is None and not row.suspended and not engine.runs_flow(row.id)
+    if somebody_runs and writer.do(lambda: store.end_dead_owner(row.id, writer.opened.token, engine.now())):
+        row = find_run(chronicle, run_id)
     _check(engine, row, force=force)
     flow = flow or find_flow(row)
     if not isinstance(flow, (Flow, AsyncFlow)):

@@ -61,6 +61,14 @@ class Connection(Protocol):
         """Have something called for each notification on a channel."""
         ...
 
+    async def remove_listener(self, channel: str, callback: Callable[..., None]) -> None:
+        """Have it called no more."""
+        ...
+
+    def remove_termination_listener(self, callback: Callable[..., None]) -> None:
+        """Likewise."""
+        ...
+
     def add_termination_listener(self, callback: Callable[..., None]) -> None:
         """Have something called when the connection ends."""
         ...

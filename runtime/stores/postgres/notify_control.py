@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from concurrent.futures import CancelledError
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from threading import Thread
 from typing import Any, Final
@@ -60,11 +61,19 @@ class NotifyControl:
         loop: The store's own.
         connector: Makes connections.
         lease: The lease that this process has; None while it is no owner.
+        lent: Gives a connection of the store's own loop for a while, where it has one anyway.
     """
 
     is_shared = True
 
-    def __init__(self, loop: OwnLoop, connector: Callable[[], Connector], lease: Callable[[], Lease | None]) -> None:
+    def __init__(
+        self,
+        loop: OwnLoop,
+        connector: Callable[[], Connector],
+        lease: Callable[[], Lease | None],
+        lent: Callable[[], AbstractAsyncContextManager[Connection] | None],
+    ) -> None:
+        self._lent = lent
         self._loop = loop
         self._connector = connector
         self._lease = lease
@@ -84,12 +93,19 @@ class NotifyControl:
         connector = self._connector()
         broken_by: tuple[type[BaseException], ...] = (*connector.errors, ValueError)
         try:
-            reply = run_apart(self._ask(connector, request, patience))
+            lent = None if patience is None else self._lent()  # else it may be longer than the store is open here
+            if lent is None:
+                reply = run_apart(self._ask_apart(connector, request, patience))
+            else:
+                reply = self._loop.run(self._ask_with(lent, connector, request, patience))
             error = error_of(reply)
         except TimeoutError:
             reason = f"it did not answer within {patience:g} seconds"
             advice = "It is stopped, or busy; what was asked may be done later."
             raise OwnerUnreachable(self._attempted(request), reason, advice) from None
+        except CancelledError:
+            reason = "the store was closed here meanwhile"
+            raise OwnerUnreachable(self._attempted(request), reason) from None
         except broken_by as broken:
             if isinstance(broken, OwnerUnreachable):
                 raise
@@ -102,25 +118,40 @@ class NotifyControl:
     def _attempted(self, request: Request) -> str:
         return f"have '{request.verb}' done by the process that has {self._connector().address.name} open"
 
-    async def _ask(self, connector: Connector, request: Request, patience: float | None) -> Reply:
+    async def _ask_apart(self, connector: Connector, request: Request, patience: float | None) -> Reply:
         connection = await connector.connect()
         try:
-            everybody = await owners.owners_channel(connection)
-            lease = self._lease()
-            living = [token for token, _ in await connection.fetch(owners.LIVING)]
-            others = [token for token in living if lease is None or token != lease.token]
-            asking = [_Asking(connector, connection, each, owners.channel_of(everybody, each)) for each in others]
-            if request.run is not None:
-                owner = await connection.fetchval(_OWNER_OF, id_of(request.run))
-                if owner is None:  # it has begun a moment ago: whoever is greeted has written what it knows
-                    await _tell_all(asking, Request("greet"), PATIENCE_SECONDS)
-                    owner = await connection.fetchval(_OWNER_OF, id_of(request.run))
-                asking = [each for each in asking if each.token == owner]
-            if not asking:
-                raise NobodyListens
-            return await _tell_all(asking, request, patience)
+            return await self._ask(connector, connection, request, patience)
         finally:
             await shut(connection)
+
+    async def _ask_with(
+        self,
+        lent: AbstractAsyncContextManager[Connection],
+        connector: Connector,
+        request: Request,
+        patience: float | None,
+    ) -> Reply:
+        async with lent as connection:
+            return await self._ask(connector, connection, request, patience)
+
+    async def _ask(
+        self, connector: Connector, connection: Connection, request: Request, patience: float | None
+    ) -> Reply:
+        everybody = await owners.owners_channel(connection)
+        lease = self._lease()
+        living = [token for token, _ in await connection.fetch(owners.LIVING)]
+        others = [token for token in living if lease is None or token != lease.token]
+        asking = [_Asking(connector, connection, each, owners.channel_of(everybody, each)) for each in others]
+        if request.run is not None:
+            owner = await connection.fetchval(_OWNER_OF, id_of(request.run))
+            if owner is None:  # it has begun a moment ago: whoever is greeted has written what it knows
+                await _tell_all(asking, Request("greet"), PATIENCE_SECONDS)
+                owner = await connection.fetchval(_OWNER_OF, id_of(request.run))
+            asking = [each for each in asking if each.token == owner]
+        if not asking:
+            raise NobodyListens
+        return await _tell_all(asking, request, patience)
 
     def close(self) -> None:
         """Take no requests any more."""
@@ -168,8 +199,12 @@ class _Asking:
         answered = asyncio.Event()
         asker = f"millrace_asker_{number.hex}"
         connection = self._connection
-        connection.add_termination_listener(lambda _: answered.set())
-        await connection.add_listener(asker, lambda *_: answered.set())
+
+        def wake(*_: object) -> None:
+            answered.set()
+
+        connection.add_termination_listener(wake)
+        await connection.add_listener(asker, wake)
         waiting: list[asyncio.Task[Any]] = [asyncio.ensure_future(answered.wait())]
         try:
             await connection.execute(_ASK, number.bytes, self.token, asker, request.to_line(), self._channel)
@@ -182,8 +217,10 @@ class _Asking:
             for each in waiting:
                 each.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
+            connection.remove_termination_listener(wake)
             with suppress(*self._connector.errors):
                 await connection.execute(_FORGET, number.bytes)
+                await connection.remove_listener(asker, wake)
         if answer is None:
             reason = "it ended before it answered"
             raise OwnerUnreachable(f"have '{request.verb}' done by owner {self.token} of the store", reason)

@@ -33,6 +33,9 @@ LIVING: Final = (
 
 _HOLD: Final = f"SELECT pg_advisory_lock({_SPACE}, $1)"
 _AWAIT_END: Final = f"SELECT pg_advisory_xact_lock_shared({_SPACE}, $1)"
+_SHORTLY: Final = "SET LOCAL lock_timeout = '500ms'"
+_NOT_YET: Final = "55P03"  # a lock was not available
+_AWAIT_LOCK: Final = f"SELECT pg_advisory_xact_lock({_SPACE}, $1)"
 _TRY: Final = f"SELECT pg_try_advisory_xact_lock({_SPACE}, $1)"
 _END_SESSION: Final = (
     f"SELECT pg_terminate_backend(h.pid) FROM ({_HOLDERS}) h JOIN owners o USING (token) "  # noqa: S608  # fixed
@@ -92,6 +95,21 @@ async def end_if_over(connection: Connection, token: int, at: int) -> list[int]:
         crashed = await _end(connection, [token], at)
         await connection.execute("SELECT pg_notify($1, '')", await owners_channel(connection))
     return crashed
+
+
+async def end_when_over(connection: Connection, token: int, at: int) -> bool:
+    """The same, and wait a moment for that; whether it is over. The server may notice a death a moment late."""
+    try:
+        async with connection.transaction():
+            await connection.execute(_SHORTLY)
+            await connection.execute(_AWAIT_LOCK, token)
+            await _end(connection, [token], at)
+            await connection.execute("SELECT pg_notify($1, '')", await owners_channel(connection))
+    except Exception as error:
+        if getattr(error, "sqlstate", None) != _NOT_YET:
+            raise
+        return False
+    return True
 
 
 async def _end(connection: Connection, tokens: Collection[int], at: int) -> list[int]:

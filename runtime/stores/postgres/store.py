@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import Context
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
@@ -26,7 +27,7 @@ from millrace.runtime.stores.control import Control
 from millrace.runtime.stores.faults import reach
 from millrace.runtime.stores.group_rows import GroupRows
 from millrace.runtime.stores.port import Group, Opened, Owner
-from millrace.runtime.stores.postgres import facts, reading, removing, writing
+from millrace.runtime.stores.postgres import facts, owners, reading, removing, writing
 from millrace.runtime.stores.postgres.address import Address
 from millrace.runtime.stores.postgres.connecting import Connect, Connection, Connector, abandon, is_lost, shut
 from millrace.runtime.stores.postgres.lease import RETURN_SECONDS, Lease
@@ -77,7 +78,7 @@ class PostgresStore:
         self._failed: StoreError | None = None
         self._reader: Connection | None = None
         self._reading: asyncio.Lock | None = None
-        self._control = NotifyControl(self._own, lambda: self._connector, lambda: self._lease)
+        self._control = NotifyControl(self._own, lambda: self._connector, lambda: self._lease, self._lent)
 
     @property
     def name(self) -> str:
@@ -103,8 +104,10 @@ class PostgresStore:
             self._failed = None
             self._loop = Context().run(new_loop)
             self._writer = self._turn(self._connect_writer())
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, self._connector.errors):
+                raise self._connector.reported(error, "open the store") from None
             raise
         return opened
 
@@ -123,8 +126,12 @@ class PostgresStore:
             connection = await self._connector.connect(**settings)
         else:
             connection = await self._connector.connect_again(until, **settings)
-        if self._address.synchronous_commit is None:
-            await connection.execute(_WAIT_FOR_DISK)
+        try:
+            if self._address.synchronous_commit is None:
+                await connection.execute(_WAIT_FOR_DISK)
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
     def append(self, group: Group) -> None:
@@ -200,6 +207,18 @@ class PostgresStore:
             raise RunNotResumable(run.name, f"it is {run.state.type}, and {owner} runs it")
         await connection.execute(_CLAIM, token, id_of(run_id))
         return run
+
+    def end_dead_owner(self, run_id: int, token: int, at: int) -> bool:
+        """End the owner of a run if it is over. See `port.Store`."""
+
+        async def end(connection: Connection) -> bool:
+            owner = await connection.fetchval("SELECT owner FROM flow_runs WHERE id = $1", id_of(run_id))
+            return owner not in {None, token} and await owners.end_when_over(connection, owner, at)
+
+        try:
+            return self._turn(self._insist(end))
+        except self._connector.errors as error:
+            raise self._connector.reported(error, f"look for the owner of run {run_id:032x} in") from None
 
     def remove(self, run_id: int, token: int) -> None:
         """Remove a flow run. See `port.Store`."""
@@ -321,6 +340,30 @@ class PostgresStore:
                 raise StoreError(self.name, "read from", "nothing was ever written to it")
             self._reader = reader
         return self._reader
+
+    def _lent(self) -> AbstractAsyncContextManager[Connection] | None:
+        """The connection that reads, for something else; None where there is none, and so no loop that is at work."""
+        return None if self._reader is None else self._borrowed()
+
+    @asynccontextmanager
+    async def _borrowed(self) -> AsyncGenerator[Connection]:
+        """The connection that reads, if it is at rest, else another one. On the store's own loop."""
+        connection = None
+        if self._reading is not None and not self._reading.locked():
+            connection, self._reader = self._reader, None
+        if connection is None or connection.is_closed():
+            connection = await self._connector.connect()
+        broken: tuple[type[BaseException], ...] = (*self._connector.errors, asyncio.CancelledError, TimeoutError)
+        try:
+            yield connection
+        except broken:
+            connection.terminate()  # nobody knows what it is doing
+            raise
+        finally:
+            if self._reader is None and self._reading is not None and not connection.is_closed():
+                self._reader = connection
+            else:
+                await shut(connection)
 
     def read_flow_run(self, run_id: int) -> FlowRunRow | None:
         """A flow run. See `port.Store`."""

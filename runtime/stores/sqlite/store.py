@@ -243,6 +243,10 @@ class SqliteStore:
 
         return self._transact(f"claim run {run_id:032x} in", token, claim)
 
+    def end_dead_owner(self, run_id: int, token: int, at: int) -> bool:  # noqa: ARG002  # others do something
+        """The owners before have been ended. See `port.Store`."""
+        return False
+
     def remove(self, run_id: int, token: int) -> None:
         """Remove a flow run. See `port.Store`."""
         self._transact(f"remove run {run_id:032x} from", token, lambda writer: removing.remove(writer, run_id))

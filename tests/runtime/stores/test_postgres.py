@@ -690,3 +690,41 @@ def test_a_made_flow_run_can_be_renamed_by_a_later_group(at_once: Callable[..., 
     writer.write(Renamed(FLOW, "Friday"))
 
     assert run_of(writer, FLOW).name == "Friday"
+
+
+def test_a_run_is_resumed_at_once_although_the_server_notices_the_death_a_moment_later(
+    at_once: Callable[..., Writer], url: str
+) -> None:
+    dead = at_once(return_seconds=60)
+    dead.write(*running_flow())
+    living = at_once("process 2 on mill", return_seconds=60)
+    assert not living.store.end_dead_owner(FLOW, living.opened.token, 5_000)  # it lives, and is waited for in vain
+
+    gone = threading.Timer(0.1, kill, [dead])
+    gone.start()
+    assert living.store.end_dead_owner(FLOW, living.opened.token, 5_000)
+    gone.join()
+
+    assert run_of(living, FLOW).state.type is StateType.CRASHED
+    assert run_of(living, FLOW).state.cause == OWNER_DIED
+    assert living.store.claim(FLOW, living.opened.token, 6_000).id == FLOW
+
+
+def test_one_connection_asks_and_reads(url: str, at_once: Callable[..., Writer]) -> None:
+    owner = at_once()
+    owner.write(*running_flow())
+    assert owner.store.control is not None
+    owner.store.control.listen(lambda _request, answer: answer({"ok": True}))
+    made: list[Any] = []
+
+    async def connect(*arguments: Any, **options: Any) -> Any:
+        made.append(options)
+        return await asyncpg.connect(*arguments, **options)
+
+    with closing(PostgresStore(url, connect=connect)) as asking:
+        assert asking.read_flow_run(FLOW) is not None
+        for _ in range(3):
+            assert asking.control is not None
+            asking.control.ask(Request("pause", FLOW))
+        assert asking.read_flow_run(FLOW) is not None
+    assert len(made) == 1

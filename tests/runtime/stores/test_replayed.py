@@ -15,6 +15,7 @@ from millrace import FlowArgumentsChanged, flow, read_flow_runs, read_task_run_s
 from millrace.actors.states import StateType
 from millrace.runtime.entering import ENTERED
 from millrace.runtime.running import running_loop
+from tests.checkpoints import turns
 from tests.runtime.stores.killing import Kill, engine_of, killed
 from tests.runtime.stores.places import EVERY_STORE, Place
 from tests.runtime.stores.test_recovery import Ran, resumed
@@ -320,7 +321,7 @@ def test_what_runs_beside_each_other_in_a_task_gets_its_own_results(kill: Kill, 
     @task
     async def part(number: int) -> int:
         ran(number)
-        await asyncio.sleep(0.001 * ((number * 7) % 5))
+        await turns((number * 7) % 5)
         return number
 
     @task
@@ -458,11 +459,11 @@ def test_items_of_a_stream_that_had_completed_do_not_run_again(
 
 def test_what_is_called_for_each_result_of_a_stream_gets_what_it_got_before(kill: Kill, ran: Ran) -> None:
     """Results come in another order than their items, and another one each time."""
-    delays = {number: 0.002 * ((number * 7) % 10) for number in range(10)}
+    delays = {number: 3 * ((number * 7) % 10) for number in range(10)}
 
     @task
     async def load(number: int) -> int:
-        await asyncio.sleep(delays[number])
+        await turns(delays[number])
         return number
 
     @task
