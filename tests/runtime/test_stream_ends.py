@@ -148,6 +148,49 @@ def test_an_exception_in_the_loop_closes_the_stream(world: World) -> None:
     world.body(body)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("how", ["a run fails", "its block ends", "it is closed"])
+def test_a_stream_that_is_closed_closes_the_one_before_it_while_the_flow_goes_on(
+    world: World, kind: str, how: str
+) -> None:
+    spring = Spring()
+    failed = KeyError()
+
+    @world.task
+    async def fails_for_one(x: int) -> int:
+        if x == 1 and how == "a run fails":
+            raise failed
+        return x
+
+    async def body() -> None:
+        first = same.stream(spring.of(kind), max_in_flight=2)
+        second = fails_for_one.stream(first, max_in_flight=2)
+        if how == "a run fails":
+            with pytest.raises(KeyError):
+                await all_of(world, second)
+        elif world.async_flows:
+            async with second:
+                results = aiter(second)
+                await anext(results)
+                if how == "it is closed":
+                    await second.aclose()
+                    assert spring.closed
+        else:
+            with second:
+                values = iter(second)
+                next(values)
+                if how == "it is closed":
+                    second.close()
+        if world.async_flows:
+            await second.aclose()
+        if kind == "plain" or world.async_flows:  # else the source is asked, and closed, on another loop
+            assert spring.closed
+        assert spring.asked <= 8
+
+    world.body(body)
+    assert spring.closed
+
+
 def test_failures_that_nobody_asks_for_any_more_do_not_fail_the_flow(world: World) -> None:
     @world.task
     async def fails_but_first(x: int) -> int:

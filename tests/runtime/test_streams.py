@@ -600,14 +600,17 @@ def test_a_state_of_one_stream_is_resolved_by_the_next(world: World) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("through", [1, 2])
-def test_what_a_source_raises_is_raised_when_all_before_was_given(world: World, kind: str, through: int) -> None:
+@pytest.mark.parametrize("most", [3, 20])  # asked for them by and by, and all at once
+def test_what_a_source_raises_is_raised_when_all_before_was_given(
+    world: World, kind: str, through: int, most: int
+) -> None:
     spring = Spring(fails_at=7)
 
     async def body() -> list[int]:
         found: list[int] = []
         stream: Any = spring.of(kind)
         for _ in range(through):
-            stream = double.stream(stream, max_in_flight=3)
+            stream = double.stream(stream, max_in_flight=most)
         with pytest.raises(LookupError, match=r"^no number 7\n") as caught:  # noqa: PT012  # see above
             async for value in each_of(world, stream):
                 found.append(value)  # noqa: PERF401  # those before the error count
@@ -783,22 +786,29 @@ def test_a_flow_that_is_run_again_runs_its_streams_again(world: World) -> None:
     assert calls == [100, 0, 1, 2, 0, 1, 2]
 
 
-@pytest.mark.anyio
-async def test_a_source_that_never_ends_leaves_nothing_of_what_is_past() -> None:
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_source_that_never_ends_leaves_nothing_of_what_is_past(world: World, retries: int) -> None:
     import gc  # noqa: PLC0415
 
     from millrace.runtime.runs import TaskRun  # noqa: PLC0415
 
+    class Value:
+        """What runs come to."""
+
     def alive() -> int:
         gc.collect()
-        return sum(type(each) is TaskRun for each in gc.get_objects())
+        return sum(type(each) in (TaskRun, Value) for each in gc.get_objects())
 
-    @flow(retries=1)
+    @world.task
+    async def made(_x: int) -> Value:
+        return Value()
+
+    @world.flow(retries=retries)
     async def body() -> list[int]:
         seen: list[int] = []
         before = alive()
         given = 0
-        async for _ in double.stream(itertools.count(1_000), max_in_flight=50):
+        async for _ in each_of(world, made.stream(itertools.count(1_000), max_in_flight=20)):
             given += 1
             if given % 1_000 == 0:
                 seen.append(alive() - before)
@@ -806,7 +816,7 @@ async def test_a_source_that_never_ends_leaves_nothing_of_what_is_past() -> None
                 break
         return seen
 
-    assert max(await body()) <= 50
+    assert max(world.run(body)) <= 2 * 20 + 2
 
 
 @pytest.mark.anyio

@@ -299,6 +299,20 @@ def test_a_timeout_of_zero_does_not_wait(world: World) -> None:
     engine.close()
 
 
+@pytest.mark.anyio
+async def test_a_timeout_of_zero_takes_no_turn_of_the_loop() -> None:
+    turned: list[bool] = []
+
+    async with Engine(limits={"db": 1, "api": RateLimit(1, per_seconds=1000)}), concurrency(["db", "api"]):
+        asyncio.get_running_loop().call_soon(turned.append, True)
+        with pytest.raises(AcquireConcurrencySlotTimeoutError):
+            async with concurrency("db", timeout_seconds=0):
+                pass
+        with pytest.raises(AcquireConcurrencySlotTimeoutError):
+            await rate_limit("api", timeout_seconds=0)
+        assert not turned
+
+
 def test_tokens_come_with_time_in_every_world(world: World, millrace_engine: Any, millrace_clock: Any) -> None:
     millrace_engine.limits.create("api", RateLimit(1, per_seconds=10, burst=2))
     times: list[float] = []
