@@ -25,6 +25,7 @@ from benchmarks.goals import (
     memory,
     right_limit,
     service,
+    small_flow,
     starting,
     streams,
     waiting,
@@ -53,4 +54,5 @@ GOALS: Final[Mapping[int, Callable[[bool], Goal]]] = {
     20: service.make,
     21: large_store.make,
     22: right_limit.make,
+    23: small_flow.make,
 }

@@ -1,4 +1,4 @@
-"""Streams of tasks that do nothing, a source that never ends, and a heartbeat beside what is big."""
+"""Streams of tasks that do nothing, a source that never ends; a heartbeat and a small flow beside what is big."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.works.maps import anoop, noop
 from benchmarks.works.probes import Grown, Timed, expect, on_new_loop, resident_bytes
 from benchmarks.works.repeating import awaited_once, called_once
-from millrace import flow, run
+from millrace import flow, run, task
 
 WARM = 2_000
 WINDOW = 100
@@ -194,6 +194,49 @@ def heartbeat(n: int, name: str) -> dict[str, float]:
         heart.cancel()
         cuts = quantiles(late, n=100)
         return {"p50": cuts[49] * 1e3, "p99": cuts[98] * 1e3, "most": max(late) * 1e3}
+
+    return on_new_loop(main())
+
+
+@task
+async def _step(number: int, seconds: float) -> int:
+    if seconds:
+        await asyncio.sleep(seconds)  # stands for a request
+    return number
+
+
+@flow
+async def small(steps: int, seconds: float) -> float:
+    """One step after another; seconds for each."""
+    with Timed() as timed:
+        for number in range(steps):
+            expect(await _step.submit(number, seconds), number)
+    return timed.seconds / steps
+
+
+def small_flow(n: int, steps: int, seconds: float) -> dict[str, float]:
+    """A small flow, by itself and beside a map on the same loop.
+
+    Args:
+        n: How many items the map has; enough of them that it goes on for as long.
+        steps: How many the small flow has.
+        seconds: How long each waits; 0 for not at all.
+
+    Returns:
+        In milliseconds for each step: `alone` and `beside`.
+    """
+
+    async def main() -> dict[str, float]:
+        await _mapped(WARM)
+        await small(steps, 0.0)
+        alone = await small(steps, seconds)
+        beside = asyncio.create_task(_mapped(n))
+        await asyncio.sleep(0.01)
+        found = await small(steps, seconds)
+        expect(beside.done(), expected=False)
+        beside.cancel()
+        await asyncio.wait([beside])
+        return {"alone": alone * 1e3, "beside": found * 1e3}
 
     return on_new_loop(main())
 

@@ -23,7 +23,7 @@ def test_goals_are_known_by_their_own_number() -> None:
     assert (
         [make(True).number for make in GOALS.values()]
         == list(GOALS)
-        == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16, 17, 18, 19, 20, 21, 22]
+        == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23]
     )
 
 
@@ -55,6 +55,13 @@ def test_what_flows_through_a_stream_is_counted_by_each_work() -> None:
         assert figures.get("bytes", 0) < 20
     for work in GOALS[11](True).works.values():
         assert set(run_work(Work(work.function, {**work.arguments, "n": 5_000}))["figures"]) == {"p50", "p99", "most"}
+
+
+def test_a_small_flow_is_measured_while_the_map_beside_it_goes_on() -> None:
+    """It raises where the map was done before."""
+    for work in GOALS[23](True).works.values():
+        figures = run_work(Work(work.function, {**work.arguments, "steps": 3}))["figures"]
+        assert set(figures) == {"alone", "beside"}
 
 
 @pytest.mark.parametrize("number", [16, 17])
