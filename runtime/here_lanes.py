@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from threading import Lock
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from millrace.actors.messages import Watch
 from millrace.runtime import interrupting
@@ -223,3 +223,7 @@ class LoopHere(_Here):
         if self._expect(waiter):
             with lend():  # a body in a worker's own loop waits here for the worker too
                 await waiter.wait()
+
+
+CALLED: Final = (ThreadHere, ThreadElsewhere, LoopElsewhere, LoopHere)
+"""The lanes of direct calls."""

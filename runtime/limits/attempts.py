@@ -31,13 +31,18 @@ class AttemptSlots:
     Args:
         limiter: The engine's.
         needs: What runs with such tags need.
+        suspect: Is told of a ticket that waits.
     """
 
     def __init__(
-        self, limiter: ActingLimiter, needs: Callable[[frozenset[str]], tuple[tuple[Limit, int], ...]]
+        self,
+        limiter: ActingLimiter,
+        needs: Callable[[frozenset[str]], tuple[tuple[Limit, int], ...]],
+        suspect: Callable[[Ticket], None],
     ) -> None:
         self.limiter = limiter
         self._needs = needs
+        self._suspect = suspect
         # By id of the run: asked for, and not taken over by an attempt yet. Whoever takes one out gives it back.
         self._lined_up: dict[int, Ticket] = {}
         self._maps: dict[Ticket, RationedMap] = {}  # those of them that wait, and that belong to maps
@@ -117,6 +122,8 @@ class AttemptSlots:
             name = run.task.name
             call = f"{name}(...), which has to wait for {names},"
             raise BlockingCallOnLoop(call, f"await {name}.submit(...)")
+        if ticket.beside:
+            self._suspect(ticket)
         if isinstance(run.lane, RationedMap):
             self._maps[ticket] = run.lane
             run.lane.waits()
