@@ -49,8 +49,8 @@ def as_html(report: Report) -> str:
 
 def _notes(report: Report) -> list[str]:
     notes = list(report.finding.notes)
-    if not report.complete:
-        notes.append("The measurement was interrupted: this is what had been measured by then.")
+    if report.unfinished is not None:
+        notes.append(report.unfinished)
     return notes
 
 

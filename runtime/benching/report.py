@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import attrs
 
 from millrace.runtime.benching.figures import Point, Spread, Timeline, points_of, throughput
-from millrace.runtime.benching.knee import Finding, find_knee, nearest
+from millrace.runtime.benching.knee import Finding, Verdict, find_knee, nearest
 from millrace.runtime.benching.plan import Plan
 from millrace.runtime.benching.trials import ADAPTIVE, MILLRACE, Trial
 
@@ -74,6 +74,15 @@ class Report:
     adaptive: Adaptive | None
     rivals: dict[str, tuple[Point, ...]]
     timelines: tuple[Timeline, ...]
+
+    @property
+    def unfinished(self) -> str | None:
+        """What is to be said of trials of the plan that were not made; None where all were."""
+        if self.complete:
+            return None
+        if self.finding.verdict is Verdict.FAILED:
+            return "So nothing else was measured."
+        return "Not all of the plan was measured."
 
     @property
     def knee_at(self) -> int | None:

@@ -115,8 +115,8 @@ def _conclusion(report: Report, paint: Paint) -> str:
         if found.scalability is not None and found.scalability.law != found.fit.law:
             lines.append(f"{in_words(found.scalability)}: the other describes them better.")
     lines.extend(found.notes)
-    if not report.complete:
-        lines.append(paint("Not all of the plan was measured.", "error"))
+    if report.unfinished is not None:
+        lines.append(paint(report.unfinished, "error"))
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ import pytest
 from millrace.runtime.benching import units
 from millrace.runtime.benching.document import as_document, as_json
 from millrace.runtime.benching.laws import Saturation, UniversalScalability
+from millrace.runtime.benching.page import as_html
 from millrace.runtime.benching.plan import Plan
 from millrace.runtime.benching.report import make_report
 from millrace.runtime.benching.table import as_text
@@ -73,6 +74,14 @@ def test_what_was_interrupted_is_told() -> None:
 
     assert not found.complete
     assert as_text(found).endswith("Not all of the plan was measured.")
+
+
+def test_where_nothing_completed_in_the_first_trial_nobody_has_interrupted_it() -> None:
+    found = make_report(SETTING, Plan(LIMITS), [trial(lambda _: 20.0, 1, failing=1)])
+
+    assert as_text(found).endswith("There is nothing to fit.\nSo nothing else was measured.")
+    assert "So nothing else was measured." in as_html(found)
+    assert "Not all of the plan" not in as_html(found)
 
 
 def test_nothing_measured_is_told() -> None:
