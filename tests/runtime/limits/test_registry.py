@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from millrace import AdaptiveLimit, ConfigurationError, Engine, LimitNotFound, RateLimit
+from millrace import AdaptiveLimit, ConfigurationError, Engine, LimitNotFound, RateLimit, concurrency
+from millrace.runtime.entering import stand_in
 from tests.runtime.worlds import PATIENCE
 
 
@@ -39,6 +40,19 @@ def test_limits_of_the_environment_are_every_engines_and_code_comes_first(monkey
     monkeypatch.setenv("MILLRACE_LIMITS", "http=many")
     with pytest.raises(ConfigurationError, match="'MILLRACE_LIMITS' takes limits with commas between them"):
         Engine()
+
+
+def test_limits_of_one_name_in_two_engines_have_nothing_in_common() -> None:
+    one, other = engines = Engine(limits={"db": 1}), Engine(limits={"db": 1})
+
+    with stand_in(one), concurrency("db"):
+        with stand_in(other), concurrency("db", timeout_seconds=0):
+            assert [each.limits["db"].held for each in engines] == [1, 1]
+        other.limits.resize("db", 5)
+        assert [each.limits["db"].limit for each in engines] == [1, 5]
+        assert [each.limits["db"].held for each in engines] == [1, 0]
+    for each in engines:
+        each.close()
 
 
 def test_limits_are_made_changed_and_removed_while_the_engine_runs() -> None:
