@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from millrace.actors.errors import Pause
-from millrace.actors.state import make_awaiting, make_retrying
+from millrace.actors.made_states import make_awaiting, make_found, make_retrying
 from millrace.actors.states import TERMINAL, AwaitingRetry, Cancelled, Paused, Retrying, State, StateDetails, StateType
 from millrace.actors.stored_result import Found
 from millrace.actors.timestamps import from_nanoseconds
@@ -58,11 +58,11 @@ def answer_a_repeated_proposal_as_before(
     run: RunActor, _proposed: StateType, state: State[Any] | None, _at: int
 ) -> Verdict | None:
     """A transition id that already set a state gives that state again and makes no second transition."""
-    transition_id = None if state is None else state.state_details.transition_id
+    transition_id = None if state is None else state.transition_id
     if transition_id is None:
         return None
     for earlier in run.history():
-        if earlier.state_details.transition_id == transition_id:
+        if earlier.transition_id == transition_id:
             return accept(earlier)
     return None
 
@@ -71,7 +71,7 @@ def _same_transition(state: State[Any] | None) -> StateDetails | None:
     """Details for what is set in place of a proposed state, so that the same proposal, repeated, finds it."""
     if state is None or not state.has_details:
         return None
-    return StateDetails(transition_id=state.state_details.transition_id)
+    return StateDetails(transition_id=state.transition_id)
 
 
 def keep_terminal_states(run: RunActor, proposed: StateType, _state: State[Any] | None, _at: int) -> Verdict | None:
@@ -218,12 +218,7 @@ def state_of_found(looked: State[Any], found: Found) -> State[Any]:
         looked: The RUNNING state that says under which key was looked.
         found: What was found.
     """
-    details = looked.state_details
-    if details.cache_key is not None and details.cache_expiration is not found.expires:
-        details = StateDetails(
-            cache_key=details.cache_key, cache_expiration=found.expires, transition_id=details.transition_id
-        )
-    return State(type=StateType.COMPLETED, name=found.name, data=found.data, state_details=details)
+    return make_found(found.name, found.data, found.expires, looked)
 
 
 _COMMON: Final = (

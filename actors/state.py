@@ -33,9 +33,9 @@ from millrace.actors.errors import ConfigurationError, PausedRun, UnfinishedRun
 from millrace.actors.explaining import explain
 from millrace.actors.state_details import (
     DEFAULT_NAMES,
-    RETRYING,
     TERMINAL,
     AnyState,
+    Looked,
     StateDetails,
     StateType,
     as_aware,
@@ -51,6 +51,8 @@ _COMPLETED: Final = StateType.COMPLETED  # looking up an enum's member costs mor
 _NO_DETAILS: Final = StateDetails()
 _NEVER_ADOPTED: Final = -1
 _ADOPTED: Final = -2
+UNSEEN: Final = -3
+"""In place of the position: made for one run, which is to adopt it, and nobody else has it."""
 
 
 class State(AnyState, Generic[R_co]):
@@ -95,8 +97,9 @@ class State(AnyState, Generic[R_co]):
     _task: int | None  # the same of the task run's
     _seq: int  # position in its run's history; negative when made by hand
     # None: nothing to say but the run ids; those in it may be stale. A number: nothing but these and, of a SCHEDULED
-    # state, the scheduled time, in ns; of another one, how many attempts there were.
-    _details: StateDetails | int | None
+    # state, the scheduled time, in ns; of another one, how many attempts there were. `Looked`: nothing but these and
+    # what it says.
+    _details: StateDetails | Looked | int | None
     _id: UUID | None  # None until somebody looks, where it cannot be derived
 
     def __init__(
@@ -156,18 +159,23 @@ class State(AnyState, Generic[R_co]):
     def state_details(self) -> StateDetails:
         """Further facts, with the ids of the run that the state belongs to."""
         details, flow, task = self._details, self._flow, self._task
-        if details is None:
-            # Not kept: it holds nothing but the ids, and a state may live for long.
-            return StateDetails(flow_run_id=_as_uuid(flow), task_run_id=_as_uuid(task))
-        if isinstance(details, int):
-            if self.type is not StateType.SCHEDULED:
-                return StateDetails(flow_run_id=_as_uuid(flow), task_run_id=_as_uuid(task), attempts=details)
-            scheduled = from_nanoseconds(details)
-            return StateDetails(flow_run_id=_as_uuid(flow), task_run_id=_as_uuid(task), scheduled_time=scheduled)
+        if not isinstance(details, StateDetails):
+            # Not kept: it says nothing that the state does not hold in less room, and a state may live for long.
+            return StateDetails(flow_run_id=_as_uuid(flow), task_run_id=_as_uuid(task), **self._said_beside_ids())
         if _as_int(details.flow_run_id) != flow or _as_int(details.task_run_id) != task:
             details = attrs.evolve(details, flow_run_id=_as_uuid(flow), task_run_id=_as_uuid(task))
             self._details = details
         return details
+
+    def _said_beside_ids(self) -> dict[str, Any]:
+        details = self._details
+        if isinstance(details, Looked):
+            return details._asdict()
+        if not isinstance(details, int):
+            return {}
+        if self.type is StateType.SCHEDULED:
+            return {"scheduled_time": from_nanoseconds(details)}
+        return {"attempts": details}
 
     @property
     def scheduled_ns(self) -> int | None:
@@ -175,9 +183,15 @@ class State(AnyState, Generic[R_co]):
         details = self._details
         if isinstance(details, int):
             return details if self.type is StateType.SCHEDULED else None
-        if details is None or details.scheduled_time is None:
+        if not isinstance(details, StateDetails) or details.scheduled_time is None:
             return None
         return to_nanoseconds(details.scheduled_time)
+
+    @property
+    def transition_id(self) -> UUID | None:
+        """What its details say of that, without making them."""
+        details = self._details
+        return details.transition_id if isinstance(details, StateDetails) else None
 
     @property
     def has_details(self) -> bool:
@@ -190,7 +204,7 @@ class State(AnyState, Generic[R_co]):
         return self._task is None and self._flow is None
 
     def adopt(self, at: int, flow: int | None, task: int | None, seq: int) -> State[R_co]:
-        """A copy of this state as it becomes the state of a run.
+        """This state as it becomes the state of a run: a copy, or itself if it was made for that and nobody has it yet.
 
         It has the same name, message, data and details, and the same id where this state was made
         by hand and is adopted for the first time. A state may be a constant that many runs propose;
@@ -203,6 +217,9 @@ class State(AnyState, Generic[R_co]):
             seq: The state's position in its run's history.
         """
         time = at if self._at is None else self._at
+        if self._seq == UNSEEN:
+            self._at, self._flow, self._task, self._seq = time, flow, task, seq
+            return self
         state = make_state(self.type, self.name, self.message, self.data, time, flow, task, seq)
         state._details = self._details
         if self._seq == _NEVER_ADOPTED and self.hand_made:
@@ -386,34 +403,12 @@ def make_state(  # noqa: PLR0917 - positional, because keywords cost more than a
     return state
 
 
-def make_retrying(message: str) -> State[Any]:
-    """Make a RUNNING state that a run is to adopt, and nobody else has seen: the quick way.
-
-    Args:
-        message: For people.
-    """
-    return make_state(StateType.RUNNING, RETRYING, message, None, None, None, None, _ADOPTED)
-
-
-def make_awaiting(name: str, message: str, scheduled: int) -> State[Any]:
-    """Make a SCHEDULED state that a run is to adopt, and nobody else has seen: the small way, for many runs that wait.
-
-    Args:
-        name: What to call it.
-        message: For people.
-        scheduled: When the run goes on, in nanoseconds since the epoch.
-    """
-    state = make_state(StateType.SCHEDULED, name, message, None, None, None, None, _ADOPTED)
-    state._details = scheduled
-    return state
-
-
 def _restored(  # noqa: PLR0917 - called by pickle only
     plain: tuple[StateType, str, str | None, Any, int],
     flow: int | None,
     task: int | None,
     seq: int,
-    details: StateDetails | int | None,
+    details: StateDetails | Looked | int | None,
     identifier: UUID | None,
 ) -> State[Any]:
     state = make_state(*plain, flow, task, seq)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import attrs
@@ -52,6 +52,8 @@ def as_kind(value: StateType | str) -> StateType:
     Raises:
         ConfigurationError: there is none such.
     """
+    if value.__class__ is StateType:
+        return value  # mostly; looking a member up costs more than all the rest of making a state
     try:
         return StateType(value)
     except ValueError:
@@ -127,3 +129,17 @@ class StateDetails:
     untrackable_result: bool = False
     deferred: bool | None = None
     attempts: int | None = None
+
+
+class Looked(NamedTuple):
+    """All that the details of a state say whose run has looked into the cache, but for the ids.
+
+    Args:
+        cache_key: Under which key.
+        cache_expiration: From when on what was found does not count any more.
+        refresh_cache: Whether nothing was to be found, so that the result is made anew.
+    """
+
+    cache_key: str | None
+    cache_expiration: datetime | None
+    refresh_cache: bool | None

@@ -30,7 +30,7 @@ CACHED: Final = "Cached"
 """Name of the COMPLETED state of a run that got its result from the cache."""
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)  # not frozen, which would double what it takes to make one, for every hit of a cache
 class Found:
     """In the data of a proposed RUNNING state: what lies in the cache under the run's key.
 

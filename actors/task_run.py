@@ -28,6 +28,7 @@ from millrace.actors.instructions import (
     Order,
     WakeAt,
 )
+from millrace.actors.made_states import make_awaiting
 from millrace.actors.messages import (
     Admit,
     Cancel,
@@ -52,7 +53,6 @@ from millrace.actors.outcomes import (
 from millrace.actors.policies import NO_ADVICE, NO_RETRIES, Advice, RetryPolicy
 from millrace.actors.rules import PUT_OFF, TASK_RULES, TRANSITION_CAP, pick
 from millrace.actors.run import NOT_READY, RunActor
-from millrace.actors.state import make_awaiting
 from millrace.actors.states import AwaitingRetry, Cancelled, Failed, Retrying, State, StateType
 from millrace.actors.supervisor import Supervisor
 from millrace.actors.timestamps import from_nanoseconds

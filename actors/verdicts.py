@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
-
-import attrs
+from typing import Any, NamedTuple
 
 from millrace.actors.states import State
 
@@ -19,8 +17,7 @@ class Answer(StrEnum):
     ABORT = "ABORT"
 
 
-@attrs.frozen
-class Verdict:
+class Verdict(NamedTuple):
     """An actor's answer to the proposal of a state.
 
     Args:

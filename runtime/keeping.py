@@ -16,13 +16,11 @@ import attrs
 from millrace.actors.errors import ConfigurationError
 from millrace.actors.isolation import IsolationLevel
 from millrace.actors.outcomes import holds_states
-from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.caching import DEFAULT, NO_CACHE, CacheKeyFnPolicy, CachePolicy, Explanation, explain, key_of
 from millrace.runtime.effects import Effects
 from millrace.runtime.engine import current_scope
 from millrace.runtime.recording import NOT_RECORDED, Recording
 from millrace.runtime.results import ResultStore, StoredValue, serializer_of, storage_of
-from millrace.runtime.run_contexts import TaskRunContext
 from millrace.runtime.runs import TaskRun, TaskSite
 from millrace.runtime.settings import RESULTS_PERSIST_BY_DEFAULT, TASKS_DISABLE_CACHING, TASKS_REFRESH_CACHE
 from millrace.runtime.storage_keys import StorageKey
@@ -92,8 +90,7 @@ def explain_cache(task: BaseTask[Any, Any], args: tuple[Any, ...], kwargs: Mappi
         return Explanation(reason="results are looked for by result_storage_key, and by no policy")
     site = TaskSite(task, scope)  # one of its own: the call is not made, and not counted
     run = TaskRun(site, scope.id, 0, site.now(), None, args, kwargs, Context(), task.tags, scope.engine.offload)
-    context = TaskRunContext(task, run, inputs, from_nanoseconds(run.created))
-    return explain(task, keeping.policy, context, inputs, scope.parameters)
+    return explain(task, keeping.policy, run, inputs, scope.parameters)
 
 
 @attrs.frozen
@@ -190,8 +187,7 @@ def recording_of(run: TaskRun, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     if waited is not None:
         return waited
     inputs = _inputs_of(task, args, kwargs)
-    context = TaskRunContext(task, run, inputs, from_nanoseconds(run.started or run.created))
-    cache_key = key_of(keeping.policy, context, inputs, run.scope.parameters)
+    cache_key = key_of(keeping.policy, run, inputs, run.scope.parameters)
     chosen = None if task.storage_key is None else task.storage_key.make(inputs, run)
     return Transacted(run, keeping, chosen or cache_key, cache_key)
 

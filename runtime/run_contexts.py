@@ -70,7 +70,12 @@ class TaskRunContext:
         if current is None or current.is_flow:
             return None
         run: TaskRun = current  # type: ignore[assignment]
-        return cls(run.task, run, run.bound_parameters(), from_nanoseconds(run.started or run.created))
+        return cls.of(run, run.bound_parameters())
+
+    @classmethod
+    def of(cls, run: TaskRun, parameters: dict[str, Any]) -> TaskRunContext:
+        """The context of a run with such arguments."""
+        return cls(run.task, run, parameters, from_nanoseconds(run.started or run.created))
 
 
 def get_run_context() -> TaskRunContext | FlowRunContext:

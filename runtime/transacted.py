@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 from millrace.actors import ambient
 from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, MillraceError
 from millrace.actors.isolation import IsolationLevel
+from millrace.actors.made_states import make_looked
 from millrace.actors.messages import Propose
 from millrace.actors.outcomes import holds_states, judged
-from millrace.actors.state_details import RETRYING
+from millrace.actors.state_details import RETRYING, Looked
 from millrace.actors.states import State, StateDetails, StateType
 from millrace.actors.stored_result import Found
 from millrace.actors.telling import told_of
@@ -59,8 +60,8 @@ class Transacted(Recording):
     """
 
     __slots__ = (
-        "_attempt", "_begun", "_cache_key", "_found", "_holder", "_keeping", "_key", "_known", "_run", "_transaction",
-        "served",
+        "_attempt", "_begun", "_cache_key", "_found", "_holder", "_keeping", "_key", "_known", "_level", "_run",
+        "_transaction", "served",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +72,7 @@ class Transacted(Recording):
         self._known = key is not None  # others may have made a result under the key
         self._key = run.uuid.hex if key is None else key
         self._cache_key = cache_key
+        self._level = keeping.policy.isolation_level if keeping is not None and self._known else None
         self._transaction: RunTransaction | None = None  # none is made for a result that is there already
         self._begun = False  # and not left
         self._found = False  # a result that was there
@@ -78,9 +80,8 @@ class Transacted(Recording):
         self._holder: str | None = None  # of the lock of its key, which it has waited for without a thread
         self.served = False  # it has that now
 
-    @property
-    def _level(self) -> IsolationLevel | None:
-        return self._keeping.policy.isolation_level if self._keeping is not None and self._known else None
+    def _name(self) -> str:
+        return f"task run '{self._run.name}'"
 
     def postponed(self) -> bool:
         """Whether another run is at work on the key, and this one is to wait for that on one of the engine's threads.
@@ -129,7 +130,7 @@ class Transacted(Recording):
         # Without locks, and without a transaction around that may have one staged, looking takes no transaction.
         alone = looks and self._level is not IsolationLevel.SERIALIZABLE and get_transaction() is None
         if alone and keeping is not None:
-            record = await look(keeping.store, self._key, fx, f"task run '{self._run.name}'")
+            record = await look(keeping.store, self._key, fx, self._name)
         if record is None:
             record = await self._begin(fx, looks=looks and not alone)
         self._found = record is not None
@@ -137,13 +138,8 @@ class Transacted(Recording):
             return None
         again = self._run.run_count > 0 and self._run.type is StateType.SCHEDULED
         expires = None if record is None else record.expiration
-        details = StateDetails(cache_key=self._cache_key, cache_expiration=expires, refresh_cache=refresh or None)
-        return State(
-            type=StateType.RUNNING,
-            name=RETRYING if again else None,
-            data=None if record is None else Found(self._in_state(record), expires),
-            state_details=details,
-        )
+        found = None if record is None else Found(self._in_state(record), expires)
+        return make_looked(RETRYING if again else None, found, Looked(self._cache_key, expires, refresh or None))
 
     async def _begin(self, fx: Effects, *, looks: bool) -> ResultRecord[Any] | None:
         """Begin the transaction. Where a result is looked for with that, what is found."""

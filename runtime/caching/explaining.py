@@ -19,6 +19,7 @@ from millrace.runtime.caching.policies import CachePolicy, key_and_parts
 if TYPE_CHECKING:
     from millrace.runtime.base_task import BaseTask
     from millrace.runtime.run_contexts import TaskRunContext
+    from millrace.runtime.runs import TaskRun
 
 
 @attrs.frozen(kw_only=True)
@@ -57,7 +58,7 @@ class Explanation:
 def explain(
     task: BaseTask[Any, Any],
     policy: CachePolicy,
-    task_ctx: TaskRunContext,
+    of: TaskRun | TaskRunContext,
     inputs: dict[str, Any],
     flow_parameters: dict[str, Any],
 ) -> Explanation:
@@ -68,7 +69,7 @@ def explain(
     Args:
         task: The task.
         policy: Its policy.
-        task_ctx: The run's context.
+        of: The run, or its context.
         inputs: The run's arguments by name.
         flow_parameters: The arguments of the flow around it by name; empty outside of flows.
 
@@ -76,7 +77,7 @@ def explain(
         Which parts of the key differ and which do not.
     """
     try:
-        found = key_and_parts(policy, task_ctx, inputs, flow_parameters, {})
+        found = key_and_parts(policy, of, inputs, flow_parameters, {})
     except CacheKeyError as error:
         return Explanation(reason=str(error))
     if isinstance(found, NoKey):

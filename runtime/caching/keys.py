@@ -17,6 +17,7 @@ from millrace.runtime.one_line import engine_logger
 if TYPE_CHECKING:
     from millrace.runtime.base_task import BaseTask
     from millrace.runtime.run_contexts import TaskRunContext
+    from millrace.runtime.runs import TaskRun
 
 _LOGGER: Final = engine_logger("caching")
 
@@ -38,13 +39,13 @@ _MEMORIES: Final[WeakKeyDictionary[BaseTask[Any, Any], _Memory]] = WeakKeyDictio
 
 
 def key_of(
-    policy: CachePolicy, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any]
+    policy: CachePolicy, of: TaskRun | TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any]
 ) -> str | None:
     """The cache key of a run.
 
     Args:
         policy: The task's policy.
-        task_ctx: The run's context.
+        of: The run, or its context.
         inputs: The run's arguments by name, with futures replaced by their results.
         flow_parameters: The arguments of the flow around it by name; empty outside of flows.
 
@@ -53,14 +54,14 @@ def key_of(
         the latter there is a warning, once for each task and reason.
     """
     try:
-        found = key_and_parts(policy, task_ctx, inputs, flow_parameters, {})
+        found = key_and_parts(policy, of, inputs, flow_parameters, {})
     except CacheKeyError as error:
-        _warn(task_ctx.task, error)
+        _warn(of.task, error)
         return None
     if isinstance(found, NoKey):
         return None
     key, parts = found
-    _memory(task_ctx.task).last = digests_of(parts)
+    _memory(of.task).last = digests_of(parts)
     return key
 
 
@@ -68,7 +69,8 @@ def digests_of(parts: list[Part]) -> Digests:
     """What is remembered of the parts of a key."""
     digests: Digests = {}
     for label, token in parts:
-        digests[label] = hash((token, digests.get(label)))  # two policies of one class have one label
+        # Two policies of one class have one label.
+        digests[label] = hash((token, digests[label])) if label in digests else hash(token)
     return digests
 
 

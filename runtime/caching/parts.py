@@ -6,9 +6,10 @@ asks for.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import attrs
 
@@ -20,19 +21,14 @@ from millrace.runtime.caching.tokens import text
 _FORMAT: Final = b"millrace 1:"
 """What a key is made of and how; with another number no key of today's is met any more."""
 
+_LAYOUTS: Final = 1_024
+"""So many sets of names are remembered as they stand in keys; a program has about as many as it has cached tasks."""
+
 _ADVICE: Final = "Leave it out, as in `cache_policy - {name!r}`, or say with a cache_key_fn what of it counts."
 
 
-class Part(NamedTuple):
-    """A part of a key.
-
-    Args:
-        label: What it is called, as in `input 'page'`.
-        token: Tells its value from any other.
-    """
-
-    label: str
-    token: bytes
+Part = tuple[str, bytes]
+"""A part of a key: what it is called, as in `input 'page'`; and what tells its value from any other."""
 
 
 @attrs.frozen
@@ -48,24 +44,31 @@ class NoKey:
 
 def joined(parts: list[Part]) -> str:
     """The key that parts make together; their order counts."""
-    return sha256(_FORMAT + b"".join([text(label) + token for label, token in parts])).hexdigest()
+    return sha256(_FORMAT + b"".join([_label_token(label) + token for label, token in parts])).hexdigest()
 
 
-def content_parts(kind: str, values: Mapping[str, Any], leave_out: Collection[str] = ()) -> list[Part]:
+_label_token: Final = lru_cache(_LAYOUTS)(text)  # labels are names of parameters, and come again with every run
+
+
+@lru_cache(_LAYOUTS)
+def _laid_out(kind: str, names: tuple[str, ...], leave_out: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """Names that count and the labels of their parts, in the order of the names."""
+    return tuple([(name, f"{kind} '{name}'") for name in sorted(names) if name not in leave_out])
+
+
+def content_parts(kind: str, values: Mapping[str, Any], leave_out: frozenset[str] = frozenset()) -> list[Part]:
     """A part for each value, in the order of their names.
 
     Raises:
         CacheKeyError: a value has no hash; it names it.
     """
     parts: list[Part] = []
-    for name in sorted(values):
-        if name not in leave_out:
-            label = f"{kind} '{name}'"
-            try:
-                parts.append(Part(label, token_of(values[name])))
-            except Unhashable as error:
-                advice = _ADVICE.format(name=name) if kind == "input" else ""
-                raise CacheKeyError(label, error.reason, advice) from error
+    for name, label in _laid_out(kind, tuple(values), leave_out):
+        try:
+            parts.append((label, token_of(values[name])))
+        except Unhashable as error:
+            advice = _ADVICE.format(name=name) if kind == "input" else ""
+            raise CacheKeyError(label, error.reason, advice) from error
     return parts
 
 
@@ -76,6 +79,6 @@ def source_part(fn: Any) -> Part:
         CacheKeyError: what stands for it has no hash.
     """
     try:
-        return Part("source", source_token(fn))
+        return "source", source_token(fn)
     except Unhashable as error:
         raise CacheKeyError("source", error.reason) from error

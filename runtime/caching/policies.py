@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 from uuid import UUID
 
 import attrs
@@ -22,13 +22,11 @@ from millrace.actors.isolation import IsolationLevel
 from millrace.runtime.caching.parts import NoKey, Part, content_parts, joined, source_part
 from millrace.runtime.caching.sources import task_key
 from millrace.runtime.caching.tokens import text
-
-if TYPE_CHECKING:
-    from millrace.runtime.run_contexts import TaskRunContext
+from millrace.runtime.run_contexts import TaskRunContext
 
 C = TypeVar("C")
 
-CacheKeyFn = Callable[["TaskRunContext", dict[str, Any]], str | None]
+CacheKeyFn = Callable[[TaskRunContext, dict[str, Any]], str | None]
 """Takes the context of a run and its arguments by name, and gives a key; None for no caching."""
 
 
@@ -190,8 +188,14 @@ class _Structured(_Configured):
 
     __slots__ = ()
 
-    def parts(self, task_ctx: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:
+    def parts(self, of: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:
         """The parts of a key; none where there is nothing to say.
+
+        Args:
+            of: The run, or its context.
+            inputs: As for `compute_key`.
+            flow_parameters: Likewise.
+            kwargs: Likewise.
 
         Raises:
             CacheKeyError: one of them cannot be computed.
@@ -214,12 +218,12 @@ class Inputs(_Structured):
 
     exclude: frozenset[str] = attrs.field(default=frozenset(), converter=_exclusions)
 
-    def parts(self, task_ctx: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:  # noqa: ARG002
+    def parts(self, of: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:  # noqa: ARG002
         """One for each argument."""
         if not inputs:
             return []
         # That there are inputs, and none of them counts, is a key of its own.
-        return content_parts("input", inputs, self.exclude) or [Part("inputs", b"")]
+        return content_parts("input", inputs, self.exclude) or [("inputs", b"")]
 
     def __sub__(self, names: str | Collection[str]) -> CachePolicy:
         """The policy without some more inputs."""
@@ -235,9 +239,9 @@ class TaskSource(_Structured):
 
     __slots__ = ()
 
-    def parts(self, task_ctx: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:  # noqa: ARG002
+    def parts(self, of: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:  # noqa: ARG002
         """The source."""
-        return NoKey("there is no task run") if task_ctx is None else [source_part(task_ctx.task.fn)]
+        return NoKey("there is no task run") if of is None else [source_part(of.task.fn)]
 
 
 class FlowParameters(_Structured):
@@ -245,7 +249,7 @@ class FlowParameters(_Structured):
 
     __slots__ = ()
 
-    def parts(self, task_ctx: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:  # noqa: ARG002
+    def parts(self, of: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:  # noqa: ARG002
         """One for each argument."""
         return content_parts("flow parameter", flow_parameters or {})
 
@@ -269,11 +273,11 @@ class CompoundCachePolicy(_Structured):
 
     policies: tuple[CachePolicy, ...] = attrs.field(converter=_with_one_inputs)
 
-    def parts(self, task_ctx: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:
+    def parts(self, of: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:
         """Those of all policies."""
         parts: list[Part] = []
         for policy in self.policies:
-            found = parts_of(policy, task_ctx, inputs, flow_parameters, kwargs)
+            found = _parts_of(policy, of, inputs, flow_parameters, kwargs)
             if isinstance(found, NoKey):
                 return found
             parts += found
@@ -338,42 +342,44 @@ _STRUCTURED: Final = frozenset({Inputs, TaskSource, FlowParameters, CompoundCach
 _LABELS: Final[dict[type, str]] = {RunId: "run id", CacheKeyFnPolicy: "cache_key_fn"}
 
 
-def parts_of(policy: CachePolicy, task_ctx: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:
-    """What the key of a run is made of.
-
-    Raises:
-        CacheKeyError: a part cannot be computed.
-    """
+def _parts_of(policy: CachePolicy, of: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:
     if type(policy) in _STRUCTURED:
-        return policy.parts(task_ctx, inputs, flow_parameters, kwargs)  # type: ignore[attr-defined, no-any-return]
-    found = _single(policy, task_ctx, inputs, flow_parameters, kwargs)
+        return policy.parts(of, inputs, flow_parameters, kwargs)  # type: ignore[attr-defined, no-any-return]
+    found = _single(policy, of, inputs, flow_parameters, kwargs)
     return found if isinstance(found, NoKey) else [found[1]]
 
 
 def key_and_parts(
-    policy: CachePolicy, task_ctx: Any, inputs: Any, flow_parameters: Any, kwargs: Any
+    policy: CachePolicy, of: Any, inputs: Any, flow_parameters: Any, kwargs: Any
 ) -> tuple[str, list[Part]] | NoKey:
     """The key of a run, and what it is made of.
+
+    Args:
+        policy: The policy.
+        of: The run, of which a context is made if somebody's own policy or function asks for it; or its context; or
+            None, where there is no run.
+        inputs: The run's arguments by name.
+        flow_parameters: The arguments of the flow around it by name.
+        kwargs: What else a policy's `compute_key` is given.
 
     Raises:
         CacheKeyError: a part cannot be computed.
     """
     if type(policy) in _STRUCTURED:
-        parts = parts_of(policy, task_ctx, inputs, flow_parameters, kwargs)
+        parts: list[Part] | NoKey = policy.parts(of, inputs, flow_parameters, kwargs)  # type: ignore[attr-defined]
         if isinstance(parts, NoKey):
             return parts
         return (joined(parts), parts) if parts else NoKey("there is nothing to make a key of")
-    found = _single(policy, task_ctx, inputs, flow_parameters, kwargs)
+    found = _single(policy, of, inputs, flow_parameters, kwargs)
     return found if isinstance(found, NoKey) else (found[0], [found[1]])
 
 
-def _single(
-    policy: CachePolicy, task_ctx: Any, inputs: Any, flow_parameters: Any, kwargs: Any
-) -> tuple[str, Part] | NoKey:
+def _single(policy: CachePolicy, of: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> tuple[str, Part] | NoKey:
     """The key that a policy gives as a whole, and the same as a part."""
     if type(policy) is NoCache:
         return NoKey("the policy is NO_CACHE")
     label = _LABELS.get(type(policy)) or f"policy '{type(policy).__name__}'"
+    task_ctx: Any = of if of is None or isinstance(of, TaskRunContext) else TaskRunContext.of(of, inputs)
     try:
         key = policy.compute_key(task_ctx=task_ctx, inputs=inputs, flow_parameters=flow_parameters, **kwargs)
     except CacheKeyError:
@@ -385,7 +391,7 @@ def _single(
     if not isinstance(key, str) or not key:
         given = "an empty string" if isinstance(key, str) else f"a '{type(key).__name__}'"
         raise CacheKeyError(label, f"it gave {given}; expected is a string with something in it, or None")
-    return key, Part(label, text(key))
+    return key, (label, text(key))
 
 
 def task_input_hash(context: TaskRunContext, arguments: dict[str, Any]) -> str | None:
@@ -402,7 +408,7 @@ def task_input_hash(context: TaskRunContext, arguments: dict[str, Any]) -> str |
         CacheKeyError: an argument cannot be hashed; it names it.
     """
     fn = context.task.fn
-    task = Part("task", text(task_key(fn)))
+    task = "task", text(task_key(fn))
     return joined([task, source_part(fn), *content_parts("input", arguments)])
 
 

@@ -101,7 +101,7 @@ class LocalStorage:
         return self._path(file_name(key))
 
     def _path(self, name: str) -> str:
-        return str(self.folder / name)
+        return os.path.join(self.folder, name)  # noqa: PTH118  # a path object costs, and each miss of a cache tells where
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LocalStorage) and other.folder == self.folder

@@ -293,7 +293,7 @@ class Transaction(TransactionNode):
         if staged is not None and staged.is_staged():
             value = staged.staged_value
             return value if isinstance(value, ResultRecord) else self.store.create_record(self.key, value)
-        return await look(self.store, self.key, fx, self.name, self.logger)
+        return await look(self.store, self.key, fx, lambda: self.name, self.logger)
 
     async def _io(self, fx: Effects, fn: Callable[..., Any], *args: Any) -> Any:
         return await fx.io(fn, *args) if self.store is not None and self.store.blocking else fn(*args)
@@ -349,7 +349,11 @@ class Transaction(TransactionNode):
 
 
 async def look(
-    store: ResultStore, key: str, fx: Effects, name: str, logger: logging.Logger | logging.LoggerAdapter[Any] = _logger
+    store: ResultStore,
+    key: str,
+    fx: Effects,
+    name: Callable[[], str],
+    logger: logging.Logger | logging.LoggerAdapter[Any] = _logger,
 ) -> ResultRecord[Any] | None:
     """Look for a record; one that cannot be used is as good as none.
 
@@ -357,13 +361,13 @@ async def look(
         store: Where.
         key: What it lies under.
         fx: How it is read.
-        name: Who looks, for a warning.
+        name: Gives who looks, for a warning.
         logger: Where that goes.
     """
     try:
         found: ResultRecord[Any] | None = await fx.io(store.find, key) if store.blocking else store.find(key)
     except (SerializationError, StorageError) as error:
-        logger.warning("What is under the key of %s cannot be used, and is passed over. %s", name, error)
+        logger.warning("What is under the key of %s cannot be used, and is passed over. %s", name(), error)
         return None
     return found
 

@@ -27,7 +27,8 @@ from millrace.actors.errors import (
     UnfinishedRun,
 )
 from millrace.actors.isolation import IsolationLevel
-from millrace.actors.state import make_awaiting, make_retrying
+from millrace.actors.made_states import make_awaiting, make_found, make_looked, make_retrying
+from millrace.actors.state_details import Looked
 from millrace.actors.states import (
     DEFAULT_NAMES,
     MISSING,
@@ -448,6 +449,51 @@ def test_the_states_that_runs_make_for_another_attempt_are_those_that_are_made_b
         assert (one.type, one.name, one.message, one.data) == (other.type, other.name, other.message, other.data)
         assert (one.nanoseconds, one.state_details) == (other.nanoseconds, other.state_details)
         assert one.id == other.id
+
+
+@pytest.mark.parametrize("expires", [None, WHEN])
+@pytest.mark.parametrize("refresh", [None, True])
+def test_the_states_of_a_run_that_looks_into_the_cache_are_those_that_are_made_by_hand(
+    expires: datetime | None, refresh: bool | None
+) -> None:
+    details = StateDetails(cache_key="k", cache_expiration=expires, refresh_cache=refresh)
+    looked = make_looked(None, 3, Looked("k", expires, refresh))
+    for made, by_hand in (
+        (make_found("Cached", 3, expires, looked), Completed(name="Cached", data=3, state_details=details)),
+        (looked, Running(data=3, state_details=details)),
+        (make_looked("Retrying", 3, Looked("k", expires, refresh)), Retrying(data=3, state_details=details)),
+    ):
+        one, other = (state.adopt(1, FLOW, TASK, 2) for state in (made, by_hand))
+        assert (one.type, one.name, one.message, one.data) == (other.type, other.name, other.message, other.data)
+        assert (one.nanoseconds, one.state_details) == (other.nanoseconds, other.state_details)
+        assert (one.id, one.has_details, one.scheduled_ns) == (other.id, True, None)
+        assert sent(one).state_details == other.state_details
+
+
+def test_what_was_found_expires_when_it_does_and_not_when_the_one_who_looked_had_thought() -> None:
+    looked = make_looked(None, None, Looked("k", WHEN, None))
+    by_hand = Running(state_details={"cache_key": "k", "cache_expiration": WHEN, "pause_key": "p"})
+
+    for state in (looked, by_hand):
+        details = make_found("Cached", 3, None, state).state_details
+        assert (details.cache_key, details.cache_expiration) == ("k", None)
+
+
+def test_a_transition_id_is_told_without_the_details_being_made() -> None:
+    identifier = UUID(int=5)
+
+    assert Running(state_details={"transition_id": identifier}).transition_id == identifier
+    assert Running().transition_id is None
+    assert make_looked(None, None, Looked("k", None, None)).transition_id is None
+
+
+def test_a_state_that_was_made_for_one_run_becomes_its_state_itself_and_any_other_is_copied() -> None:
+    own = make_retrying("m")
+    constant = Running()
+
+    assert own.adopt(1, FLOW, TASK, 2) is own
+    assert own.adopt(1, FLOW, TASK, 3) is not own
+    assert constant.adopt(1, FLOW, TASK, 2) is not constant
 
 
 # Constructors.

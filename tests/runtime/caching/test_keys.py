@@ -180,6 +180,66 @@ def test_warnings_go_to_a_logger_of_their_own(caplog: pytest.LogCaptureFixture) 
 # What is remembered.
 
 
+@pytest.mark.parametrize(
+    ("policy", "key"),
+    [
+        (INPUTS, "8e8d20dc9d435c4421d435291e4a8d913ed1cd2fe37d0f90c587eebdf876d8e7"),
+        (INPUTS - "unit", "b8ec15eb2b21a2c0350e5a2f8d5ded9a9fcc34930128eea411f81d239352e6ca"),
+        (INPUTS - ["unit", "number", "more"], "8cba67f959cb95da84cabd92dc00195d628184bd54b3d2958a6cc35519de85b4"),
+        (INPUTS + FLOW_PARAMETERS, "50f7f6b7f9d25c7b48a9a3113e4a7efd58ed8df1038d97cbf02c50e899fa7d88"),
+    ],
+    ids=str,
+)
+def test_a_key_is_the_same_in_every_version_and_whatever_order_the_arguments_come_in(
+    policy: CachePolicy, key: str
+) -> None:
+    inputs = {"unit": "kg", "number": 7, "more": [1, 2.5, None, {"a": b"b"}]}
+
+    assert key_of(policy, context_of(), inputs, {"day": 1}) == key
+    assert key_of(policy, context_of(), dict(reversed(inputs.items())), {"day": 1}) == key
+
+
+def test_two_policies_whose_parts_have_one_name_are_both_remembered() -> None:
+    class Own(CachePolicy):
+        def __init__(self, key: str) -> None:
+            self.key = key
+
+        def compute_key(self, task_ctx: Any, inputs: Any, flow_parameters: Any, **kwargs: Any) -> str | None:
+            return self.key
+
+    context = context_of()
+    remembered = []
+    for first, second in (("a", "b"), ("c", "b"), ("a", "c")):
+        key_of(Own(first) + Own(second), context, {}, {})
+        remembered.append(last_digests(context.task))
+
+    assert all(each is not None and list(each) == ["policy 'Own'"] for each in remembered)
+    assert all(remembered.count(each) == 1 for each in remembered)
+
+
+def test_a_policy_of_ones_own_is_given_the_context_of_the_run() -> None:
+    contexts: list[TaskRunContext] = []
+
+    def key(context: TaskRunContext, arguments: dict[str, Any]) -> str:
+        contexts.append(context)
+        return f"{arguments}"
+
+    @task(cache_policy=CacheKeyFnPolicy(key) + INPUTS, persist_result=True, result_storage="memory://")
+    def fetch(page: int) -> int:
+        return page
+
+    @flow
+    def pages() -> None:
+        fetch(1)
+
+    pages()
+
+    assert [(each.task, each.task_run.name, each.parameters) for each in contexts] == [
+        (fetch, "fetch-001", {"page": 1})
+    ]
+    assert contexts[0].start_time.tzinfo is not None
+
+
 def test_only_digests_of_the_last_key_are_remembered() -> None:
     class Large:
         pass

@@ -141,6 +141,24 @@ def test_whoever_asks_may_say_what_time_it_is(store: ResultStore) -> None:
     assert not store.exists("a", now=soon)
 
 
+def test_nobody_is_asked_what_time_it_is_for_a_result_that_does_not_expire(storage: Storage) -> None:
+    asked: list[int] = []
+
+    def clock() -> int:
+        asked.append(1)
+        return 1
+
+    store = ResultStore(storage, clock=clock)
+    store.write("k", 1)
+    store.write("expires", 2, expiration=datetime(2040, 1, 1, tzinfo=UTC))
+    asked.clear()
+
+    store.find("k")
+    assert not asked
+    store.find("expires")
+    assert asked
+
+
 def test_an_expired_result_can_still_be_read(store: ResultStore) -> None:
     """It is too old for a cache, and still the result of the run that made it."""
     store.write("a", 1, expiration=datetime(2000, 1, 1, tzinfo=UTC))
