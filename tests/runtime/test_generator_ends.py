@@ -136,6 +136,40 @@ def test_an_error_in_the_cleanup_fails_the_run_and_is_raised_to_whoever_closes(p
     assert bodies == [1]  # nobody asks for what a retry would yield
 
 
+@pytest.mark.anyio
+async def test_a_cancellation_of_whoever_closes_reaches_the_cleanup_and_goes_on_up() -> None:
+    runs: list[TaskRun] = []
+    cleaning, log = asyncio.Event(), list[str]()
+
+    @task
+    async def opens() -> AsyncGenerator[int]:
+        runs.append(this_run())
+        try:
+            yield 1
+        finally:
+            cleaning.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                log.append("cut off")
+                raise
+
+    async def closes() -> None:
+        call = opens()
+        await anext(call)
+        await call.aclose()
+        log.append("went on")
+
+    closing = asyncio.create_task(closes())
+    await cleaning.wait()
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+
+    assert log == ["cut off"]
+    assert runs[0].state.is_crashed()
+
+
 def test_a_body_that_does_not_let_itself_be_closed_fails(place: Place) -> None:
     runs: list[TaskRun] = []
 

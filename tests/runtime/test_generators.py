@@ -370,13 +370,32 @@ def test_when_no_retries_are_left_the_last_error_is_raised(place: Place) -> None
     assert runs[0].state.type is StateType.FAILED
 
 
-def test_the_condition_is_asked_before_a_retry(place: Place) -> None:
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync condition", "async condition"])
+def test_the_condition_is_asked_before_a_retry(place: Place, *, is_async: bool) -> None:
     asked: list[tuple[str, str]] = []
 
     def condition(_task: Any, run: TaskRun, state: State[Any]) -> bool:
         assert TaskRunContext.get() is not None
         asked.append((run.state.name, state.name))
         return False
+
+    async def async_condition(*args: Any) -> bool:
+        await asyncio.sleep(0)
+        return condition(*args)
+
+    flaky = flaky_in(place, [], 9, retries=5, retry_condition_fn=async_condition if is_async else condition)
+
+    async def body() -> None:
+        with pytest.raises(Broken, match="attempt 1"):
+            await every(flaky())
+
+    place.run(body)
+    assert asked == [("Running", "Failed")]
+
+
+def test_an_error_in_the_condition_means_no_and_is_logged(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    def condition(*_: Any) -> bool:
+        raise KeyError("no")
 
     flaky = flaky_in(place, [], 9, retries=5, retry_condition_fn=condition)
 
@@ -385,7 +404,8 @@ def test_the_condition_is_asked_before_a_retry(place: Place) -> None:
             await every(flaky())
 
     place.run(body)
-    assert asked == [("Running", "Failed")]
+    (message,) = [record.getMessage() for record in caplog.records if "Retry condition" in record.getMessage()]
+    assert message.startswith("Retry condition 'condition' of run '")
 
 
 def test_a_delayed_retry_is_waited_for(place: Place) -> None:
@@ -740,6 +760,31 @@ def test_hooks_are_called_in_the_context_of_the_run(place: Place) -> None:
     place.run(body)
     names = ["Running", "async Running", "Retrying", "async Retrying", "Completed", "async Completed", "Failed"]
     assert seen == [(name, True) for name in names]
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync hook", "async hook"])
+def test_a_hook_that_raises_is_logged_by_name_and_stops_nothing(
+    place: Place, caplog: pytest.LogCaptureFixture, *, is_async: bool
+) -> None:
+    log: list[str] = []
+
+    def broken(*_: Any) -> None:
+        raise KeyError("broken")
+
+    async def broken_async(*_: Any) -> None:
+        await asyncio.sleep(0)
+        raise KeyError("broken")
+
+    hooks = [broken_async if is_async else broken, lambda _task, _run, state: log.append(state.name)]
+    count = counting(place, [], on_running=hooks, on_completion=hooks)
+
+    async def body() -> Any:
+        return await every(count(2))
+
+    assert place.run(body) == [0, 1]
+    assert log == ["Running", "Completed"]
+    messages = [record.getMessage() for record in caplog.records if record.getMessage().startswith("Hook 'broken")]
+    assert len(messages) == 2
 
 
 def test_hooks_for_the_beginning_come_before_the_body(place: Place) -> None:

@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 
 from millrace import (
+    Cancelled,
     Completed,
     ConfigurationError,
     Crashed,
@@ -182,6 +183,40 @@ def test_a_crash_is_not_retried(world: World) -> None:
 
     assert world.run(world.flow(body), return_state=True).result() == StateType.CRASHED
     assert attempts == [1]
+
+
+@HOWS
+def test_a_cancelled_state_that_the_function_returns_is_not_retried(world: World, how: str) -> None:
+    attempts: list[int] = []
+
+    @world.task(retries=3)
+    def stops() -> Any:
+        attempts.append(1)
+        return Cancelled(message="enough")
+
+    async def body() -> Any:
+        ended = world.ended(stops.submit()) if how == "submit" else world.call(stops, return_state=True)
+        return quote(await ended)
+
+    assert world.body(body).unquote().is_cancelled()
+    assert attempts == [1]
+
+
+@HOWS
+def test_a_timeout_of_the_bodys_own_code_is_retried_like_any_error(world: World, how: str) -> None:
+    attempts: list[int] = []
+
+    @world.task(retries=2)
+    def connects() -> int:
+        attempts.append(1)
+        if len(attempts) < 3:
+            raise TimeoutError("no answer")
+        return len(attempts)
+
+    async def body() -> Any:
+        return await world.result(connects.submit()) if how == "submit" else await world.call(connects)
+
+    assert world.body(body) == 3
 
 
 def test_the_run_counts_its_attempts_and_keeps_its_id(world: World) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from datetime import timedelta
 from typing import Any, assert_type
 
 import pytest
 
 from millrace import (
+    AsyncGeneratorTask,
+    AsyncTask,
     ConfigurationError,
     Engine,
     Future,
+    GeneratorTask,
     ReservedArgumentError,
+    Task,
     TaskDefinitionError,
     TaskRunContext,
     flow,
@@ -228,6 +232,38 @@ def test_an_option_is_kept_where_another_one_is_changed_and_reset_by_none(option
 
     assert seen(changed)[option] == expected
     assert seen(changed.with_options(**{option: None}))[option] == seen(made())[option]
+
+
+def test_with_options_refuses_what_contradicts_an_option_that_is_kept() -> None:
+    cached = made(cache_policy=INPUTS)
+    kept_nowhere = made(persist_result=False)
+
+    with pytest.raises(ConfigurationError, match=r"^'persist_result' takes True, or nothing, beside cache_policy"):
+        cached.with_options(persist_result=False)
+    with pytest.raises(ConfigurationError, match=r"^'persist_result' takes True, or nothing, beside result_storage"):
+        kept_nowhere.with_options(result_storage=MemoryStorage())
+    with pytest.raises(ConfigurationError, match=r"^'cache_key_fn' takes nothing beside a cache_policy"):
+        cached.with_options(cache_key_fn=hook)
+    assert cached.with_options(cache_policy=None, persist_result=False).persist_result is False
+    assert cached.with_options(cache_policy=None, cache_key_fn=hook).cache_key_fn is hook
+
+
+def test_with_options_gives_a_task_of_the_same_kind() -> None:
+    async def coroutine() -> None: ...
+
+    def generator() -> Iterator[int]:
+        yield 1
+
+    async def async_generator() -> AsyncIterator[int]:
+        yield 1
+
+    for fn, kind in (
+        (body, Task), (coroutine, AsyncTask), (generator, GeneratorTask), (async_generator, AsyncGeneratorTask),
+    ):  # fmt: skip
+        changed = any_task(fn).with_options(name="other", retries=2)
+        assert type(changed) is kind
+        assert (changed.fn, changed.name, changed.retries) == (fn, "other", 2)
+        assert changed.task_key == any_task(fn).task_key
 
 
 def test_with_options_keeps_hooks_that_were_added_by_decorators() -> None:

@@ -11,8 +11,10 @@ import pytest
 
 from millrace import (
     CancelledRun,
+    Completed,
     Engine,
     Event,
+    Failed,
     SequentialTaskRunner,
     StateType,
     TaskRunContext,
@@ -917,6 +919,32 @@ def test_the_condition_of_a_retry_is_asked_about_a_timeout_once_with_one_worker_
     assert name.startswith("slow-")
     assert (state_name, kind, failed) == ("TimedOut", TaskRunTimeoutError, True)
     engine.close()
+
+
+@pytest.mark.parametrize("returned", [Completed(data="late"), Failed(message="late"), "late"], ids=str)
+@pytest.mark.anyio
+async def test_the_condition_is_asked_about_the_timeout_and_not_about_what_the_body_returned_then(
+    engine: Engine, time: VirtualTime, returned: Any
+) -> None:
+    asked: list[str] = []
+
+    def condition(_task: Any, _run: Any, state: Any) -> bool:
+        asked.append(state.name)
+        return False
+
+    @task(timeout_seconds=3, retries=3, retry_condition_fn=condition)
+    async def slow() -> Any:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return returned
+
+    async with engine:
+        future = slow.submit()
+        await until(lambda: time.waiting == 1)
+        time.advance(3)
+        assert (await future.wait_async(PATIENCE)).name == "TimedOut"
+    assert asked == ["TimedOut"]
 
 
 def test_the_condition_is_not_asked_again_about_a_body_that_was_left(
