@@ -69,6 +69,7 @@ The tree says who has to act. A built-in in brackets is a second base, for code 
         +-- StoreError                 (OSError)
         +-- StoreFenced                (OSError)
         +-- StoreInUse                 (OSError)
+        +-- StoreMissing               (OSError)
         +-- StoreRefused               (OSError)
 
     Signal                             a BaseException, so that `except Exception` lets it pass
@@ -1042,6 +1043,18 @@ class StoreRefused(StoreError):
 
     def __init__(self, store: str, reason: str, advice: str) -> None:
         super().__init__(store, "use the store", reason, advice)
+
+
+class StoreMissing(StoreError):
+    """There is nothing to read in a store as yet: nobody has ever opened it to write.
+
+    Args:
+        store: Says where it is.
+        reason: What there is instead; a clause without a full stop.
+    """
+
+    def __init__(self, store: str, reason: str) -> None:
+        super().__init__(store, "read from", reason)
 
 
 class StoreFenced(StoreError):

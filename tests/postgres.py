@@ -191,9 +191,10 @@ class Server:
     async def _empty(self, schema: str) -> None:
         connection = await asyncpg.connect(self.url(schema).partition("?")[0] + "?sslmode=disable")
         try:
-            tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", schema)
-            emptied = [f"DELETE FROM {schema}.{table}" for (table,) in tables if table != "millrace_schema"]
-            again = [f"SELECT setval('{schema}.owners_token_seq', 1, false)"] if tables else []
+            chosen = "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = ANY($1)"
+            tables = [tuple(each) for each in await connection.fetch(chosen, [schema, f"{schema}_queue"])]
+            emptied = [f"DELETE FROM {where}.{table}" for where, table in tables if table != "millrace_schema"]
+            again = [f"SELECT setval('{schema}.owners_token_seq', 1, false)"] if (schema, "owners") in tables else []
             await connection.execute("; ".join([*emptied, *again]))
         finally:
             await connection.close()

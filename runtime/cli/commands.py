@@ -87,6 +87,10 @@ def _add_listing(ls: argparse.ArgumentParser) -> None:
         "--state", metavar="STATE", action="append", help="in one of these states: failed,crashed; can be repeated"
     )
     ls.add_argument("--flow", metavar="NAME", action="append", help="of one of these flows; can be repeated")
+    ls.add_argument(
+        "--put-off", action="store_true", help="task runs that were put off to workers, in place of flow runs"
+    )
+    ls.add_argument("--task", metavar="NAME", action="append", help="with --put-off: of one of these tasks; likewise")
     ls.add_argument("--name", metavar="NAME", action="append", help="with one of these names; can be repeated")
     ls.add_argument("--tag", metavar="TAG", action="append", default=[], help="with all of these tags; can be repeated")
     ls.add_argument("--since", metavar="TIME", help="made in this time, 90s, 2h, 7d, or since 2026-11-20T08:00")

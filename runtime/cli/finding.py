@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from millrace.actors.errors import AmbiguousRunId, RunNotFound
+from millrace.actors.errors import AmbiguousRunId, RunNotFound, StoreMissing
+from millrace.runtime.stores import put_off
 from millrace.runtime.stores.by_id import Steered
 from millrace.runtime.stores.port import Store
 from millrace.runtime.stores.rows import FlowRunRow, RunFilter, TaskRunRow
@@ -50,11 +51,11 @@ def find_run(steered: Steered, word: str) -> FlowRunRow | TaskRunRow:
     """
     try:
         return find_flow_run(steered, word)
-    except RunNotFound:
+    except (RunNotFound, StoreMissing):
         digits = word.replace("-", "").lower()
         if len(digits) != _DIGITS or any(each not in "0123456789abcdef" for each in digits):
             raise
-        found = steered.store.read_task_run(int(digits, 16))
+        found = put_off.read_task_run(steered.store, int(digits, 16))
         if found is None:
             raise
         return found

@@ -27,10 +27,17 @@ from millrace.actors.errors import (
 from millrace.actors.states import StateType
 from millrace.runtime.cli import documents
 from millrace.runtime.cli.finding import find_flow_run, find_run, short_ids
-from millrace.runtime.cli.showing import events_of, listing, shown_flow_run, shown_task_run, tree_of
+from millrace.runtime.cli.showing import (
+    events_of,
+    listing,
+    listing_of_task_runs,
+    shown_flow_run,
+    shown_task_run,
+    tree_of,
+)
 from millrace.runtime.cli.tables import fitted_line, harmless, terminal_width
 from millrace.runtime.cli.times import moment, seconds_in
-from millrace.runtime.stores import by_id
+from millrace.runtime.stores import by_id, put_off
 from millrace.runtime.stores.by_id import Steered
 from millrace.runtime.stores.control import NobodyListens, Request
 from millrace.runtime.stores.encoding import state_of
@@ -87,7 +94,11 @@ def say_document(value: Any) -> None:
 
 
 def _ls(options: argparse.Namespace, steered: Steered) -> int:
-    rows = steered.store.read_flow_runs(_filter(options))
+    if options.put_off:
+        return _ls_put_off(options, steered)
+    if options.task is not None:
+        raise ConfigurationError("--task", ",".join(options.task), "to stand beside --put-off")
+    rows = steered.store.read_flow_runs(_filter(options, options.flow))
     if options.json:
         say_document([documents.of_flow_run(row) for row in rows])
     elif rows:
@@ -96,7 +107,19 @@ def _ls(options: argparse.Namespace, steered: Steered) -> int:
     return DONE
 
 
-def _filter(options: argparse.Namespace) -> RunFilter:
+def _ls_put_off(options: argparse.Namespace, steered: Steered) -> int:
+    if options.flow is not None or options.all:
+        raise ConfigurationError("--put-off", True, "neither --flow nor --all beside it")
+    queue = put_off.queue_of(steered.store)
+    rows = [] if queue is None else [row.as_task_run for row in queue.read_all(_filter(options, options.task))]
+    if options.json:
+        say_document([documents.of_task_run(row) for row in rows])
+    elif rows:
+        say(listing_of_task_runs(rows, time_ns(), terminal_width()))
+    return DONE
+
+
+def _filter(options: argparse.Namespace, of: list[str] | None) -> RunFilter:
     if not 1 <= options.limit <= MOST_ROWS:
         raise ConfigurationError("--limit", options.limit, f"a whole number from 1 to {MOST_ROWS:,}")
     now = time_ns()
@@ -105,7 +128,7 @@ def _filter(options: argparse.Namespace) -> RunFilter:
         last=LARGEST_ID if options.until is None else first_id_at(moment("--until", options.until, now)) - 1,
         types=_types(options.state),
         names=options.name,
-        of=options.flow,
+        of=of,
         tags=options.tag,
         outermost=not options.all,
         limit=options.limit,
@@ -147,7 +170,8 @@ def _tree(options: argparse.Namespace, steered: Steered) -> int:
 
 
 def _events(options: argparse.Namespace, steered: Steered) -> int:
-    states = steered.store.read_states(find_run(steered, options.run).id)
+    row, store = find_run(steered, options.run), steered.store
+    states = store.read_states(row.id) if isinstance(row, FlowRunRow) else put_off.read_states(store, row.id)
     if options.json:
         say_document([documents.of_event(state) for state in states])
     else:

@@ -50,6 +50,29 @@ def listing(rows: Sequence[FlowRunRow], ids: Sequence[str], now: int, width: int
     return table([titles, *cells], 1, width)
 
 
+def listing_of_task_runs(rows: Sequence[TaskRunRow], now: int, width: int | None) -> str:
+    """Task runs as a table, each with its whole id, by which alone it can be found.
+
+    Args:
+        rows: The runs.
+        now: The present, in nanoseconds since the epoch.
+        width: How many characters fit into a line; None for any number.
+    """
+    titles = ("ID", "RUN", "STATE", "CREATED", "TOOK", "TAGS")
+    cells = [
+        (
+            f"{row.id:032x}",
+            row.name,
+            row.state.name,
+            ago(row.created, now),
+            _took(row, now),
+            ", ".join(sorted(row.tags)),
+        )
+        for row in rows
+    ]
+    return table([titles, *cells], 1, width)
+
+
 def events_of(states: Sequence[StateRow], width: int | None) -> str:
     """The states of a run as a table."""
     titles = ("#", "TIME", "STATE", "CAUSE", "MESSAGE")

@@ -15,11 +15,12 @@ from typing import Final
 import attrs
 
 from millrace.actors.errors import RunNotFound, StoreError, StoreFenced
+from millrace.actors.states import StateType
 from millrace.runtime.deferred import verdicts
 from millrace.runtime.deferred.port import Job, JobRow, Step, Taken, Told
 from millrace.runtime.one_line import engine_logger
 from millrace.runtime.stores.records import Value
-from millrace.runtime.stores.rows import StateRow
+from millrace.runtime.stores.rows import RunFilter, StateRow, fits
 
 _logger = engine_logger("deferred")
 
@@ -52,7 +53,8 @@ class _Entry:
         job = self.job
         return JobRow(
             job.id, job.task, job.key, job.tags, job.flow_run, job.at, self.states[-1], self.ended, job.lost, self.data,
-            self.stored,
+            self.stored, next((state.at for state in self.states if state.type is StateType.RUNNING), None),
+            sum(state.type is StateType.RUNNING for state in self.states),
         )  # fmt: skip
 
 
@@ -79,6 +81,11 @@ class MemoryQueue:
         self._workers: dict[int, _Worker] = {}
         self._watchers: dict[int, list[Callable[[], None]]] = {}  # by id
         self._dependants: dict[int, list[int]] = {}  # by id of a run that has not ended: those that wait for it
+
+    @property
+    def is_there(self) -> bool:
+        """It always is."""
+        return True
 
     # Putting off.
 
@@ -227,6 +234,13 @@ class MemoryQueue:
         with self._lock:
             entry = self._entries.get(job)
             return [] if entry is None else list(entry.states)
+
+    def read_all(self, wanted: RunFilter) -> list[JobRow]:
+        """Runs, newest first. See `port.Queue`."""
+        with self._lock:
+            rows = [self._entries[key].row() for key in sorted(self._entries, reverse=True)]
+        found = [attrs.evolve(row, data=None) for row in rows if fits(row.as_task_run, wanted, row.task, None)]
+        return found[: wanted.limit]
 
     def watch(self, job: int, call: Callable[[], None]) -> None:
         """Have something called when a run has ended. See `port.Queue`."""

@@ -80,4 +80,9 @@ def queue_at(url: str) -> Queue:
         return queue
     if url.startswith("memory:"):
         raise ConfigurationError("store", url, "a queue of this process; that one was in memory, and is gone")
+    named = STORE.read()
+    if named is not None:  # a URL of a server says not who connects; that is known where the settings name the same
+        queue = queue_of(store_of(named), keep=True)
+        if queue.url == url:
+            return queue
     return queue_of(store_of(url), keep=True)

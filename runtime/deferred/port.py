@@ -26,7 +26,7 @@ import attrs
 
 from millrace.actors.states import StateType
 from millrace.runtime.stores.records import Value
-from millrace.runtime.stores.rows import StateRow
+from millrace.runtime.stores.rows import RunFilter, StateRow, TaskRunRow
 
 
 @attrs.frozen
@@ -116,8 +116,10 @@ class JobRow:
         state: Its present state.
         ended: When it ended; None before.
         lost: How many workers have ended while they had it.
-        data: What its present state holds.
+        data: What its present state holds. None in lists.
         stored: Where the result lies, if not there.
+        started: When it first began; None before.
+        attempts: How many attempts it has had.
     """
 
     id: int
@@ -131,6 +133,16 @@ class JobRow:
     lost: int
     data: Value | None
     stored: str | None
+    started: int | None = None
+    attempts: int = 0
+
+    @property
+    def as_task_run(self) -> TaskRunRow:
+        """The same as stores tell of task runs. It belongs to no flow run, and has the usual name."""
+        return TaskRunRow(
+            self.id, f"{self.task}-{self.id & 0xFFF:03x}", None, self.task, 0, None, self.tags, {}, self.state,
+            self.created, self.started, self.ended, self.attempts, False, self.data,
+        )  # fmt: skip
 
 
 class Queue(Protocol):
@@ -144,6 +156,11 @@ class Queue(Protocol):
     @property
     def url(self) -> str:
         """What `opening.queue_at` finds it by, in this process, and where it can be there in others."""
+        ...
+
+    @property
+    def is_there(self) -> bool:
+        """Whether anybody has used it as yet; looking makes nothing."""
         ...
 
     @property
@@ -214,6 +231,10 @@ class Queue(Protocol):
 
     def read_states(self, job: int) -> list[StateRow]:
         """All states of a run, first to last."""
+        ...
+
+    def read_all(self, wanted: RunFilter) -> list[JobRow]:
+        """Runs, newest first: those that a filter asks for, without what they hold. They belong to no flow run."""
         ...
 
     def watch(self, job: int, call: Callable[[], None]) -> None:

@@ -28,7 +28,7 @@ from millrace.runtime.stores.records import (
     TaskRunMade,
     Value,
 )
-from millrace.runtime.stores.rows import FlowRunRow, RunFilter, StateRow, StoreFacts, TaskRunRow
+from millrace.runtime.stores.rows import FlowRunRow, RunFilter, StateRow, StoreFacts, TaskRunRow, fits
 from millrace.runtime.stores.verdicts import check_removable, death_notice, suspends
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ class MemoryStore:
         found = [
             attrs.evolve(run, parameters={}, data=None)
             for run in runs
-            if _fits(run, wanted, run.flow, run.parent) and not (wanted.outermost and run.parent is not None)
+            if fits(run, wanted, run.flow, run.parent) and not (wanted.outermost and run.parent is not None)
         ]
         return found[: wanted.limit]
 
@@ -263,7 +263,7 @@ class MemoryStore:
         """Task runs, newest first."""
         with self._lock:
             runs = sorted(self._task_runs.values(), key=lambda run: run.id, reverse=True)
-        found = [attrs.evolve(run, data=None) for run in runs if _fits(run, wanted, run.task, run.flow_run)]
+        found = [attrs.evolve(run, data=None) for run in runs if fits(run, wanted, run.task, run.flow_run)]
         return found[: wanted.limit]
 
     def read_states(self, run_id: int) -> list[StateRow]:
@@ -324,14 +324,3 @@ class MemoryStore:
             made = [run.id for run in self._task_runs.values() if run.flow_run == flow_run_id]
             own = range(flow_run_id, flow_run_id + (1 << CHILD_BITS))
             return max([flow_run_id, *(each for each in (*called, *made) if each in own)])
-
-
-def _fits(run: FlowRunRow | TaskRunRow, wanted: RunFilter, of: str, around: int | None) -> bool:
-    return (
-        wanted.first <= run.id <= wanted.last
-        and (wanted.types is None or run.state.type in wanted.types)
-        and (wanted.names is None or run.name in wanted.names)
-        and (wanted.of is None or of in wanted.of)
-        and set(wanted.tags) <= run.tags
-        and (wanted.flow_run is None or around == wanted.flow_run)
-    )

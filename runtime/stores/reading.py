@@ -21,6 +21,7 @@ from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.effects import in_thread
 from millrace.runtime.engine import Engine
 from millrace.runtime.run_ids import number_of
+from millrace.runtime.stores import put_off
 from millrace.runtime.stores.encoding import decode, serializer_for, state_of
 from millrace.runtime.stores.port import Store
 from millrace.runtime.stores.records import LARGEST_ID, Value
@@ -170,8 +171,8 @@ def read_flow_runs(  # one for each thing that is known of a run
 
 
 def read_task_run(run_id: UUID | str, *, store: Store | None = None) -> RecordedTaskRun:
-    """A task run that is on record. See `read_flow_run`; the id is to be complete."""
-    row = _store(store).read_task_run(number_of(run_id))
+    """A task run that is on record, in the store or in its queue. See `read_flow_run`; the id is to be complete."""
+    row = put_off.read_task_run(_store(store), number_of(run_id))
     if row is None:
         raise RunNotFound(run_id)
     return _task_run_of(row)
@@ -188,7 +189,7 @@ def read_task_runs(  # see read_flow_runs
     limit: int = 50,
     store: Store | None = None,
 ) -> list[RecordedTaskRun]:
-    """Task runs that are on record, newest first. See `read_flow_runs`.
+    """Task runs that are on record, in the store or in its queue, newest first. See `read_flow_runs`.
 
     Args:
         flow_run_id: It belongs to this flow run.
@@ -200,7 +201,7 @@ def read_task_runs(  # see read_flow_runs
         limit: How many, at most 1,000.
         store: As for `read_flow_run`.
     """
-    rows = _store(store).read_task_runs(_filter(tasks, names, states, tags, flow_run_id, before, limit))
+    rows = put_off.read_task_runs(_store(store), _filter(tasks, names, states, tags, flow_run_id, before, limit))
     return [_task_run_of(row) for row in rows]
 
 
@@ -214,10 +215,10 @@ def read_flow_run_states(run_id: UUID | str, *, store: Store | None = None) -> l
 def read_task_run_states(run_id: UUID | str, *, store: Store | None = None) -> list[RecordedState]:
     """All states of a task run, first to last: its events. See `read_task_run`."""
     found = _store(store)
-    row = found.read_task_run(number_of(run_id))
+    row = put_off.read_task_run(found, number_of(run_id))
     if row is None:
         raise RunNotFound(run_id)
-    return [_recorded(state, row.flow_run, row.id) for state in found.read_states(row.id)]
+    return [_recorded(state, row.flow_run, row.id) for state in put_off.read_states(found, row.id)]
 
 
 async def aread_flow_run(run_id: UUID | str, **options: Any) -> RecordedFlowRun:

@@ -133,6 +133,25 @@ class RunFilter:
     limit: int = attrs.field(default=50, validator=[attrs.validators.ge(1), attrs.validators.le(MOST_ROWS)])
 
 
+def fits(run: FlowRunRow | TaskRunRow, wanted: RunFilter, of: str, around: int | None) -> bool:
+    """Whether a run is among those that a filter asks for; `outermost` is not looked at.
+
+    Args:
+        run: The run.
+        wanted: The filter.
+        of: The name of its flow or task.
+        around: The flow run that it belongs to.
+    """
+    return (
+        wanted.first <= run.id <= wanted.last
+        and (wanted.types is None or run.state.type in wanted.types)
+        and (wanted.names is None or run.name in wanted.names)
+        and (wanted.of is None or of in wanted.of)
+        and set(wanted.tags) <= run.tags
+        and (wanted.flow_run is None or around == wanted.flow_run)
+    )
+
+
 @attrs.frozen
 class StoreFacts:
     """What there is in a store.

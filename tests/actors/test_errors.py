@@ -68,6 +68,7 @@ from millrace.actors.errors import (
     StoreError,
     StoreFenced,
     StoreInUse,
+    StoreMissing,
     StoreRefused,
     StreamInUse,
     TaskDefinitionError,
@@ -426,6 +427,11 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
             "Could not open the store runs.db: process 12 on mill has it open. "
             "End that process first, or open the store with ?mode=ro, which only reads."
         ),
+    ),
+    (
+        StoreMissing("runs.db", "there is no such file"),
+        OSError,
+        "Could not read from runs.db: there is no such file.",
     ),
     (
         StoreRefused("runs.db", "others may write to it", "Take that right away."),

@@ -6,15 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from millrace import DistributedFuture, StateType
-from millrace.runtime.deferred.opening import queue_at
+from millrace.runtime.deferred.opening import queue_for
 from tests.e2e.programs import ROOT, environment
+from tests.postgres import Server
 
 TASKS = """
 import os
@@ -61,14 +62,21 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def store_in(folder: Path) -> str:
-    return f"sqlite:///{folder / 'runs.db'}"
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """The URL of a store that nobody has used."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{folder / 'runs.db'}"
+    else:
+        server: Server = request.getfixturevalue("postgres")
+        with server.store("served") as url:
+            yield url
 
 
 @contextmanager
-def worker(folder: Path) -> Generator[subprocess.Popen[str]]:
+def worker(folder: Path, store: str) -> Generator[subprocess.Popen[str]]:
     """A worker that serves, in a process of its own."""
-    words = ["serve", "tasks.py:who", "tasks.py:waits", "--store", store_in(folder), "--limit", "4"]
+    words = ["serve", "tasks.py:who", "tasks.py:waits", "--store", store, "--limit", "4"]
     with subprocess.Popen(
         [sys.executable, "-m", "millrace", *words],
         cwd=folder,
@@ -86,15 +94,15 @@ def worker(folder: Path) -> Generator[subprocess.Popen[str]]:
             process.kill()
 
 
-def put_off(folder: Path, call: str) -> DistributedFuture[int]:
+def put_off(folder: Path, store: str, call: str) -> DistributedFuture[int]:
     """Put a call off in a process that ends before it is run."""
     (folder / "puts_off.py").write_text(PUTS_OFF.format(call=call), encoding="utf-8")
-    env = environment({"MILLRACE_STORE": store_in(folder), "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{folder}"})
+    env = environment({"MILLRACE_STORE": store, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{folder}"})
     done = subprocess.run(
         [sys.executable, "puts_off.py"], cwd=folder, env=env, capture_output=True, text=True, check=False
     )
     assert not done.stderr
-    return DistributedFuture(done.stdout, store=store_in(folder))
+    return DistributedFuture(done.stdout, store=store)
 
 
 def begun(process: subprocess.Popen[str]) -> None:
@@ -102,15 +110,15 @@ def begun(process: subprocess.Popen[str]) -> None:
     assert process.stdout.readline() == "begun\n"
 
 
-def test_a_run_outlives_who_put_it_off_and_who_ran_it(folder: Path) -> None:
+def test_a_run_outlives_who_put_it_off_and_who_ran_it(folder: Path, store: str) -> None:
     # 1. A process puts two runs off, one of which waits for the other, and is over.
-    future = put_off(folder, "who.apply_async((1,), wait_for=[waits.delay('pipe')])")
+    future = put_off(folder, store, "who.apply_async((1,), wait_for=[waits.delay('pipe')])")
     assert future.state.type is StateType.SCHEDULED
 
     # 2. A worker takes what can be taken, and is killed. Another one is given it, at once and by nobody's asking.
-    with worker(folder) as first:
+    with worker(folder, store) as first:
         begun(first)
-        with worker(folder) as second:
+        with worker(folder, store) as second:
             first.kill()
             begun(second)
 
@@ -123,8 +131,8 @@ def test_a_run_outlives_who_put_it_off_and_who_ran_it(folder: Path) -> None:
             assert future.state.type is StateType.SCHEDULED
 
     # 4. The next one runs what has waited for that, and Ctrl-C ends it.
-    with worker(folder) as third:
+    with worker(folder, store) as third:
         assert future.result(timeout=PATIENCE_SECONDS) == third.pid
         third.send_signal(signal.SIGINT)
         assert third.wait(PATIENCE_SECONDS) == 0
-    queue_at(store_in(folder)).close()
+    queue_for(store)[0].close()

@@ -5,15 +5,15 @@ Decides what stands in which table. What becomes of runs that have no worker is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from heapq import merge
 from itertools import islice
 
 from millrace.actors.errors import StoreError
 from millrace.runtime.deferred import verdicts
+from millrace.runtime.deferred.columns import columns, columns_of, job_of
 from millrace.runtime.deferred.port import Job, Step, Told
-from millrace.runtime.deferred.sqlite.reading import columns, held, job_of, name_of
+from millrace.runtime.deferred.sqlite.reading import held, name_of
 from millrace.runtime.stores.columns import id_of
 from millrace.runtime.stores.sqlite.connecting import Connection
 
@@ -30,12 +30,8 @@ def put(writer: Connection, job: Job, awaited: Collection[int], name: str) -> No
     writer.execute(
         "INSERT INTO jobs (id, task, key, flow_run, tags, awaited, created, awaits, sequence) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, 0, -1)",
-        (
-            key, job.task, job.key, None if job.flow_run is None else id_of(job.flow_run),
-            json.dumps(sorted(job.tags)) if job.tags else None,
-            json.dumps([f"{each:032x}" for each in job.awaited]) if job.awaited else None, job.at,
-        ),
-    )  # fmt: skip
+        (key, *columns_of(job)),
+    )
     writer.execute("INSERT INTO calls VALUES (?, ?, ?, ?)", (key, *columns(job.call)))
     enter(writer, key, [verdicts.put_off(job)])
     for each in set(awaited):

@@ -25,7 +25,7 @@ from millrace.runtime.deferred.port import Job, JobRow, Taken, Told
 from millrace.runtime.deferred.sqlite import bells, changing, reading, sessions
 from millrace.runtime.deferred.sqlite.sessions import Session
 from millrace.runtime.stores.columns import id_of
-from millrace.runtime.stores.rows import StateRow
+from millrace.runtime.stores.rows import RunFilter, StateRow
 from millrace.runtime.stores.sqlite import connecting, safety
 from millrace.runtime.stores.sqlite.connecting import Connection
 from millrace.runtime.stores.sqlite.migrating import Schema, check_schema, migrate
@@ -81,6 +81,11 @@ class SqliteQueue:
     def name(self) -> str:
         """Says where it is."""
         return str(self.path)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is such a file."""
+        return self.path.exists()
 
     # Opening and closing.
 
@@ -334,7 +339,7 @@ class SqliteQueue:
                 raise connecting.reported(error, self.name, "read from") from error
 
     def _connect_reader(self) -> Connection:
-        if not self.path.exists():
+        if not self.is_there:
             with self._writing("open"):
                 pass  # nobody has used it before
         safety.check_file(self.path.lstat(), self.name)
@@ -356,6 +361,11 @@ class SqliteQueue:
         found: list[StateRow] = self._read(reading.states, id_of(job))
         return found
 
+    def read_all(self, wanted: RunFilter) -> list[JobRow]:
+        """Runs, newest first. See `port.Queue`."""
+        found: list[JobRow] = self._read(reading.rows, wanted)
+        return found
+
     def waiting(self) -> Mapping[tuple[str, str], int]:
         """How many runs nobody has taken yet."""
         found: Mapping[tuple[str, str], int] = self._read(reading.waiting)
@@ -363,7 +373,7 @@ class SqliteQueue:
 
     def prune(self, before: int, *, counts_only: bool = False) -> int:
         """Remove runs that ended before a time."""
-        if not self.path.exists():
+        if not self.is_there:
             return 0
         if counts_only:
             return int(self._read(reading.count_ended, before))

@@ -2,65 +2,40 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from millrace.actors.states import StateType
-from millrace.runtime.deferred.port import Job, JobRow
-from millrace.runtime.stores.records import Value
-from millrace.runtime.stores.rows import StateRow
+from millrace.runtime.deferred.columns import JOB, PRESENT, row_of, state_row_of
+from millrace.runtime.deferred.port import JobRow
+from millrace.runtime.stores.columns import id_of
+from millrace.runtime.stores.rows import RunFilter, StateRow
 from millrace.runtime.stores.sqlite.connecting import Connection
-
-
-def columns(value: Value) -> tuple[str, bytes | None, str]:
-    """What is put into the columns of a value."""
-    return value.tag, value.blob, value.missing
-
-
-def _ids(text: str | None) -> tuple[int, ...]:
-    return tuple(int(each, 16) for each in json.loads(text)) if text else ()
-
-
-def job_of(  # noqa: PLR0917  # a row
-    job: int,
-    task: str,
-    key: str,
-    created: int,
-    tags: str | None,
-    flow_run: bytes | None,
-    awaited: str | None,
-    lost: int,
-    *call: Any,
-) -> Job:
-    """A run as its worker gets it."""
-    around = None if flow_run is None else int.from_bytes(flow_run, "big")
-    marks = frozenset(json.loads(tags)) if tags else frozenset[str]()
-    return Job(job, task, key, created, Value(*call), marks, around, _ids(awaited), lost)
 
 
 def row(connection: Connection, key: bytes) -> JobRow | None:
     """A run as it is now; None where there is none."""
-    found = connection.execute(
-        "SELECT j.task, j.key, j.tags, j.flow_run, j.created, j.ended, j.lost, s.sequence, s.type, s.name, s.message, "
-        "s.at, s.cause, s.details, r.tag, r.blob, r.missing, r.stored "
-        "FROM jobs j JOIN states s ON (s.job, s.sequence) = (j.id, j.sequence) LEFT JOIN results r ON r.job = j.id "
-        "WHERE j.id = ?",
-        (key,),
-    ).fetchone()
-    if found is None:
-        return None
-    job = int.from_bytes(key, "big")
-    task, task_key, tags, flow_run, created, ended, lost, *rest = found
-    *state, tag, blob, missing, stored = rest
-    around = None if flow_run is None else int.from_bytes(flow_run, "big")
-    marks = frozenset(json.loads(tags)) if tags else frozenset[str]()
-    data = None if tag is None else Value(tag, blob, missing)
-    return JobRow(job, task, task_key, marks, around, created, _state(job, *state), ended, lost, data, stored)
+    data = "r.tag, r.blob, r.missing, r.stored FROM jobs j LEFT JOIN results r ON r.job = j.id"
+    found = connection.execute(f"SELECT {JOB}, {data} {PRESENT} WHERE j.id = ?", (key,)).fetchone()  # fixed
+    return None if found is None else row_of(*found)
 
 
-def _state(job: int, sequence: int, kind: str, *rest: Any) -> StateRow:
-    return StateRow(job, sequence, StateType(kind), *rest)
+def rows(connection: Connection, wanted: RunFilter) -> list[JobRow]:
+    """Runs, newest first."""
+    if wanted.flow_run is not None:
+        return []
+    name = "j.task || '-' || substr(lower(hex(j.id)), -3)"
+    conditions = ["j.id BETWEEN ? AND ?"]
+    values: list[Any] = [id_of(wanted.first), id_of(wanted.last)]
+    for column, among in (("s.type", wanted.types), (name, wanted.names), ("j.task", wanted.of)):
+        if among is not None:
+            conditions.append(f"{column} IN ({', '.join('?' * len(among))})")
+            values.extend(map(str, among))
+    for tag in wanted.tags:
+        conditions.append("EXISTS (SELECT 1 FROM json_each(j.tags) WHERE value = ?)")
+        values.append(tag)
+    text = f"SELECT {JOB}, NULL, NULL, NULL, NULL FROM jobs j {PRESENT} WHERE {' AND '.join(conditions)}"  # noqa: S608  # fixed parts
+    found = connection.execute(f"{text} ORDER BY j.id DESC LIMIT ?", (*values, wanted.limit))
+    return [row_of(*each) for each in found]
 
 
 def states(connection: Connection, key: bytes) -> list[StateRow]:
@@ -68,7 +43,7 @@ def states(connection: Connection, key: bytes) -> list[StateRow]:
     found = connection.execute(
         "SELECT sequence, type, name, message, at, cause, details FROM states WHERE job = ? ORDER BY sequence", (key,)
     )
-    return [_state(int.from_bytes(key, "big"), *row) for row in found]
+    return [state_row_of(int.from_bytes(key, "big"), *row) for row in found]
 
 
 def waiting(connection: Connection) -> Mapping[tuple[str, str], int]:

@@ -6,6 +6,7 @@ database, and never who connects, nor with what password.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -21,6 +22,9 @@ SCHEMA: Final = "millrace"
 """The schema that the tables are in, where the URL names no other."""
 
 _IDENTIFIER: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_LONGEST: Final = 63
+"""How many letters a name may have on the server."""
+
 _SYNCHRONOUS: Final = ("on", "off", "local", "remote_write", "remote_apply")
 _DIGITS: Final = re.compile(r"\d{1,6}(\.\d{1,3})?")
 
@@ -61,6 +65,12 @@ class Address:
         self.dsn = Secret(parts._replace(query=urlencode(given)).geturl())
         shown = f"postgresql://{host}{parts.path}"
         self.name = shown if self.schema == SCHEMA else f"{shown}?schema={self.schema}"
+
+    def beside(self, suffix: str) -> Address:
+        """The same with another schema: that of something that belongs to the store."""
+        other = copy.copy(self)
+        other.schema = self.schema[: _LONGEST - len(suffix)] + suffix
+        return other
 
     def harmless(self, text: str) -> str:
         """What a driver says, without a password of this address in it."""

@@ -30,6 +30,14 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 WATCH: Final = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 45_000}
 """How a connection is watched from this side; seconds, a number of times, and milliseconds for what is on its way."""
 
+WAIT_FOR_DISK: Final = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+"""Has commits wait for the disk where the server would not."""
+
+LOOK_AFTER_CLIENT: Final = {"client_connection_check_interval": "5000", "statement_timeout": "0"}
+"""For a connection that waits for long: so often the server looks whether somebody is at the other end still."""
+
 Connect = Callable[..., Awaitable[Any]]
 """Makes a connection, as `asyncpg.connect` does; for tests, one that fails where it is told to."""
 
@@ -105,6 +113,10 @@ class Connector:
             OSError,
         )
         """What a connection raises."""
+
+    def to(self, address: Address) -> Connector:
+        """One like this to another address."""
+        return Connector(address, self._connect)
 
     async def connect(self, **settings: str) -> Connection:
         """A connection.

@@ -21,14 +21,11 @@ from millrace.actors.errors import StoreError
 from millrace.runtime.one_line import engine_logger
 from millrace.runtime.stores.port import Opened, Owner
 from millrace.runtime.stores.postgres import owners
-from millrace.runtime.stores.postgres.connecting import Connection, Connector, is_lost, shut
+from millrace.runtime.stores.postgres.connecting import LOOK_AFTER_CLIENT, Connection, Connector, is_lost, shut
 from millrace.runtime.stores.postgres.migrating import migrate
 
 RETURN_SECONDS: Final = 5.0
 """How long an owner whose connection ended may take to come back, before its neighbour says that it is over."""
-
-_LOOK_AFTER_CLIENT: Final = {"client_connection_check_interval": "5000", "statement_timeout": "0"}
-"""For a connection that waits for long: so often the server looks whether somebody is at the other end still."""
 
 _logger = engine_logger("store")
 
@@ -59,7 +56,7 @@ class Lease:
         Raises:
             StoreError: the server does not let anybody in, or the schema is refused.
         """
-        connection = await self._connector.connect(**_LOOK_AFTER_CLIENT)
+        connection = await self._connector.connect(**LOOK_AFTER_CLIENT)
         try:
             await migrate(connection, self._connector.address)
             self.token, crashed = await owners.become_owner(connection, owner)
@@ -137,7 +134,7 @@ class Lease:
         """Hold the lock again, with another connection."""
         while not self._over:
             try:
-                connection = await self._connector.connect_again(float("inf"), **_LOOK_AFTER_CLIENT)
+                connection = await self._connector.connect_again(float("inf"), **LOOK_AFTER_CLIENT)
             except StoreError as refused:
                 _logger.error("%s The runs of this process may be taken for dead.", refused)  # noqa: TRY400  # it says all
                 return
@@ -223,7 +220,7 @@ class Lease:
 
 async def await_end(connector: Connector, token: int) -> None:
     """Wait until an owner is over, or has lost its connection, with a connection of its own."""
-    connection = await connector.try_to_connect(**_LOOK_AFTER_CLIENT)
+    connection = await connector.try_to_connect(**LOOK_AFTER_CLIENT)
     try:
         await owners.await_end(connection, token)
     finally:

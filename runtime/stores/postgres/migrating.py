@@ -19,14 +19,18 @@ _VERSION: Final = "millrace_schema"
 """The table with the version, by which the schema is known to be millrace's."""
 
 
-def steps() -> list[str]:
+RUNS: Final = "millrace.runtime.stores.postgres"
+"""The package that has the steps to the schema of a store of runs."""
+
+
+def steps(package: str = RUNS) -> list[str]:
     """The steps, as SQL; the first one makes version 1 of nothing."""
-    folder = files("millrace.runtime.stores.postgres") / _FOLDER
+    folder = files(package) / _FOLDER
     names = sorted(each.name for each in folder.iterdir() if each.name.endswith(".sql"))
     return [(folder / name).read_text(encoding="utf-8") for name in names]
 
 
-async def check_schema(connection: Connection, address: Address) -> int:
+async def check_schema(connection: Connection, address: Address, package: str = RUNS) -> int:
     """The version of the schema; 0 where there is none.
 
     Raises:
@@ -40,7 +44,7 @@ async def check_schema(connection: Connection, address: Address) -> int:
         reason = f"its schema '{address.schema}' has tables of something else"
         raise StoreRefused(address.name, reason, "Name another schema: ?schema=NAME.")
     version: int = await connection.fetchval(f"SELECT version FROM {_VERSION}")  # noqa: S608  # a name of ours
-    known = len(steps())
+    known = len(steps(package))
     if version > known:
         raise StoreRefused(
             address.name,
@@ -59,21 +63,21 @@ async def _check_server(connection: Connection, address: Address) -> None:
         raise StoreRefused(address.name, reason, f"Take version {OLDEST // 10_000} or a later one.")
 
 
-async def migrate(connection: Connection, address: Address) -> None:
+async def migrate(connection: Connection, address: Address, package: str = RUNS) -> None:
     """Bring the schema up to date, all of it or nothing.
 
     Raises:
         StoreRefused: see `check_schema`.
     """
-    if await check_schema(connection, address) == len(steps()):
+    if await check_schema(connection, address, package) == len(steps(package)):
         return
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"millrace {address.schema}")
-        version = await check_schema(connection, address)  # somebody else may have been here
+        version = await check_schema(connection, address, package)  # somebody else may have been here
         if not version:
             await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"')
             await connection.execute(f"CREATE TABLE {_VERSION} (version integer NOT NULL)")
             await connection.execute(f"INSERT INTO {_VERSION} VALUES (0)")  # noqa: S608  # a name of ours
-        for step in steps()[version:]:
+        for step in steps(package)[version:]:
             await connection.execute(step)
-        await connection.execute(f"UPDATE {_VERSION} SET version = $1", len(steps()))  # noqa: S608  # a name of ours
+        await connection.execute(f"UPDATE {_VERSION} SET version = $1", len(steps(package)))  # noqa: S608  # a name of ours

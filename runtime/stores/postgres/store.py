@@ -17,9 +17,10 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import Context
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
-from millrace.actors.errors import RunNotFound, RunNotResumable, StoreError, StoreFenced
+from millrace.actors.errors import RunNotFound, RunNotResumable, StoreError, StoreFenced, StoreMissing
 from millrace.actors.states import StateType
 from millrace.runtime.loops import finish_loop, new_loop
 from millrace.runtime.stores.columns import id_of
@@ -29,13 +30,24 @@ from millrace.runtime.stores.group_rows import GroupRows
 from millrace.runtime.stores.port import Group, Opened, Owner
 from millrace.runtime.stores.postgres import facts, owners, reading, removing, writing
 from millrace.runtime.stores.postgres.address import Address
-from millrace.runtime.stores.postgres.connecting import Connect, Connection, Connector, abandon, is_lost, shut
+from millrace.runtime.stores.postgres.connecting import (
+    WAIT_FOR_DISK,
+    Connect,
+    Connection,
+    Connector,
+    abandon,
+    is_lost,
+    shut,
+)
 from millrace.runtime.stores.postgres.lease import RETURN_SECONDS, Lease
 from millrace.runtime.stores.postgres.migrating import check_schema
 from millrace.runtime.stores.postgres.notify_control import NotifyControl
 from millrace.runtime.stores.postgres.own_loop import OwnLoop, left_to_parents
 from millrace.runtime.stores.records import Answered, Called, Value
 from millrace.runtime.stores.rows import FlowRunRow, RunFilter, StateRow, StoreFacts, TaskRunRow
+
+if TYPE_CHECKING:
+    from millrace.runtime.deferred.port import Queue
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,9 +57,6 @@ _UNREADABLE: Final = ("22021", "22P05", "22000")  # a text that the server, or t
 _IS_OWNER: Final = "SELECT 1 FROM owners WHERE token = $1 AND ended IS NULL FOR SHARE"
 _LOCK_RUN: Final = "SELECT 1 FROM flow_runs WHERE id = $1 FOR UPDATE"
 _CLAIM: Final = "UPDATE flow_runs SET owner = $1, ended = NULL, suspended = false WHERE id = $2"
-_WAIT_FOR_DISK: Final = (
-    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
-)
 
 
 class PostgresStore:
@@ -78,6 +87,8 @@ class PostgresStore:
         self._failed: StoreError | None = None
         self._reader: Connection | None = None
         self._reading: asyncio.Lock | None = None
+        self._queue: Queue | None = None  # made when somebody asks
+        self._queueing = Lock()
         self._control = NotifyControl(self._own, lambda: self._connector, lambda: self._lease, self._lent)
 
     @property
@@ -89,6 +100,16 @@ class PostgresStore:
     def control(self) -> Control | None:
         """The way to its owners. See `port.Store`."""
         return self._control
+
+    @property
+    def queue(self) -> Queue:
+        """Where runs are put off to: in a schema beside this one, with `_queue` behind its name."""
+        from millrace.runtime.deferred.postgres import PostgresQueue  # noqa: PLC0415  # few programs put runs off
+
+        with self._queueing:  # there is one, whichever threads ask first
+            if self._queue is None:
+                self._queue = PostgresQueue(self._connector)
+            return self._queue
 
     def __repr__(self) -> str:
         return f"PostgresStore({self.name!r})"
@@ -128,7 +149,7 @@ class PostgresStore:
             connection = await self._connector.connect_again(until, **settings)
         try:
             if self._address.synchronous_commit is None:
-                await connection.execute(_WAIT_FOR_DISK)
+                await connection.execute(WAIT_FOR_DISK)
         except BaseException:
             connection.terminate()
             raise
@@ -278,6 +299,10 @@ class PostgresStore:
                 finish_loop(loop, 0)
         finally:
             self._own.close(self._let_go(lease))
+            with self._queueing:  # another store at the same place has a queue of its own from now on
+                queue, self._queue = self._queue, None
+            if queue is not None:
+                queue.close()
 
     async def _let_go(self, lease: Lease | None) -> None:
         if self._reading is not None:
@@ -297,6 +322,7 @@ class PostgresStore:
                 abandon(connection)
         left_to_parents.extend((self._lease, self._writer, self._reader, self._loop))
         self._lease = self._writer = self._reader = self._loop = self._reading = None
+        self._queueing = Lock()
         self._control.abandon()
         self._own.abandon()
 
@@ -337,7 +363,7 @@ class PostgresStore:
                 raise
             if not version:
                 await shut(reader)
-                raise StoreError(self.name, "read from", "nothing was ever written to it")
+                raise StoreMissing(self.name, "nothing was ever written to it")
             self._reader = reader
         return self._reader
 

@@ -169,10 +169,11 @@ async def write(
 
 def harmless(parts: Mapping[str, Sequence[tuple[Any, ...]]]) -> dict[str, Sequence[tuple[Any, ...]]]:
     """The same rows, with texts that the server takes: without the null character, and without half of a pair."""
-    return {name: [tuple(map(_harmless, row)) for row in rows] for name, rows in parts.items()}
+    return {name: [tuple(map(harmless_value, row)) for row in rows] for name, rows in parts.items()}
 
 
-def _harmless(value: Any) -> Any:
+def harmless_value(value: Any) -> Any:
+    """A value as the server takes it."""
     if not isinstance(value, str):
         return value
     return value.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode("utf-8")

@@ -23,6 +23,7 @@ from millrace.actors.errors import (
     RunNotResumable,
     StoreError,
     StoreFenced,
+    StoreMissing,
     StoreRefused,
 )
 from millrace.actors.states import StateType
@@ -347,7 +348,7 @@ class SqliteStore:
 
     def _connect_reader(self) -> Connection:
         if not self.path.exists():
-            raise StoreError(self.name, "read from", "there is no such file")
+            raise StoreMissing(self.name, "there is no such file")
         safety.check_file(self.path.lstat(), self.name)
         reader = connecting.connect_to_read(self.path, self._connect)
         try:
@@ -357,7 +358,7 @@ class SqliteStore:
             raise
         if not version:
             reader.close()
-            raise StoreError(self.name, "read from", "nothing was ever written to it")
+            raise StoreMissing(self.name, "nothing was ever written to it")
         return reader
 
     def read_flow_run(self, run_id: int) -> FlowRunRow | None:

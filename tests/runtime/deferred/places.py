@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Semaphore
 from typing import Any
@@ -14,7 +14,10 @@ import attrs
 from millrace.actors.states import StateType
 from millrace.runtime.deferred.memory import MemoryQueue
 from millrace.runtime.deferred.port import Job, Queue, Step, Taken, Told
+from millrace.runtime.deferred.postgres import PostgresQueue
 from millrace.runtime.deferred.sqlite import SqliteQueue
+from millrace.runtime.stores.postgres.address import Address
+from millrace.runtime.stores.postgres.connecting import Connector
 from millrace.runtime.stores.records import Value
 
 PATIENCE_SECONDS = 20.0
@@ -54,7 +57,21 @@ def in_sqlite(folder: Path) -> Generator[Place]:
     there.close()
 
 
-PLACES: Sequence[Callable[[Path], object]] = (in_memory, in_sqlite)
+@contextmanager
+def in_postgres(url: str) -> Generator[Place]:
+    here, there = postgres_queue(url), postgres_queue(url)
+    yield Place("postgres", here, there)
+    here.close()
+    there.close()
+
+
+def postgres_queue(url: str) -> PostgresQueue:
+    """The queue of a store, as a process of its own sees it."""
+    return PostgresQueue(Connector(Address(url), None), return_seconds=0.01)
+
+
+EMBEDDED: Mapping[str, Callable[[Path], AbstractContextManager[Place]]] = {"memory": in_memory, "sqlite": in_sqlite}
+KINDS: Sequence[str] = (*EMBEDDED, "postgres")
 
 
 class Rung:
@@ -104,10 +121,30 @@ class Hand:
 
     def die(self) -> None:
         """End as a process does that is killed: what others see of it is gone, and nothing was told."""
-        assert isinstance(self.queue, SqliteQueue)
-        session = self.queue._sessions.pop(self.number)
+        queue = self.queue
+        if isinstance(queue, PostgresQueue):
+            die_of_postgres(queue)
+            return
+        assert isinstance(queue, SqliteQueue)
+        session = queue._sessions.pop(self.number)
         session.bell.close()
         os.close(session.handle)
+
+
+def die_of_postgres(queue: PostgresQueue) -> None:
+    """End a process: its connections break off, and do not come back."""
+    line = queue._line
+    assert line is not None
+
+    async def break_off() -> None:
+        line._over = True
+        for watch in line._watches.values():
+            watch.cancel()
+        assert line.connection is not None
+        line.connection.terminate()
+
+    queue._own.run(break_off())
+    line.sessions.clear()
 
 
 def job(number: int = 1, key: str = KEY, **more: Any) -> Job:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import attrs
 import pytest
 
 from millrace.actors.errors import RunNotFound, StoreError, StoreFenced
 from millrace.actors.states import StateType
 from millrace.runtime.deferred.port import Step, Told
 from millrace.runtime.stores.records import Value
+from millrace.runtime.stores.rows import RunFilter
 from tests.runtime.deferred.places import SEVEN, Hand, Place, Rung, completed, job, running
 
 OTHER = "send-3c4d"
@@ -312,6 +316,59 @@ def test_what_is_not_there_yet_can_be_watched(place: Place) -> None:
     place.here.cancel(1, "Nobody wants it.", 150)
 
     assert told.wait()
+
+
+# Looking.
+
+
+def test_it_is_told_when_a_run_first_began_and_how_often(place: Place) -> None:
+    place.here.put(job())
+    before = place.there.read(1)
+    hand = Hand(place.here)
+    hand.take()
+    again = Step(StateType.RUNNING, "Retrying", None, 228, "told")
+    hand.exchange(running(), Told(1, [again]))
+
+    after = place.there.read(1)
+
+    assert before is not None
+    assert after is not None
+    assert [(row.started, row.attempts) for row in (before, after)] == [(None, 0), (225, 2)]
+    hand.leave()
+
+
+def test_runs_are_listed_newest_first_by_what_is_known_of_them(place: Place) -> None:
+    place.here.put(job(1))
+    place.here.put(job(2, OTHER, tags=frozenset({"x", "y"})))
+    place.here.put(job(0x30C, tags=frozenset({"x"}), flow_run=9))
+    place.here.cancel(1, "Nobody wants it.", 150)
+
+    def found(**wanted: Any) -> list[int]:
+        return [row.id for row in place.there.read_all(RunFilter(**wanted))]
+
+    assert found() == [0x30C, 2, 1]
+    assert found(limit=2) == [0x30C, 2]
+    assert found(first=2) == [0x30C, 2]
+    assert found(last=2) == [2, 1]
+    assert found(of=["send"]) == [2]
+    assert found(of=["load", "send"]) == [0x30C, 2, 1]
+    assert found(names=["load-30c", "load-001"]) == [0x30C, 1]
+    assert found(types=[StateType.CANCELLED, StateType.FAILED]) == [1]
+    assert found(tags=["x"]) == [0x30C, 2]
+    assert found(tags=["x", "y"]) == [2]
+    assert found(flow_run=9) == []  # it was put off there, and belongs to nobody
+
+
+def test_what_is_listed_is_what_is_read(place: Place) -> None:
+    place.here.put(job(tags=frozenset({"x"}), flow_run=9))
+    hand = Hand(place.there)
+    hand.take()
+    hand.exchange(completed())
+
+    read = place.here.read(1)
+    assert read is not None
+    assert place.here.read_all(RunFilter()) == [attrs.evolve(read, data=None)]
+    hand.leave()
 
 
 # Looking after it.

@@ -37,14 +37,20 @@ from millrace import (
 )
 from millrace.runtime.deferred.opening import queue_for
 from tests.loose import flow, task
+from tests.postgres import Server
 from tests.runtime.deferred.places import PATIENCE_SECONDS
 from tests.runtime.walks import this_run
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     """What an engine takes for its store."""
-    return MemoryStore() if request.param == "memory" else f"sqlite:///{tmp_path / 'runs.db'}"
+    if request.param == "postgres":
+        server: Server = request.getfixturevalue("postgres")
+        with server.store("delayed") as url:
+            yield url
+    else:
+        yield MemoryStore() if request.param == "memory" else f"sqlite:///{tmp_path / 'runs.db'}"
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def _tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["tasks_to_serve.py"], "not exactly one task; name one"),
         (["tasks_to_serve.py:generates"], "'generates' cannot be served: it is a generator"),
         (["nowhere.py:add"], "There is no 'nowhere.py' to take a task from"),
-        (["tasks_to_serve.py:add", "--store", "postgres://x"], "'store' takes"),
+        (["tasks_to_serve.py:add", "--store", "mysql://x"], "'store' takes"),
     ],
 )
 def test_a_wrong_command_says_what_is_wrong(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
