@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
+from zlib import crc32
 
 import attrs
 
 from millrace import StateType
+from millrace.runtime.stores.port import OWNER_DIED
 from millrace.runtime.stores.records import Called
 from millrace.runtime.stores.rows import MOST_ROWS, FlowRunRow, RunFilter, StateRow, TaskRunRow
+from millrace.runtime.strands import INSIDE
 from tests.simulation.disk import Written
 from tests.simulation.ledger import Broken
 
@@ -134,9 +137,12 @@ class Audit:
         """
         for flow_run in self.flow_runs:
             results = self.store.read_results(flow_run.id)
-            for key, run in _runs_of(flow_run.id, self.store.read_calls(flow_run.id), leave_out):
+            calls = self.store.read_calls(flow_run.id)
+            anew = self._begin_anew(_runs_of(flow_run.id, calls, ()))
+            for key, run in _runs_of(flow_run.id, calls, leave_out):
                 value = results.get(run, _NOTHING)
-                if value is None or (value is not _NOTHING and value.blob is not None):
+                there = value is None or (value is not _NOTHING and value.blob is not None)
+                if there and not _is_below(key, anew):
                     told.replayed[key] = (run, life)
                 else:
                     told.replayed.pop(key, None)
@@ -149,13 +155,33 @@ class Audit:
         """
         for flow_run in self.flow_runs:
             undone = {each.id for each in self.task_runs if each.undone}
-            for key, run in _runs_of(flow_run.id, self.store.read_calls(flow_run.id), leave_out):
+            calls = self.store.read_calls(flow_run.id)
+            anew = self._begin_anew(_runs_of(flow_run.id, calls, ()))
+            for key, run in _runs_of(flow_run.id, calls, leave_out):
                 first, since = told.replayed.get(key, (run, 0))
-                if run != first and first not in undone and told.begun.get(run, -1) >= since:
+                again = run != first and first not in undone and told.begun.get(run, -1) >= since
+                if again and not _is_below(key, anew):
                     raise Broken(f"1, {key[2:]} of flow run {flow_run.name} had completed, and has run again: {key}")
+
+    def _begin_anew(self, calls: Sequence[tuple[Key, int]]) -> list[str]:
+        """Where the calls of tasks stand that have ended by themselves, and not well: all they call they call anew."""
+        ended = {
+            each.id
+            for each in self.task_runs
+            if each.ended is not None and each.state.type is not StateType.COMPLETED and each.state.cause != OWNER_DIED
+        }
+        return [
+            f"{f'{path}.' if path else ''}{INSIDE}.{crc32(name.encode())}.{place}."
+            for (_, path, name, place), run in calls
+            if run in ended
+        ]
 
 
 _NOTHING: Any = object()
+
+
+def _is_below(key: Key, places: Sequence[str]) -> bool:
+    return key[1].startswith(tuple(places))
 
 
 def _all(read: Callable[[RunFilter], Sequence[Any]]) -> list[Any]:
