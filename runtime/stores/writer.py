@@ -303,13 +303,23 @@ class StoreWriter:
                 call()
 
     def _wait(self) -> None:
-        """Wait until something stands in line, and then a moment, unless somebody waits for it."""
-        while not self._line:
-            self._asleep = True
-            if self._line:  # put there before that was said
-                self._asleep = False
-                break
-            self._bell.get()
+        """Wait until something stands in line, and a moment unless somebody waits for it.
+
+        The first moment begins when the last group is written, and whoever brings a record within it wakes nobody:
+        among calls one after another it is only the receipts that wake this thread.
+        """
+        self._linger()
+        if self._line:
+            return
+        self._asleep = True
+        if self._line:  # put there before that was said
+            self._asleep = False
+            return
+        self._bell.get()
+        self._linger()
+
+    def _linger(self) -> None:
+        """Wait for something that somebody waits for, but only a moment."""
         self._lingering = True
         if not self._urgent:
             with suppress(Empty):
