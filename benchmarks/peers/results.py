@@ -16,15 +16,17 @@ WORKS = {
     "map_async": "map or gather, async",
     "sequential_sync": "one after another, sync",
     "sequential_async": "one after another, async",
-    "durable_first_flow": "first flow (peer durable)",
-    "durable_flow_of_one": "a flow of one task (peer durable)",
-    "durable_map_async": "map or gather, async (peer durable)",
-    "durable_sequential_sync": "one after another, sync (peer durable)",
-    "durable_sequential_async": "one after another, async (peer durable)",
+    "durable_first_flow": "first flow, durable",
+    "durable_flow_of_one": "a flow of one task, durable",
+    "durable_map_sync": "map, sync, durable",
+    "durable_map_async": "map or gather, async, durable",
+    "durable_sequential_sync": "one after another, sync, durable",
+    "durable_sequential_async": "one after another, async, durable",
 }
 
-# (peer, its work, millrace's work). Prefect records every state on its server and DBOS commits every step, where
-# millrace keeps them in memory; Dask's processes stand beside the threads that millrace runs a sync task in.
+# (peer, its work, millrace's work). Prefect records every state on its server, which has a file of SQLite's: it stands
+# beside millrace in memory, and beside millrace with a store. DBOS commits every step, and its first flow stands beside
+# one in memory. Dask's processes stand beside the threads that millrace runs a sync task in.
 COMPARISONS = (
     ("prefect", "first_flow", "first_flow"),
     ("prefect", "flow_of_one", "flow_of_one"),
@@ -32,16 +34,21 @@ COMPARISONS = (
     ("prefect", "map_async", "map_async"),
     ("prefect", "sequential_sync", "sequential_sync"),
     ("prefect", "sequential_async", "sequential_async"),
+    ("prefect", "flow_of_one", "durable_flow_of_one"),
+    ("prefect", "map_sync", "durable_map_sync"),
+    ("prefect", "map_async", "durable_map_async"),
+    ("prefect", "sequential_sync", "durable_sequential_sync"),
+    ("prefect", "sequential_async", "durable_sequential_async"),
     ("dask", "first_flow", "first_flow"),
     ("dask", "map_sync", "map_sync"),
     ("dask", "map_sync_processes", "map_sync"),
     ("dask", "map_async", "map_async"),
     ("dask", "sequential_sync", "sequential_sync"),
     ("dbos", "durable_first_flow", "first_flow"),
-    ("dbos", "durable_flow_of_one", "flow_of_one"),
-    ("dbos", "durable_map_async", "map_async"),
-    ("dbos", "durable_sequential_sync", "sequential_sync"),
-    ("dbos", "durable_sequential_async", "sequential_async"),
+    ("dbos", "durable_flow_of_one", "durable_flow_of_one"),
+    ("dbos", "durable_map_async", "durable_map_async"),
+    ("dbos", "durable_sequential_sync", "durable_sequential_sync"),
+    ("dbos", "durable_sequential_async", "durable_sequential_async"),
 )
 
 # What one peer printed, and what came of it: plain JSON.
