@@ -26,12 +26,13 @@ FLOW_RUNS: Final = (
 )
 """Selects flow runs, each with its present state."""
 
-_TASK_RUN: Final = (
+TASK_RUN: Final = (
     "r.id, r.name, r.flow_run, r.task, r.key, r.parent, r.tags, r.inputs, r.created, r.started, r.ended, r.attempts, "
     "r.undone"
 )
+"""The columns of a task run."""
 TASK_RUNS: Final = (
-    f"SELECT {_TASK_RUN}, {STATE} FROM task_runs r JOIN states s ON (s.run, s.sequence) = (r.id, r.sequence)"  # noqa: S608  # fixed parts
+    f"SELECT {TASK_RUN}, {STATE} FROM task_runs r JOIN states s ON (s.run, s.sequence) = (r.id, r.sequence)"  # noqa: S608  # fixed parts
 )
 """Selects task runs, each with its present state."""
 

@@ -81,7 +81,7 @@ class GroupRows:
         self._renamed: dict[int, str] = {}
         self._undone: list[bytes] = []
         for record in records:
-            self._take[record.__class__](self, record)
+            self.takes[record.__class__](self, record)
 
     def made(self) -> dict[str, list[tuple[Any, ...]]]:
         """New rows, by table; those of results and answers take the place of what has the same key."""
@@ -181,7 +181,7 @@ class GroupRows:
     def _undo(self, record: Undone) -> None:
         self._undone.append(id_of(record.run))
 
-    _take: ClassVar[Mapping[type[Any], Callable[..., None]]] = {
+    takes: ClassVar[Mapping[type[Any], Callable[..., None]]] = {
         FlowRunMade: _flow_run_made,
         TaskRunMade: _task_run_made,
         Entered: _entered,
@@ -196,7 +196,7 @@ class GroupRows:
         entry = made.entry
         return (
             id_of(made.id), name or made.name, made.flow, made.version, id_or_none(made.parent),
-            id_or_none(made.parent_task_run), entry.file, entry.module, entry.name, _json_list(made.tags), self._token,
+            id_or_none(made.parent_task_run), entry.file, entry.module, entry.name, json_list(made.tags), self._token,
             made.at, started, ended, attempts, sequence, kind, suspended,
         )  # fmt: skip
 
@@ -205,13 +205,15 @@ def _task_run(made: Any, end: Sequence[Any]) -> tuple[Any, ...]:
     name, started, ended, attempts, sequence, kind = end
     return (
         id_of(made.id), id_or_none(made.flow_run), made.task, name, made.key, id_or_none(made.parent),
-        _json_list(made.tags), _json_object(made.inputs), made.at, started, ended, attempts, sequence, kind,
+        json_list(made.tags), json_object(made.inputs), made.at, started, ended, attempts, sequence, kind,
     )  # fmt: skip
 
 
-def _json_list(items: Collection[str]) -> str | None:
+def json_list(items: Collection[str]) -> str | None:
+    """A set, as it stands in a column."""
     return json.dumps(sorted(items), ensure_ascii=False) if items else None
 
 
-def _json_object(items: Mapping[str, list[str]] | None) -> str | None:
+def json_object(items: Mapping[str, list[str]] | None) -> str | None:
+    """A mapping, as it stands in a column."""
     return json.dumps(items, ensure_ascii=False) if items else None

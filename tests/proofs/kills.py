@@ -86,6 +86,12 @@ class Home(Protocol):
     points: Sequence[str]
     """The fault points that the store comes to."""
 
+    states: str
+    """Where all states of runs stand."""
+
+    blobs: str
+    """Selects all results."""
+
     def store(self) -> Store:
         """The store, which is not opened."""
         ...
@@ -131,6 +137,8 @@ class FileHome:
     """
 
     points: Sequence[str] = faults.POINTS
+    states = "all_states"
+    blobs = "SELECT blob FROM results UNION ALL SELECT blob FROM task_runs"
 
     def __init__(self, path: Path, kind: type[SqliteStore]) -> None:
         self._path = path
@@ -160,6 +168,9 @@ class ServerHome:
 
     points: Sequence[str] = tuple(point for point in faults.POINTS if point not in {"group begun", "group written"})
     """A group is one statement, and these two would be in the middle of it."""
+
+    states = "states"
+    blobs = "SELECT blob FROM results"
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -321,14 +332,14 @@ def _check_store(home: Home, book: ledger.Ledger) -> None:
         book.faults.append(f"the run is {recorded.state}")
     book.faults += home.faults()
     ((gaps,),) = home.rows(
-        "SELECT count(*) FROM (SELECT run FROM states GROUP BY run HAVING max(sequence) + 1 <> count(*)) AS gaps"
+        f"SELECT count(*) FROM (SELECT 1 FROM {home.states} GROUP BY run HAVING max(sequence) + 1 <> count(*)) AS gaps"
     )
     ((alive,),) = home.rows("SELECT count(*) FROM task_runs WHERE ended IS NULL")
     if gaps:
         book.faults.append(f"{gaps} runs whose states have gaps")
     if alive:
         book.faults.append(f"{alive} task runs are left that nobody has ended")
-    whole = b"".join(blob for (blob,) in home.rows("SELECT blob FROM results") if blob)
+    whole = b"".join(blob for (blob,) in home.rows(home.blobs) if blob)
     lost = [key for key in book.acknowledged if ledger.expected(key).encode() not in whole]
     book.faults += [f"{key} was acknowledged, and is not in the store" for key in lost]
 

@@ -17,6 +17,17 @@ from millrace.actors.errors import StoreError
 Synchronous = Literal["FULL", "NORMAL"]
 """What a commit waits for: that the disk has it, or that the system has it."""
 
+LOG_PAGES: Final = 250
+"""After how many pages the write-ahead log is brought to the file, and begun anew."""
+
+_PAGE: Final = 4096  # bytes, which SQLite's pages have unless somebody has said otherwise
+_CACHE: Final = -2_000  # kilobytes, as SQLite has it by default
+
+_FILLING: Final = f"""
+CREATE TABLE filling AS WITH RECURSIVE numbers (number) AS (VALUES (1) UNION ALL SELECT number + 1 FROM numbers)
+SELECT zeroblob({_PAGE - 100}) AS page FROM numbers LIMIT {LOG_PAGES + 50}
+"""  # noqa: S608  # numbers of ours; some pages stay in the cache, and a commit may end beyond the length
+
 BUSY_MS: Final = 5_000
 """How long a statement waits for a reader, or for a tool that somebody has opened the file with."""
 
@@ -45,12 +56,30 @@ def connect_to_write(path: Path, synchronous: str, connect: Connect) -> Connecti
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA mmap_size = 0").fetchone()
+        connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}").fetchone()
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def lengthen_log(connection: Connection, path: Path) -> None:
+    """Give the write-ahead log the length that it comes to have anyway, once the schema is there.
+
+    The disk has to note that a file has become longer, which takes a commit about as long as all else; of a log that
+    has its length it notes nothing but the pages. It gets there by a transaction too large for the cache, which is
+    undone: its pages stand in the log, and count for nothing.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size >= LOG_PAGES * _PAGE:
+        return
+    connection.execute("PRAGMA cache_size = 10")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(_FILLING)
+    connection.execute("ROLLBACK")
+    connection.execute(f"PRAGMA cache_size = {_CACHE}")
 
 
 def connect_to_read(path: Path, connect: Connect) -> Connection:

@@ -9,6 +9,7 @@ from millrace.actors.states import StateType
 from millrace.runtime.stores.columns import id_of
 from millrace.runtime.stores.rows import StoreFacts
 from millrace.runtime.stores.sqlite.connecting import Connection
+from millrace.runtime.stores.sqlite.reading import bounds, inside
 from millrace.runtime.stores.verdicts import first_id_at
 
 # A run that has ended before a time was made before it: so only ids are looked at that are old enough.
@@ -16,7 +17,7 @@ _FINISHED: Final = (
     "SELECT id FROM flow_runs WHERE id > ? AND id < ? AND ended < ? AND parent IS NULL AND NOT suspended "
     "AND NOT (type = 'CRASHED' AND deaths >= ?) ORDER BY id LIMIT ?"
 )
-_COUNTS: Final = "SELECT task, type, count(*) FROM task_runs WHERE flow_run = ? GROUP BY task, type ORDER BY min(id)"
+_COUNTS: Final = f"SELECT task, type, count(*) FROM ({inside('id, task, type')}) GROUP BY task, type ORDER BY min(id)"  # noqa: S608  # fixed parts
 
 
 def read_finished(connection: Connection, before: int, parked: int, after: int, limit: int) -> list[int]:
@@ -27,7 +28,7 @@ def read_finished(connection: Connection, before: int, parked: int, after: int, 
 
 def count_task_runs(connection: Connection, flow_run_id: int) -> Mapping[tuple[str, StateType], int]:
     """How many task runs a flow run has. See `port.Store`."""
-    return {(task, StateType(kind)): count for task, kind, count in connection.execute(_COUNTS, (id_of(flow_run_id),))}
+    return {(task, StateType(kind)): count for task, kind, count in connection.execute(_COUNTS, bounds(flow_run_id))}
 
 
 def read_facts(connection: Connection) -> StoreFacts:

@@ -13,6 +13,7 @@ from millrace.actors.errors import RunNotFound
 from millrace.runtime.stores.columns import id_of
 from millrace.runtime.stores.records import LARGEST_ID
 from millrace.runtime.stores.sqlite.connecting import Connection
+from millrace.runtime.stores.sqlite.reading import bounds, inside
 from millrace.runtime.stores.verdicts import check_removable, first_id_at
 
 _INSIDE: Final = """
@@ -31,7 +32,7 @@ _AT_ONCE: Final = (
     "DELETE FROM flow_runs WHERE id IN (SELECT run FROM removals)",
 )
 
-_OF_FLOW_RUN: Final = "SELECT id FROM task_runs WHERE flow_run = ? ORDER BY id LIMIT ?"
+_OF_FLOW_RUN: Final = f"{inside('id')} ORDER BY 1 LIMIT ?6"
 _LOOSE: Final = "SELECT id FROM task_runs WHERE flow_run IS NULL AND id < ? AND ended < ? ORDER BY id LIMIT ?"
 _CALLS: Final = (
     "DELETE FROM calls WHERE (flow_run, attempt, position) IN "
@@ -60,7 +61,7 @@ def sweep(connection: Connection, most: int) -> int:
     if row is None:
         return 0
     (key,) = row
-    removed = _remove_task_runs(connection, _OF_FLOW_RUN, (key, most))
+    removed = _remove_task_runs(connection, _OF_FLOW_RUN, (*bounds(int.from_bytes(key, "big")), most))
     if removed < most:
         removed += max(0, connection.execute(_CALLS, (key, most - removed)).rowcount)
     if removed < most:
@@ -78,6 +79,5 @@ def _remove_task_runs(connection: Connection, which: str, values: tuple[Any, ...
     ids = connection.execute(which, values).fetchall()
     for (key,) in ids:
         connection.execute("DELETE FROM states WHERE run = ?", (key,))
-        connection.execute("DELETE FROM results WHERE run = ?", (key,))
         connection.execute("DELETE FROM task_runs WHERE id = ?", (key,))
     return len(ids)

@@ -89,17 +89,27 @@ class Update:
         table: Of which table.
         changes: Column by column, how it is set; `new.column2` is the second value of a row, and so on. The first value
             is the id.
+        provided: What has to be so of the row that is there, as a condition; None for nothing.
     """
 
-    def __init__(self, table: str, changes: Sequence[str]) -> None:
+    def __init__(self, table: str, changes: Sequence[str], provided: str | None = None) -> None:
+        self._table = table
+        self._provided = provided
         before = f"UPDATE {table} SET {', '.join(changes)} FROM (VALUES "  # noqa: S608  # names of ours, and no values
-        self._statement = _ManyRows(before, len(changes) + 1, f") AS new WHERE {table}.id = new.column1")
+        where = "" if provided is None else f" AND {provided}"
+        self._statement = _ManyRows(before, len(changes) + 1, f") AS new WHERE {table}.id = new.column1{where}")
 
     def run(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
-        """Update rows; no two may have the same id."""
-        for text, parameters, _ in self._statement.steps(rows):
-            connection.execute(text, parameters)
+        """Update rows; no two may have the same id.
+
+        Raises:
+            DuplicateRow: one is missing, or what has to be so of it is not.
+        """
+        for text, parameters, count in self._statement.steps(rows):
+            updated = connection.execute(text, parameters).rowcount
+            if updated != count and self._provided is not None:
+                raise DuplicateRow(f"{count - updated} rows of {self._table} are missing, or have been there already")
 
 
 class DuplicateRow(Exception):
-    """A row was to be inserted whose key is there."""
+    """A row was to be written that is there, or that is to follow one which is not."""

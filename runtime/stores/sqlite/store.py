@@ -30,7 +30,6 @@ from millrace.actors.states import StateType
 from millrace.runtime.stores.columns import id_of
 from millrace.runtime.stores.control import Control
 from millrace.runtime.stores.faults import reach
-from millrace.runtime.stores.group_rows import GroupRows
 from millrace.runtime.stores.port import OWNER_DIED, Group, Opened, Owner
 from millrace.runtime.stores.records import Answered, Called, Value
 from millrace.runtime.stores.rows import FlowRunRow, RunFilter, StateRow, StoreFacts, TaskRunRow
@@ -38,6 +37,7 @@ from millrace.runtime.stores.sqlite import connecting, facts, reading, removing,
 from millrace.runtime.stores.sqlite.connecting import Connection
 from millrace.runtime.stores.sqlite.migrating import check_schema, migrate
 from millrace.runtime.stores.sqlite.ownership import Ownership
+from millrace.runtime.stores.sqlite.packing import PackedRows
 from millrace.runtime.stores.sqlite.socket_control import SocketControl
 from millrace.runtime.stores.sqlite.statements import DuplicateRow
 from millrace.runtime.stores.sqlite.writing import write
@@ -60,12 +60,16 @@ _DEAD_FLOW_RUNS: Final = "SELECT id, owner FROM flow_runs WHERE ended IS NULL AN
 # The runs of owners that are over, whatever table they are in: a state more, and what follows from it.
 _MARK: Final = """
 INSERT INTO states (run, sequence, type, name, message, at, cause, details)
-SELECT r.id, r.sequence + 1, 'CRASHED', NULL, :message, max(:at, s.at), :cause, NULL
-FROM {table} r JOIN states s ON (s.run, s.sequence) = (r.id, r.sequence) WHERE r.ended IS NULL {more}
+SELECT r.id, r.sequence + 1, 'CRASHED', NULL, :message, max(:at, coalesce(s.at, {came_with})), :cause, NULL
+FROM {table} r LEFT JOIN states s ON (s.run, s.sequence) = (r.id, r.sequence) WHERE r.ended IS NULL {more}
 """
-_EMPTY: Final = "DELETE FROM results WHERE run IN (SELECT id FROM {table} WHERE ended IS NULL {more})"
+_CAME_WITH: Final = "(SELECT max(json_extract(value, '$[1]')) FROM json_each('[' || r.first_states || ']'))"
+_EMPTY_FLOW_RUNS: Final = (
+    "DELETE FROM results WHERE run IN (SELECT id FROM flow_runs WHERE ended IS NULL AND NOT suspended)"
+)
 _END_TASK_RUNS: Final = (
-    "UPDATE task_runs SET type = 'CRASHED', sequence = sequence + 1, ended = :at WHERE ended IS NULL"
+    "UPDATE task_runs SET type = 'CRASHED', sequence = sequence + 1, ended = :at, tag = NULL, missing = NULL, "
+    "blob = NULL WHERE ended IS NULL"
 )
 _END_FLOW_RUNS: Final = (
     "UPDATE flow_runs SET type = 'CRASHED', sequence = sequence + 1, ended = :at, deaths = deaths + 1 "
@@ -105,6 +109,7 @@ class SqliteStore:
         self._connect = connect
         self._ownership = Ownership(self.path, self.name)
         self._writer: Connection | None = None
+        self._groups = 0  # the number of the last one that was written, by the present owner
         self._reader: Connection | None = None
         self._reading = Lock()
         self._failed: Connection | None = None  # what was the writer, before it failed
@@ -154,6 +159,7 @@ class SqliteStore:
                 )
             writer = self._writer = connecting.connect_to_write(self.path, self.synchronous, self._connect)
             migrate(writer, self.name)
+            connecting.lengthen_log(writer, self.path)
             return self._become_owner(writer, owner)
         except (sqlite3.Error, OSError) as error:
             self.close()
@@ -178,6 +184,7 @@ class SqliteStore:
         except BaseException:
             writer.execute("ROLLBACK")
             raise
+        self._groups = 0
         return Opened(token, [int.from_bytes(run, "big") for run, _ in dead])
 
     @staticmethod
@@ -186,14 +193,13 @@ class SqliteStore:
         last = names[max(names)] if names else ""
         values = {"at": at, "cause": OWNER_DIED, "message": death_message(last)}
         execute: Callable[..., Any] = writer.execute
-        execute(_EMPTY.format(table="task_runs", more=""))
-        execute(_MARK.format(table="task_runs", more=""), values)
+        execute(_MARK.format(table="task_runs", came_with=_CAME_WITH, more=""), values)
         execute(_END_TASK_RUNS, {"at": at})
-        execute(_EMPTY.format(table="flow_runs", more="AND NOT suspended"))
+        execute(_EMPTY_FLOW_RUNS)
         for token in {owner for _, owner in dead}:
             of_owner = f"AND NOT r.suspended AND r.owner = {int(token)}"
             message = death_message(names.get(token, ""))
-            execute(_MARK.format(table="flow_runs", more=of_owner), {**values, "message": message})
+            execute(_MARK.format(table="flow_runs", came_with="s.at", more=of_owner), {**values, "message": message})
         execute(_END_FLOW_RUNS, {"at": at})
 
     def append(self, group: Group) -> None:
@@ -211,28 +217,17 @@ class SqliteStore:
             reach("group acknowledged")
 
     def _write(self, group: Group) -> None:
-        rows = GroupRows(group.token, group.records)
+        rows = PackedRows(group.token, group.records)
         writer = self._open_writer()
         reach("group encoded")
         writer.execute("BEGIN IMMEDIATE")
         reach("group begun")
-        counted = writer.execute(
-            "UPDATE owners SET groups = ? WHERE token = ? AND ended IS NULL AND groups = ? - 1",
-            (group.number, group.token, group.number),
-        ).rowcount
-        if counted == 1:
+        self._check_owner(writer, group.token)
+        if group.number > self._groups:  # else it is there, and its acknowledgement was lost
             write(writer, rows)
-        elif not self._has_written(writer, group):
-            writer.execute("ROLLBACK")
-            raise StoreFenced(self.name, group.token)
         reach("group written")
         writer.execute("COMMIT")
-
-    @staticmethod
-    def _has_written(writer: Connection, group: Group) -> bool:
-        """Whether a group is there already: its acknowledgement was lost."""
-        found = writer.execute("SELECT groups FROM owners WHERE token = ? AND ended IS NULL", (group.token,)).fetchone()
-        return found is not None and bool(group.number <= found[0])
+        self._groups = max(self._groups, group.number)
 
     def claim(self, run_id: int, token: int, at: int) -> FlowRunRow:  # noqa: ARG002  # others keep it
         """Become the owner of a flow run. See `port.Store`."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from millrace.runtime.stores.group_rows import CHANGED, COLUMNS, GroupRows
+from millrace.runtime.stores import group_rows
 from millrace.runtime.stores.sqlite.connecting import Connection
+from millrace.runtime.stores.sqlite.packing import CHANGED, TASK_RUN, PackedRows
 from millrace.runtime.stores.sqlite.statements import Insert, Update
 
 _REPLACED: Final = frozenset({"results", "answers"})
-_INSERTS: Final = {table: Insert(table, columns, replace=table in _REPLACED) for table, columns in COLUMNS.items()}
+_COLUMNS: Final = {**group_rows.COLUMNS, "task_runs": TASK_RUN}
+_INSERTS: Final = {table: Insert(table, columns, replace=table in _REPLACED) for table, columns in _COLUMNS.items()}
 _HOW: Final = {
     "name": "coalesce(new.{}, name)",
     "started": "coalesce(started, new.{})",
@@ -18,23 +20,23 @@ _HOW: Final = {
 }  # of the others the new value counts
 
 
-def _update(table: str, columns: tuple[str, ...]) -> Update:
+def _update(table: str, columns: tuple[str, ...], provided: str | None = None) -> Update:
     values = {name: f"column{number}" for number, name in enumerate(columns, 1)}
     changes = [f"{name} = {_HOW.get(name, 'new.{}').format(values[name])}" for name in columns[1:]]
-    return Update(table, changes)
+    return Update(table, changes, provided and provided.format_map(values))
 
 
 _UPDATES: Final[Mapping[str, Update]] = {
-    "flow_runs": _update("flow_runs", (*CHANGED, "suspended")),
-    "task_runs": _update("task_runs", CHANGED),
+    "flow_runs": _update("flow_runs", (*group_rows.CHANGED, "suspended")),
+    "task_runs": _update("task_runs", CHANGED, "task_runs.sequence < new.{sequence}"),
 }
 
 
-def write(connection: Connection, rows: GroupRows) -> None:
+def write(connection: Connection, rows: PackedRows) -> None:
     """Write the rows of a group, in the transaction at hand.
 
     Raises:
-        DuplicateRow: one with the same key is there.
+        DuplicateRow: one with the same key is there, or one is missing.
     """
     for emptied in rows.emptied():
         connection.execute("DELETE FROM results WHERE run = ?", emptied)

@@ -18,7 +18,8 @@ from millrace.runtime.stores.sqlite import SqliteStore
 from tests.runtime.stores.failing import Faults, WatchedStore
 from tests.runtime.stores.killing import engine_of, quietly
 
-CALLS = 3
+CALLS = 5
+TOTAL = 100  # what they come to
 given: list[int] = []
 
 
@@ -50,7 +51,7 @@ def states_of(group: Group) -> set[tuple[bytes, int]]:
 def recorded(path: Path) -> set[tuple[bytes, int]]:
     """The states that stand in a store."""
     with closing(sqlite3.connect(path)) as connection:
-        return set(connection.execute("SELECT run, sequence FROM states"))
+        return set(connection.execute("SELECT run, sequence FROM all_states"))
 
 
 @pytest.fixture
@@ -89,14 +90,14 @@ def attempt(path: Path, at: int, *, for_good: bool, after: bool) -> bool:
     if failed and any(error is not None for _, error in store.told):
         assert isinstance(ended, StoreError), ended
     else:
-        assert ended == 30
+        assert ended == TOTAL
     done = list(given)
     with engine_of(SqliteStore(path)):
         runs = read_flow_runs()
         if runs and not runs[0].state.is_completed():
             given.clear()
             ran = [number for number in range(CALLS) if number not in done]
-            assert resume_run(runs[0].id, body) == 30
+            assert resume_run(runs[0].id, body) == TOTAL
             assert set(ran) <= set(given)
     return failed
 
@@ -128,7 +129,7 @@ def test_whichever_statement_fails_an_opening_is_refused_or_complete(tmp_path: P
         assert str(path) in str(refused)
         reached = at
         with engine_of(SqliteStore(path)):
-            assert body() == 30
+            assert body() == TOTAL
 
     assert reached > 20
 

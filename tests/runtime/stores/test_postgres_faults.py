@@ -16,7 +16,7 @@ from millrace import Engine, PostgresStore, StoreError, read_flow_runs, resume_r
 from millrace.runtime.stores.port import Group
 from tests.postgres import Server
 from tests.runtime.stores.killing import engine_of, quietly
-from tests.runtime.stores.test_failing import CALLS, body, given, states_of
+from tests.runtime.stores.test_failing import CALLS, TOTAL, body, given, states_of
 
 FULL = asyncpg.exceptions.DiskFullError("could not extend file: no space left on device")
 
@@ -112,13 +112,13 @@ def attempt(url: str, at: int, *, for_good: bool, after: bool) -> bool:
     if any(error is not None for _, error in store.told):
         assert isinstance(ended, StoreError), ended
     else:
-        assert ended == 30
+        assert ended == TOTAL
     done = list(given)
     with engine_of(PostgresStore(url, return_seconds=0)):
         runs = read_flow_runs()
         if runs and not runs[0].state.is_completed():
             given.clear()
-            assert resume_run(runs[0].id, body) == 30
+            assert resume_run(runs[0].id, body) == TOTAL
             assert {number for number in range(CALLS) if number not in done} <= set(given)
     return failed
 
@@ -148,4 +148,4 @@ def test_whichever_statement_of_the_writer_fails_an_opening_is_refused_or_comple
             break
         assert isinstance(refused, StoreError)
         with engine_of(PostgresStore(url, return_seconds=0)):
-            assert body() == 30
+            assert body() == TOTAL
