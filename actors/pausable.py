@@ -24,7 +24,7 @@ from millrace.actors.instructions import (
     Tell,
     WakeAt,
 )
-from millrace.actors.messages import Lapsed, Leave, Resume, TakeUp, Watch
+from millrace.actors.messages import Lapsed, Leave, Made, Resume, TakeUp, Watch
 from millrace.actors.outcomes import exception_to_failed_state
 from millrace.actors.run import RunActor
 from millrace.actors.states import TERMINAL, Cancelled, State, StateType
@@ -151,6 +151,18 @@ class Pausable(RunActor):
         watchers, self.watchers = self.watchers, None
         return Tell(watchers or ())
 
+    def enlist(self) -> None:
+        """From now on it can be found by its id. In its turn; given by the upper floor."""
+
+    def _made(self, message: Made) -> Order | None:
+        """It can be found before it is told of; and whoever finds it is heard after that, as this is its turn."""
+        self.enlist()
+        self.record("created")
+        if message.ahead is not None:
+            self.ahead = True
+            self.enter(message.ahead, message.at, "scheduled")
+        return None
+
     def _take_up(self, message: TakeUp) -> Order | None:
         taken = self.ahead and not (self.ended or self.left)
         if taken:
@@ -166,6 +178,7 @@ class Pausable(RunActor):
         Resume: _resume,
         Lapsed: _lapsed,
         Leave: _leave_it,
+        Made: _made,
         TakeUp: _take_up,
         Watch: _watch,
     }

@@ -107,6 +107,14 @@ def begin_only_in_a_running_flow(
     return None if around is None or around.admits or run.attempting else _not_admitted(around, state)
 
 
+def wait_for_nothing_in_a_suspended_flow(
+    run: Supervisor[Any], _proposed: StateType, state: State[Any] | None, _at: int
+) -> Verdict | None:
+    """A subflow that waits for its time does not wait for it in a flow that is suspended: it never begins there."""
+    around = run.around
+    return _not_admitted(around, state) if around is not None and around.suspends and around.paused else None
+
+
 def _not_admitted(supervisor: Supervisor[Any], state: State[Any] | None) -> Verdict:
     """What becomes of a run whose flow does not run now. In one that is suspended it never will: it ends."""
     if supervisor.suspends and supervisor.paused:
@@ -242,6 +250,11 @@ TASK_RULES: Final = (
 """The rules a task run's proposals meet, in order."""
 
 FLOW_RULES: Final = (
+    Rule(
+        wait_for_nothing_in_a_suspended_flow,
+        current=frozenset({StateType.SCHEDULED}),
+        proposed=frozenset({StateType.RUNNING}),
+    ),
     *_COMMON,
     Rule(begin_only_in_a_running_flow, current=ANY - {StateType.RUNNING}, proposed=frozenset({StateType.RUNNING})),
     Rule(retry_the_flow, current=frozenset({StateType.RUNNING}), proposed=frozenset({StateType.FAILED})),

@@ -38,7 +38,6 @@ from millrace.actors.messages import (
     Expired,
     HandedOver,
     Interrupt,
-    Made,
     Propose,
     Raised,
     Returned,
@@ -129,18 +128,6 @@ class Supervisor(Pausable, Generic[C]):
     def ids(self) -> tuple[int | None, int | None]:
         """The flow run's id, and none of a task run."""
         return self.id, None
-
-    def enlist(self) -> None:
-        """From now on it can be found by its id. In its turn; given by the upper floor."""
-
-    def _made(self, message: Made) -> Order | None:
-        """It can be found before it is told of; and whoever finds it is heard after that, as this is its turn."""
-        self.enlist()
-        self.record("created")
-        if message.ahead is not None:
-            self.ahead = True
-            self.enter(message.ahead, message.at, "scheduled")
-        return None
 
     # Children.
 
@@ -418,7 +405,6 @@ class Supervisor(Pausable, Generic[C]):
 
     handlers: ClassVar = {
         **Pausable.handlers,
-        Made: _made,
         Admit: _admit,
         Returned: _returned,
         Raised: _raised,

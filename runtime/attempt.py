@@ -332,6 +332,7 @@ def drive(context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any,
                 waits_for = context.run(coroutine.send, value)
     except StopIteration as stop:
         value = stop.value
+        del context  # it may be a generator's body in there that has raised; see below
     except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
         try:
             return end.raised(error)
@@ -345,12 +346,15 @@ def drive(context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any,
 def in_context(context: Context, coroutine: Coroutine[Any, Any, R]) -> Generator[Any, Any, R]:
     """Await a coroutine in the task at hand, each of its steps in another context."""
     try:
-        waits_for = context.run(coroutine.send, None)
-    except StopIteration as stop:
-        result: R = stop.value
-        return result
-    value: R = yield from drive(context, coroutine, waits_for, AsItIs())
-    return value
+        try:
+            waits_for = context.run(coroutine.send, None)
+        except StopIteration as stop:
+            result: R = stop.value
+            return result
+        value: R = yield from drive(context, coroutine, waits_for, AsItIs())
+        return value
+    finally:
+        del context  # see `start`
 
 
 def raised(

@@ -122,6 +122,10 @@ class Conductor:
         if self.iteration is not None:
             self.iteration.stop()
 
+    def ask_again(self) -> None:
+        """What the run waits for may have become another thing: have it ask for admission now."""
+        self._bell.ring()
+
     # Where the flow runs.
 
     async def see_through(self, attempt: Callable[[], Awaitable[Outcome]]) -> None:

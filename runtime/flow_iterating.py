@@ -92,16 +92,19 @@ class FlowIteration:
 
         Cancellation: reaches the body at its await.
         """
-        body = self._take()
-        more: bool | None = None
-        if body is not TAKEN:
-            more = await self._step_on(body, sent, thrown)
-        elif self._begun:
-            await self._wait_for_end()  # somebody else has come for the body meanwhile
-            return False
-        while more is None:
-            more = await self._begin()
-        return more
+        try:
+            body = self._take()
+            more: bool | None = None
+            if body is not TAKEN:
+                more = await self._step_on(body, sent, thrown)
+            elif self._begun:
+                await self._wait_for_end()  # somebody else has come for the body meanwhile
+                return False
+            while more is None:
+                more = await self._begin()
+            return more
+        finally:
+            del self, thrown  # from Python 3.12 on the frame of a body that has raised holds those of its callers
 
     async def close(self) -> None:
         """Nobody asks for more: close the body, and wait for all that it has started.
@@ -187,7 +190,10 @@ class FlowIteration:
             body = self._context.run(run.flow.fn, *args, **kwargs)
         except BaseException as error:  # noqa: BLE001  # it is the attempt's outcome
             return await self._end(None, error)
-        return await self._step_on(body, None, None)
+        try:
+            return await self._step_on(body, None, None)
+        finally:
+            del self, run, args, kwargs  # see `advance`
 
     async def _step_on(self, body: Any, sent: Any, thrown: BaseException | None) -> bool | None:
         """Take a step of the body.
@@ -196,30 +202,37 @@ class FlowIteration:
             Whether it has yielded something; None where the body is to run again.
         """
         try:
-            value = await self._awaited(self._next(body, sent, thrown))
-        except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
-            return await self._end(None, error)
-        if isinstance(value, End):
-            return await self._end(value.value, None)
-        self.value = value
-        self._rest(body)
-        return True
+            try:
+                value = await self._awaited(self._next(body, sent, thrown))
+            except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
+                return await self._end(None, error)
+            if isinstance(value, End):
+                return await self._end(value.value, None)
+            self.value = value
+            self._rest(body)
+            return True
+        finally:
+            del self, thrown  # see `advance`
 
     async def _next(self, body: Any, sent: Any, thrown: BaseException | None) -> Any:
-        if self.run.replay is not None:
-            self._context.run(self.run.replay.step)
-        why = self._why_stop()
-        if why is None:
-            step = self._step(body, self.send, sent) if thrown is None else self._step(body, self.throw, thrown)
-            value = await step
-            why = None if isinstance(value, End) else self._why_stop()
+        why: BaseException | None = None
+        try:
+            if self.run.replay is not None:
+                self._context.run(self.run.replay.step)
+            why = self._why_stop()
             if why is None:
-                return value
-        value = await self._step(body, self.throw, why)
-        if not isinstance(value, End):  # it goes on all the same
-            await self._step(body, self.shut)
-            raise why
-        return value
+                step = self._step(body, self.send, sent) if thrown is None else self._step(body, self.throw, thrown)
+                value = await step
+                why = None if isinstance(value, End) else self._why_stop()
+                if why is None:
+                    return value
+            value = await self._step(body, self.throw, why)
+            if not isinstance(value, End):  # it goes on all the same
+                await self._step(body, self.shut)
+                raise why
+            return value
+        finally:
+            del self, thrown, why  # see `advance`
 
     def _why_stop(self) -> BaseException | None:
         """What to throw into a body that is to stop."""
@@ -320,10 +333,14 @@ class ThreadFlowIteration(FlowIteration):
             self._end_when_idle(asyncio.CancelledError())
 
     async def _step(self, body: Any, method: str, *args: Any) -> Any:
-        step = getattr(body, method)
-        return self._context.run(step_here, call_interruptibly, self._conductor, step, args, {})
+        try:
+            step = getattr(body, method)
+            return self._context.run(step_here, call_interruptibly, self._conductor, step, args, {})
+        finally:
+            del self, args  # see `advance`
 
     async def _awaited(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        del self  # see `advance`
         return run_blocking(coroutine)
 
     async def _leave(self, value: Any, error: BaseException | None) -> Outcome:
@@ -388,7 +405,12 @@ class LoopFlowIteration(FlowIteration):
         self._lane.post(start)
 
     async def _step(self, body: Any, method: str, *args: Any) -> Any:
-        return await in_context(self._context, step_on_loop(body, method, *args))
+        context = self._context
+        del self  # see `advance`
+        try:
+            return await in_context(context, step_on_loop(body, method, *args))
+        finally:
+            del context, args
 
     async def _awaited(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         handle = self._conductor.body = Interruptible()
@@ -397,6 +419,7 @@ class LoopFlowIteration(FlowIteration):
         finally:
             self._conductor.body = None
             self._wanted_elsewhere = handle.close()
+            del self, handle  # see `advance`
 
     async def _leave(self, value: Any, error: BaseException | None) -> Outcome:
         self._give_back()

@@ -100,6 +100,8 @@ class Iteration:
         except BaseException as error:
             run.crash(error)  # a dead letter where the attempt has come to it
             raise
+        finally:
+            del self, run, thrown  # from Python 3.12 on the frame of a body that has raised holds those of its callers
         return False
 
     async def close(self) -> None:
@@ -186,34 +188,44 @@ class Iteration:
             body = run.node.source(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001  # it is the attempt's outcome
             return await self._fail(error)
-        return await self._step_on(body, None, None)
+        try:
+            return await self._step_on(body, None, None)
+        finally:
+            del self, run, attempt, args, kwargs  # see `advance`
 
     async def _step_on(self, body: Any, sent: Any, thrown: BaseException | None) -> bool:
         """Take a step of the body; whether it has yielded something."""
         try:
-            value = await self._next(body, sent, thrown)
-        except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
-            return await self._fail(error)
-        if isinstance(value, End):
-            return await self._return(value.value)
-        self.value = value
-        self.run.remember(value)
-        self._rest(body)
-        return True
+            try:
+                value = await self._next(body, sent, thrown)
+            except BaseException as error:  # noqa: BLE001  # whatever a body raises is its run's outcome
+                return await self._fail(error)
+            if isinstance(value, End):
+                return await self._return(value.value)
+            self.value = value
+            self.run.remember(value)
+            self._rest(body)
+            return True
+        finally:
+            del self, thrown  # see `advance`
 
     async def _next(self, body: Any, sent: Any, thrown: BaseException | None) -> Any:
-        why = self._why_stop()
-        if why is None:
-            step = self._step(body, self.send, sent) if thrown is None else self._step(body, self.throw, thrown)
-            value = await step
-            why = None if isinstance(value, End) else self._why_stop()
+        why: BaseException | None = None
+        try:
+            why = self._why_stop()
             if why is None:
-                return value
-        value = await self._step(body, self.throw, why)
-        if not isinstance(value, End):  # it goes on all the same
-            await self._step(body, self.shut)
-            raise why
-        return value
+                step = self._step(body, self.send, sent) if thrown is None else self._step(body, self.throw, thrown)
+                value = await step
+                why = None if isinstance(value, End) else self._why_stop()
+                if why is None:
+                    return value
+            value = await self._step(body, self.throw, why)
+            if not isinstance(value, End):  # it goes on all the same
+                await self._step(body, self.shut)
+                raise why
+            return value
+        finally:
+            del self, thrown, why  # see `advance`
 
     async def _return(self, value: Any) -> bool:
         """The body is exhausted."""
@@ -343,8 +355,13 @@ class ThreadIteration(Iteration):
         self.let_go()
 
     async def _step(self, body: Any, method: str, *args: Any) -> Any:
-        step = getattr(body, method)
-        return step_here(step, *args) if self._deadline is None else step_here(self._deadline.call, step, args, {})
+        deadline = self._deadline
+        del self  # see `advance`
+        try:
+            step = getattr(body, method)
+            return step_here(step, *args) if deadline is None else step_here(deadline.call, step, args, {})
+        finally:
+            del deadline, args
 
     async def _wait_turn(self) -> None:
         with waits_for(self.run, blocks=True):
@@ -355,8 +372,13 @@ class ThreadIteration(Iteration):
             block_until_told(self.run)
 
     async def _inside(self, coroutine: Coroutine[Any, Any, R]) -> R:
-        result: R = self._context.run(run_blocking, coroutine)
-        return result
+        context = self._context
+        del self  # see `advance`
+        try:
+            result: R = context.run(run_blocking, coroutine)
+            return result
+        finally:
+            del context
 
 
 class LoopIteration(Iteration):
@@ -424,7 +446,11 @@ class LoopIteration(Iteration):
         self._turns.post(start)
 
     async def _step(self, body: Any, method: str, *args: Any) -> Any:
-        return await step_on_loop(body, method, *args)
+        del self  # see `advance`
+        try:
+            return await step_on_loop(body, method, *args)
+        finally:
+            del args
 
     async def _wait_turn(self) -> None:
         with waits_for(self.run):
@@ -443,3 +469,4 @@ class LoopIteration(Iteration):
             if run.handle is handle:
                 run.handle = None
             handle.close()
+            del self, run  # see `advance`

@@ -229,6 +229,12 @@ class Pauses:
     def _end_waiting(self) -> None:
         """The run is suspended: what waits for another attempt will not have it here."""
         for child in tuple(self._run.children.values()):
-            if not child.is_flow and child.type is StateType.SCHEDULED:
+            if child.type is not StateType.SCHEDULED:
+                continue
+            if child.is_flow:
+                subflow: FlowRun = child  # type: ignore[assignment]
+                if subflow.conductor is not None:
+                    subflow.conductor.ask_again()
+            else:
                 put_off = Cancelled(message=PUT_OFF, data=Pause(self._run.state))
                 child.tell(Stopped(put_off, self._run.engine.now()))

@@ -35,6 +35,8 @@ def step_here(step: Callable[..., Any], *args: Any) -> Any:
         return step(*args)
     except StopIteration as stop:
         return End(stop.value)
+    finally:
+        del args  # from Python 3.12 on the frame of a body that has raised holds those of its callers
 
 
 async def step_on_loop(body: Any, method: str, *args: Any) -> Any:
@@ -50,6 +52,8 @@ async def step_on_loop(body: Any, method: str, *args: Any) -> Any:
         return await step
     except StopAsyncIteration:
         return End(None)
+    finally:
+        del args, step  # see `step_here`
 
 
 class Steps(Protocol):

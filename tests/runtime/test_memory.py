@@ -185,6 +185,67 @@ for key, made in TASKS.items():
 print(left)
 """
 
+GENERATOR_CYCLES = """
+import asyncio
+import gc
+from millrace import flow, task
+
+def hook(*_): ...
+
+def yields(x):
+    yield x
+    raise ValueError(x)
+async def yields_later(x):
+    yield x
+    raise ValueError(x)
+async def yields_and_waits(x):
+    yield x
+    await asyncio.sleep(0)
+    raise ValueError(x)
+
+def iterate(made):
+    try:
+        list(made(1))
+    except ValueError:
+        pass
+
+async def iterate_on_loop(made):
+    try:
+        if not made.is_async:
+            return list(made(1))
+        return [value async for value in made(1)]
+    except ValueError:
+        pass
+
+sync_flow, async_flow = flow(iterate), flow(iterate_on_loop)
+
+async def main(made):
+    left = []
+    for way in (iterate_on_loop, async_flow):
+        await way(made)
+        await way(made)
+        gc.collect()
+        await way(made)
+        if count := gc.collect():
+            left.append((made.name, str(way), count))
+    return left
+
+left = []
+gc.disable()
+gc.freeze()  # what is there already need not be looked at
+for options in ({}, {"retries": 1}, {"timeout_seconds": 60}, {"on_failure": [hook]}, {"log_prints": True}):
+    for body in (yields, yields_later, yields_and_waits):
+        made = task(**options)(body)
+        left += [(*each, list(options)) for each in asyncio.run(main(made))]
+        for way in () if made.is_async else (iterate, sync_flow):
+            way(made)
+            gc.collect()
+            way(made)
+            if count := gc.collect():
+                left.append((made.name, str(way), count, list(options)))
+print(left)
+"""
+
 
 def test_runs_make_no_cycles_that_only_the_collector_could_free() -> None:
     # In a process of its own: what else is loaded into this one may hold frames, and with them runs.
@@ -193,10 +254,15 @@ def test_runs_make_no_cycles_that_only_the_collector_could_free() -> None:
     assert done.stdout == "[]\n"
 
 
+def test_generators_that_fail_make_none_either() -> None:
+    done = subprocess.run([sys.executable, "-c", GENERATOR_CYCLES], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
+
+
 FLOW_CYCLES = """
 import asyncio
 import gc
-import sys
 from millrace import Engine, FlowRunContext, flow, task
 
 def hook(*_): ...
@@ -227,13 +293,15 @@ async def is_cancelled_at_its_await(x):
 async def yields_later(x):
     yield x
     raise ValueError(x)
+async def yields_and_waits(x):
+    yield x
+    await asyncio.sleep(0)
+    raise ValueError(x)
 
 BODIES = [
     fails, crashes, leaves_a_failure, is_cancelled, fails_at_once, fails_later, crashes_later, leaves_failures,
-    is_cancelled_at_its_await,
+    is_cancelled_at_its_await, yields, yields_later, yields_and_waits,
 ]
-if sys.version_info < (3, 12):  # from then on the frame of a generator that has raised goes on knowing its callers
-    BODIES += [yields, yields_later]
 OPTIONS = (
     {}, {"retries": 1}, {"timeout_seconds": 60}, {"log_prints": True}, {"flow_run_name": "no-{x}"},
     {"on_failure": [hook], "on_crashed": [hook], "on_cancellation": [hook]},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from threading import Barrier, Event
 from typing import Any
 from uuid import uuid4
@@ -24,6 +25,7 @@ from millrace import (
     PauseRefused,
     Running,
     RunNotFound,
+    Scheduled,
     StateType,
     Suspended,
     get_transaction,
@@ -34,7 +36,7 @@ from millrace import (
     tags,
     transaction,
 )
-from millrace.actors.messages import Watch
+from millrace.actors.messages import Propose, Watch
 from millrace.runtime.entering import ENTERED
 from millrace.runtime.waiting import CallbackWatcher, block_until_done
 from tests.checkpoints import until
@@ -367,6 +369,49 @@ def test_nobody_waits_for_a_retry_that_comes_later(world: World, engine: Engine)
         return await world.result(future)
 
     run = suspended_run(world, waits, engine)
+    assert resume(run).result(PATIENCE) == "at last"
+
+
+@pytest.mark.parametrize("begins", ["later", "again"])
+def test_nobody_waits_for_a_subflow_that_begins_or_is_tried_again_later(
+    world: World, engine: Engine, begins: str
+) -> None:
+    """Found by reading: a subflow was put off only when its time had come."""
+    attempts: list[int] = []
+    waiting = Watcher(engine, lambda event: event.task_run_id is None and event.state.is_scheduled())
+    later = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=1))
+
+    @world.flow(retries=1, retry_delay_seconds=3600)
+    async def inner() -> str:
+        attempts.append(1)
+        if len(attempts) == 1 and begins == "again":
+            raise ValueError("once")
+        return "at last"
+
+    @world.flow
+    async def waits() -> Any:
+        return await world.call(inner)
+
+    def put_off(event: Any) -> None:
+        if begins == "later" and event.task_run_id is None and event.sequence == 0 and not told:
+            run = engine.find_flow_run(event.flow_run_id)
+            if run.parent is not None and run.parent.flow is not None:
+                told.append(event)
+                run.tell(Propose(later, engine.now()))  # heard when it has been told of
+
+    told: list[Any] = []
+    engine.subscribe(put_off)
+
+    def attend() -> None:
+        waiting.await_one()
+        (outer,) = [each for each in engine.flow_runs() if each.parent is None]
+        suspend_flow_run(flow_run_id=outer.uuid)
+
+    with ThreadPoolExecutor(1) as pool:
+        attends = pool.submit(in_engine, engine, attend)
+        run = suspended_run(world, waits, engine)
+        attends.result(PATIENCE)
+    assert len(attempts) == (1 if begins == "again" else 0)
     assert resume(run).result(PATIENCE) == "at last"
 
 
