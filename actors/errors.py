@@ -549,7 +549,8 @@ class RunNotFound(UsageError, LookupError):
         self.kind = kind
         self.store = store
         super().__init__(
-            f"There is no {kind} '{self.run_id}' in {store}. Check the id, and which store it was recorded in."
+            f"There is no {kind} '{self.run_id}' in {store}. Check the id, and which store it was recorded in; "
+            "without a store it may have ended."
         )
 
 

@@ -18,6 +18,7 @@ from threading import Lock, Thread, get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from uuid import UUID
+from weakref import WeakSet
 
 from millrace.actors.errors import (
     BlockingCallOnLoop,
@@ -145,6 +146,8 @@ class Engine:
         self._tokens: list[Token[Engine | None]] = []  # of the blocks of sync code that it was entered in
         self.equip: Callable[[TaskSite], None] | None = None  # changes what a task has in a flow run; for tests
         self.rationing: Rationing = Rationing(self)
+        with _all_lock:
+            _all.add(self)
         self.root: FlowRun = FlowRun(self, None, {})
         self.root.ask(Admit(clock()))
         self.rationing.begin(wanted)
@@ -590,6 +593,8 @@ class Engine:
 
 _default: list[Engine] = []
 _default_lock = Lock()
+_all: WeakSet[Engine] = WeakSet()  # of this process; weakly, as whoever made one holds it
+_all_lock = Lock()  # guards that; taken inside of the other
 
 
 def default_engine() -> Engine:
@@ -611,11 +616,23 @@ def engine_at_hand() -> Engine | None:
     return entered
 
 
+def engine_that_runs(run_id: UUID | str) -> Engine | None:
+    """The engine of this process that runs a flow run, in whatever context it was entered; None where none does.
+
+    Args:
+        run_id: The flow run's id; what is none is nobody's.
+    """
+    with _all_lock:
+        engines = list(_all)
+    return next((each for each in engines if each.has_flow_run(run_id)), None)
+
+
 def _forget_default() -> None:
     """A fork has none of its parent's threads: the child makes an engine of its own."""
-    global _default_lock  # noqa: PLW0603  # the parent may have held it at the fork
-    _default_lock = Lock()
+    global _default_lock, _all_lock  # the parent may have held them at the fork
+    _default_lock, _all_lock = Lock(), Lock()
     _default.clear()
+    _all.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -31,7 +31,7 @@ from millrace.runtime import interrupting
 from millrace.runtime.attempt import run_blocking
 from millrace.runtime.context import CURRENT
 from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects
-from millrace.runtime.engine import Engine, engine_at_hand
+from millrace.runtime.engine import Engine, engine_at_hand, engine_that_runs
 from millrace.runtime.logs import get_run_logger
 from millrace.runtime.pauses import Pausing, Unconverted
 from millrace.runtime.proposing import put_to
@@ -259,6 +259,8 @@ def engine_with(flow_run_id: UUID | str, store: Store | str | None) -> Engine | 
     if store is not None:
         return None
     engine = engine_at_hand()
+    if engine is None or not engine.has_flow_run(flow_run_id):
+        engine = engine_that_runs(flow_run_id) or engine  # a thread is in no block, whatever engine its process has
     if engine is None and STORE.read() is None:
         engine = Engine.current()
     if engine is None or (

@@ -31,7 +31,7 @@ from millrace.actors.errors import (
 )
 from millrace.actors.states import State
 from millrace.actors.stored_result import MISSING
-from millrace.runtime.engine import Engine, default_engine, engine_at_hand
+from millrace.runtime.engine import Engine, default_engine, engine_at_hand, engine_that_runs
 from millrace.runtime.futures import FlowFuture
 from millrace.runtime.lending import lend
 from millrace.runtime.running import running_loop
@@ -45,6 +45,7 @@ from millrace.runtime.stores.resuming import start_suspended
 from millrace.runtime.stores.rows import FlowRunRow
 from millrace.runtime.stores.steering import obey, pause_refused
 from millrace.runtime.tracking import FlowRunResult
+from millrace.runtime.waiting import block_until_done
 
 if TYPE_CHECKING:
     from millrace.runtime.stores.port import Store
@@ -164,13 +165,14 @@ def _ask_here(engine: Engine, request: Request) -> Reply:
 
 
 def cancel_flow_run(run_id: UUID | str, *, store: Store | str | None = None) -> State[Any]:
-    """Cancel a flow run of any process that has the store open, and wait for its end.
+    """Cancel a flow run of this process, or of any that has the store open, and wait for its end.
 
     A suspended one, which nobody runs, is cancelled too.
 
     Args:
         run_id: Its id, or a beginning of that no other run has.
-        store: The store, or its URL; by default that of the engine at hand, else that of `MILLRACE_STORE`.
+        store: The store, or its URL; by default that of the engine at hand, else that of `MILLRACE_STORE`. A run that
+            goes on in this process, in an engine without a store, needs none.
 
     Returns:
         The state it ended in.
@@ -183,6 +185,12 @@ def cancel_flow_run(run_id: UUID | str, *, store: Store | str | None = None) -> 
         BlockingCallOnLoop: a loop runs on this thread; use `acancel_flow_run` there.
     """
     _check_may_block("cancel_flow_run(...)", "await acancel_flow_run(...)")
+    engine = _engine_without_store(run_id, store)
+    if engine is not None:
+        run = engine.find_flow_run(run_id)
+        run.cancel()
+        block_until_done(run, None)
+        return run.state
     with Steered.of(store) as steered:
         return cancel(steered, run_id)
 
@@ -192,6 +200,9 @@ async def acancel_flow_run(run_id: UUID | str, *, store: Store | str | None = No
 
     Cancellation: only the wait ends.
     """
+    engine = _engine_without_store(run_id, store)
+    if engine is not None:
+        return await engine.cancel(run_id)
     steered = Steered.of(store)
 
     def ask() -> State[Any]:
@@ -199,6 +210,12 @@ async def acancel_flow_run(run_id: UUID | str, *, store: Store | str | None = No
             return cancel(steered, run_id)
 
     return await elsewhere(ask)
+
+
+def _engine_without_store(run_id: UUID | str, store: Store | str | None) -> Engine | None:
+    """The engine of this process that runs it, where that has no store: nobody else could be asked about it."""
+    engine = None if store is not None else engine_that_runs(run_id)
+    return engine if engine is not None and engine.chronicle is None else None
 
 
 async def elsewhere(call: Callable[[], T]) -> T:

@@ -32,7 +32,7 @@ from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.background import start
 from millrace.runtime.cli.targets import A_FLOW, Target
 from millrace.runtime.effects import in_thread
-from millrace.runtime.engine import Engine, not_a_flow
+from millrace.runtime.engine import Engine, engine_that_runs, not_a_flow
 from millrace.runtime.flow import AsyncFlow, BaseFlow, Flow, outcome_of_flow
 from millrace.runtime.flow_body import conclude, see_through, see_through_async
 from millrace.runtime.flow_run import FlowRun
@@ -84,11 +84,12 @@ def resume_run(
         RunNotFound: there is no such run in the store, or several with such a beginning.
         RunNotResumable: it has completed, was cancelled, or is running; or its flow or parameters cannot be had.
         FlowOrderChanged: (by the body) it calls something else than it did.
-        BlockingCallOnLoop: a loop runs on this thread; use `aresume_run` there.
+        BlockingCallOnLoop: a loop runs on this thread, and it is not said that the flow is a sync one, whose call would
+            block it anyway; use `aresume_run` there.
     """
-    if running_loop() is not None:
+    if running_loop() is not None and getattr(flow, "is_async", True):
         raise BlockingCallOnLoop("resume_run(...)", "await aresume_run(...)")
-    run, call = prepare(Engine.current(), run_id, flow, parameters, force=force)
+    run, call = prepare(_engine_for(run_id), run_id, flow, parameters, force=force)
     if run.blocks:
         see_through(run, *call, None)
     else:
@@ -108,7 +109,7 @@ async def aresume_run(
 
     Cancellation: as for a call of an async flow; a sync one goes on, and only the wait ends.
     """
-    engine = Engine.current()
+    engine = _engine_for(run_id)
     run, call = await _handed_over(lambda: prepare(engine, run_id, flow, parameters, force=force))
     if run.blocks:
         Context().run(start, run, *call, None)
@@ -116,6 +117,14 @@ async def aresume_run(
     else:
         await see_through_async(run, *call, None)
     return outcome_of_flow(run, return_state=return_state)
+
+
+def _engine_for(run_id: UUID | str) -> Engine:
+    """The engine at hand; where that has neither the run nor a store, the one of this process that has the run."""
+    engine = Engine.current()
+    if engine.chronicle is not None or engine.has_flow_run(run_id):
+        return engine
+    return engine_that_runs(run_id) or engine
 
 
 async def _handed_over(prepared: Callable[[], Prepared]) -> Prepared:

@@ -271,7 +271,10 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
     (
         RunNotFound("0199f3c2"),
         LookupError,
-        ("There is no flow run '0199f3c2' in this engine. Check the id, and which store it was recorded in."),
+        (
+            "There is no flow run '0199f3c2' in this engine. Check the id, and which store it was recorded in; "
+            "without a store it may have ended."
+        ),
     ),
     (
         SignatureMismatchError("fetch", ["url"], ["uri", "x"]),

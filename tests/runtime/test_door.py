@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -51,3 +53,16 @@ def test_all_of_them_can_be_taken_at_once() -> None:
 def test_a_name_that_there_is_not_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match=r"^module 'millrace' has no attribute 'flows'$"):
         _ = millrace.flows  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("name", ["asgi", "current", "testing"])
+def test_a_module_is_the_same_however_it_is_imported(name: str) -> None:
+    """Found by trying: `from millrace.testing import ...` said that there is no such module."""
+    program = (
+        f"import millrace.{name} as by_its_name; from millrace.{name} import *; from millrace import {name};"
+        f"import millrace.runtime.{name} as itself; import millrace;"
+        f"print(by_its_name is {name} is itself is millrace.{name})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "True\n"
