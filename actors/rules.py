@@ -229,20 +229,20 @@ def state_of_found(looked: State[Any], found: Found) -> State[Any]:
     return make_found(found.name, found.data, found.expires, looked)
 
 
-_COMMON: Final = (
+_GUARDS: Final = (
     Rule(answer_a_repeated_proposal_as_before, reads_details=True),
     Rule(keep_terminal_states, current=TERMINAL),
     Rule(pause_only_what_runs, current=ANY - {StateType.RUNNING}, proposed=frozenset({StateType.PAUSED})),
     Rule(follow_the_table),
-    Rule(
-        run_not_before_its_time,
-        current=frozenset({StateType.SCHEDULED}),
-        proposed=frozenset({StateType.RUNNING}),
-    ),
+)
+
+_NOT_BEFORE_ITS_TIME: Final = Rule(
+    run_not_before_its_time, current=frozenset({StateType.SCHEDULED}), proposed=frozenset({StateType.RUNNING})
 )
 
 TASK_RULES: Final = (
-    *_COMMON,
+    *_GUARDS,
+    _NOT_BEFORE_ITS_TIME,
     Rule(run_only_in_a_running_flow, current=ANY - {StateType.RUNNING}, proposed=frozenset({StateType.RUNNING})),
     Rule(give_what_was_found, proposed=frozenset({StateType.RUNNING}), reads_details=True),
     Rule(retry_what_failed, current=frozenset({StateType.RUNNING}), proposed=frozenset({StateType.FAILED})),
@@ -250,12 +250,13 @@ TASK_RULES: Final = (
 """The rules a task run's proposals meet, in order."""
 
 FLOW_RULES: Final = (
+    *_GUARDS,
     Rule(
         wait_for_nothing_in_a_suspended_flow,
         current=frozenset({StateType.SCHEDULED}),
         proposed=frozenset({StateType.RUNNING}),
     ),
-    *_COMMON,
+    _NOT_BEFORE_ITS_TIME,
     Rule(begin_only_in_a_running_flow, current=ANY - {StateType.RUNNING}, proposed=frozenset({StateType.RUNNING})),
     Rule(retry_the_flow, current=frozenset({StateType.RUNNING}), proposed=frozenset({StateType.FAILED})),
 )

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, FlowDefinitionError, RunNotResumable
 from millrace.actors.messages import Leave, TakeUp
-from millrace.actors.states import Scheduled, StateDetails
+from millrace.actors.states import Scheduled, StateDetails, StateType
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.effects import in_thread
 from millrace.runtime.engine import Engine, not_a_flow
@@ -139,6 +139,9 @@ def taken_up(
         run.tell(TakeUp(reply))
         answered.wait()  # at once, unless another thread has the run's turn for a moment
     if answers != [True]:
-        raise RunNotResumable(run.name, f"it is {run.type}, and no run that was made ahead and waits for somebody")
+        advice = "Use resume_flow_run()." if run.type is StateType.PAUSED else ""
+        raise RunNotResumable(
+            run.name, f"it is {run.type}, and no run that was made ahead and waits for somebody", advice
+        )
     run.parameters = given
     return run, call

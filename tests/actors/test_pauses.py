@@ -21,6 +21,7 @@ from millrace.actors.instructions import (
     Instruction,
     WakeAt,
 )
+from millrace.actors.mailbox import Message
 from millrace.actors.messages import (
     Admit,
     Cancel,
@@ -28,17 +29,31 @@ from millrace.actors.messages import (
     Expired,
     Interrupt,
     Lapsed,
+    Leave,
+    Made,
     Propose,
     Raised,
     Resume,
     Returned,
     Spawned,
     Stopped,
+    TakeUp,
 )
 from millrace.actors.outcomes import pause_in
 from millrace.actors.policies import RetryPolicy
 from millrace.actors.run import RunActor
-from millrace.actors.states import Cancelling, Crashed, Failed, Paused, Pending, Running, State, StateType, Suspended
+from millrace.actors.states import (
+    Cancelling,
+    Crashed,
+    Failed,
+    Paused,
+    Pending,
+    Running,
+    Scheduled,
+    State,
+    StateType,
+    Suspended,
+)
 from millrace.actors.verdicts import Answer
 from tests.actors.runs import (
     FLOW_ID,
@@ -47,6 +62,7 @@ from tests.actors.runs import (
     at,
     check_chain,
     child_of,
+    moment,
     pending_flow,
     propose,
     running_flow,
@@ -600,6 +616,70 @@ def test_a_retry_of_a_subflow_that_will_not_be_made_is_waited_for_by_nobody() ->
     assert order.at == at(2)
     assert inner.ask(Admit(at(2))) is SETTLE
     assert inner.type is StateType.CANCELLED
+
+
+def test_a_subflow_that_waits_for_its_retry_does_not_wait_in_a_flow_that_is_suspended() -> None:
+    flow = running_flow()
+    inner = subflow_of(flow, retries=1, delays=(3600,))
+    inner.ask(Admit(at(0)))
+    order = inner.ask(Raised(ValueError(), at(1)))
+    assert isinstance(order, WakeAt)
+    assert order.at == at(3601)
+    propose(flow, Suspended(), 2)
+    assert inner.ask(Admit(at(3))) is SETTLE
+    assert inner.type is StateType.CANCELLED
+
+
+def test_in_a_flow_that_is_paused_it_waits_for_its_time() -> None:
+    flow = running_flow()
+    inner = subflow_of(flow, retries=1, delays=(3600,))
+    inner.ask(Admit(at(0)))
+    inner.ask(Raised(ValueError(), at(1)))
+    propose(flow, Paused(), 2)
+    order = inner.ask(Admit(at(3)))
+    assert isinstance(order, WakeAt)
+    assert order.at == at(3601)
+
+
+def made_ahead() -> Flow:
+    """A flow run that was made ahead, in second 0 for second 60."""
+    flow = pending_flow()
+    flow.tell(Made(at(0), Scheduled(scheduled_time=moment(60), state_details={"deferred": True})))
+    return flow
+
+
+def taken(flow: Flow) -> bool:
+    """Whether somebody who comes to execute it may."""
+    answers: list[bool] = []
+    assert flow.ask(TakeUp(answers.append)) is None
+    (answer,) = answers
+    return answer
+
+
+def test_one_that_was_made_ahead_is_executed_by_the_first_who_comes_and_not_before_its_time() -> None:
+    flow = made_ahead()
+    assert names(flow) == ["Pending", "Scheduled"]
+    assert flow.let_go
+    assert [taken(flow), taken(flow)] == [True, False]
+    assert not flow.let_go
+    order = flow.ask(Admit(at(1)))
+    assert isinstance(order, WakeAt)
+    assert order.at == at(60)
+    assert flow.ask(Admit(at(60))) is EXECUTE
+    assert (names(flow), flow.run_count) == (["Pending", "Scheduled", "Running"], 1)
+    assert flow.expected_start_time == moment(60)
+
+
+@pytest.mark.parametrize("message", [Cancel("enough", at(1)), Leave()], ids=["cancelled", "left"])
+def test_one_that_was_cancelled_or_left_to_others_is_executed_by_nobody(message: Message) -> None:
+    flow = made_ahead()
+    assert flow.ask(message) is not None
+    assert not taken(flow)
+
+
+def test_one_that_nobody_has_made_ahead_is_taken_by_nobody() -> None:
+    assert not taken(pending_flow())
+    assert not taken(running_flow())
 
 
 @pytest.mark.parametrize("ended", [False, True], ids=["being stopped", "ended"])

@@ -76,10 +76,10 @@ def paused(world: World, engine: Engine) -> FlowFuture[Any]:
 def test_any_thread_resumes_it(world: World, engine: Engine) -> None:
     """Found by trying: a thread that was in no block looked in the default engine only."""
     future = paused(world, engine)
-    in_a_thread(lambda: resume_flow_run(future.flow_run_id, "7"))
+    _ = in_a_thread(lambda: resume_flow_run(future.flow_run_id, "7"))
     assert future.result(timeout=PATIENCE) == 7
     with pytest.raises(RunNotFound, match="it may have ended"):
-        in_a_thread(lambda: resume_flow_run(future.flow_run_id, "7"))
+        _ = in_a_thread(lambda: resume_flow_run(future.flow_run_id, "7"))
 
 
 def test_any_task_of_another_loop_resumes_it(world: World, engine: Engine) -> None:
@@ -113,12 +113,12 @@ def test_any_thread_pauses_and_suspends_it(world: World, engine: Engine) -> None
     assert begun._event.wait(PATIENCE)
     in_a_thread(lambda: pause_flow_run(flow_run_id=future.flow_run_id))
     assert future.state.is_paused()
-    in_a_thread(lambda: resume_flow_run(future.flow_run_id))
+    _ = in_a_thread(lambda: resume_flow_run(future.flow_run_id))
     in_a_thread(lambda: suspend_flow_run(flow_run_id=future.flow_run_id))
     assert future.state.name == "Suspended"
-    in_a_thread(lambda: resume_flow_run(future.flow_run_id))
+    _ = in_a_thread(lambda: resume_flow_run(future.flow_run_id))
     with pytest.raises(NotPausedError):
-        in_a_thread(lambda: resume_flow_run(future.flow_run_id))
+        _ = in_a_thread(lambda: resume_flow_run(future.flow_run_id))
     gate.open()
     assert future.result(timeout=PATIENCE) == "done"
 

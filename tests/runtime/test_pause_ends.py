@@ -16,6 +16,7 @@ import pytest
 
 from millrace import (
     CancelledRun,
+    ConfigurationError,
     CrashPolicy,
     Engine,
     FlowPauseTimeout,
@@ -28,10 +29,12 @@ from millrace import (
     StateType,
     pause_flow_run,
     resume_flow_run,
+    suspend_flow_run,
 )
+from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.entering import ENTERED
 from tests.checkpoints import at_every_checkpoint, cut_by_asyncio, cut_by_engine, cut_by_scope, turns, until
-from tests.clock import Stepped
+from tests.clock import START, Stepped
 from tests.loose import flow, task
 from tests.runtime.people import Act, Person, Watcher, cancelled, names, pause, resumed, this_run
 from tests.runtime.worlds import PATIENCE, SYNC, World
@@ -111,6 +114,34 @@ def test_the_state_says_until_when_it_is_paused(engine: Engine, time: Stepped) -
     person.done()
     assert until[0].timestamp() * 1e9 == time.now() + 60e9
     assert until[1] is None
+
+
+def test_where_nobody_says_how_long_it_is_paused_for_an_hour(world: World, engine: Engine, time: Stepped) -> None:
+    @world.flow
+    async def waits() -> Any:
+        answer = pause_flow_run()
+        return await answer if world.async_flows else answer
+
+    future = engine.start(waits)
+    time.timer_set()
+    assert future.state.state_details.pause_timeout == from_nanoseconds(START + 3_600_000_000_000)
+    time.advance(3599)
+    assert not future.done()
+    time.advance(1)
+    assert future.wait(PATIENCE)
+    assert isinstance(future.state.data, FlowPauseTimeout)
+
+
+@pytest.mark.parametrize("seconds", [-1, 0, "soon"])
+def test_a_time_that_is_none_is_refused_and_the_run_goes_on(world: World, engine: Engine, seconds: Any) -> None:
+    @world.flow
+    async def waits() -> str:
+        for kind in (pause_flow_run, suspend_flow_run):
+            with pytest.raises(ConfigurationError, match=r"^'timeout' takes a number of seconds"):
+                kind(timeout=seconds)
+        return "goes on"
+
+    assert world.run(waits, engine=engine) == "goes on"
 
 
 def test_it_has_failed_even_if_its_body_catches_that_and_no_retry_is_made(
