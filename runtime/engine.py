@@ -44,7 +44,7 @@ from millrace.runtime.one_line import engine_logger
 from millrace.runtime.outcalls import log_raised
 from millrace.runtime.ports import Clock, IdSource, system_clock
 from millrace.runtime.rationing import Rationing, wanted_limits
-from millrace.runtime.run_ids import number_of
+from millrace.runtime.run_ids import is_id, number_of
 from millrace.runtime.running import running_loop
 from millrace.runtime.scope_ending import LOOP_ENDED
 from millrace.runtime.settings import MONITOR, STORE
@@ -338,10 +338,7 @@ class Engine:
 
     def has_flow_run(self, run_id: UUID | str) -> bool:
         """Whether what is given is the id of a flow run that is here, and has not ended."""
-        try:
-            return self.runs_flow(number_of(run_id))
-        except RunNotFound:
-            return False
+        return is_id(run_id) and self.runs_flow(number_of(run_id))
 
     def runs_flow(self, run_id: int) -> bool:
         """Whether a flow run with that id is here, and has not ended."""

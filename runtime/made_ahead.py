@@ -91,7 +91,8 @@ def _create(
     args, kwargs = flow.shape.call_of(dict(parameters or {}))
     details = StateDetails(deferred=True)
     when = from_nanoseconds(engine.now()) if scheduled_time is None else scheduled_time
-    state = Scheduled(scheduled_time=when, state_details=details)
+    message = "It was made ahead, and waits to be executed."
+    state = Scheduled(scheduled_time=when, message=message, state_details=details)
     if engine.chronicle is not None:
         engine.chronicle.check_recording()
     run = flow.begin_ahead(engine, flow.shape.by_name(args, kwargs), state)

@@ -24,3 +24,12 @@ def number_of(run_id: UUID | str, kind: str = "flow run") -> int:
         return UUID(str(run_id)).int
     except ValueError:
         raise RunNotFound(run_id, kind) from None
+
+
+def is_id(run_id: object) -> bool:
+    """Whether something is the id of a run, and not only the beginning of one."""
+    try:
+        UUID(str(run_id))
+    except ValueError:
+        return False
+    return True

@@ -48,10 +48,10 @@ def run_flow(
         ValueError: `return_type` is neither of the two.
         FlowDefinitionError: it is not a flow.
         SignatureMismatchError: a name is not a parameter, or a required one is missing.
-        RunNotFound: there is no such run on record.
+        RunNotFound: there is no such run, in the engine or on record.
         RunNotResumable: it has completed, was cancelled, or is running.
-        ConfigurationError: an argument is of the wrong type; or for a run that is there already, there is something to
-            wait for, or the engine has neither it nor a store.
+        ConfigurationError: an argument is of the wrong type; or there is something to wait for, for a run that is there
+            already.
         Exception: what a call of the flow raises.
 
     Cancellation: as for a call of the flow.

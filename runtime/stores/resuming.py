@@ -39,6 +39,7 @@ from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import FlowFuture
 from millrace.runtime.loops import run_in_new_loop
 from millrace.runtime.made_ahead import taken_up
+from millrace.runtime.run_ids import is_id
 from millrace.runtime.running import running_loop
 from millrace.runtime.stores.chronicle import Chronicle
 from millrace.runtime.stores.encoding import decode, serializer_for, state_of
@@ -80,8 +81,8 @@ def resume_run(
         What calling the flow gives.
 
     Raises:
-        ConfigurationError: the engine has no store.
-        RunNotFound: there is no such run in the store, or several with such a beginning.
+        ConfigurationError: the engine has no store, and what was given is the beginning of an id.
+        RunNotFound: there is no such run, or there are several with such a beginning.
         RunNotResumable: it has completed, was cancelled, or is running; or its flow or parameters cannot be had.
         FlowOrderChanged: (by the body) it calls something else than it did.
         BlockingCallOnLoop: a loop runs on this thread, and it is not said that the flow is a sync one, whose call would
@@ -212,7 +213,7 @@ def prepare(  # what a resumption is made of
     """
     if flow is not None and not isinstance(flow, BaseFlow):
         raise not_a_flow(flow, "resume_run()")
-    if engine.chronicle is None and engine.has_flow_run(run_id):
+    if engine.chronicle is None and is_id(run_id):
         return taken_up(engine, run_id, flow, parameters)
     chronicle = _chronicle_of(engine)
     store, writer = chronicle.writer.store, chronicle.writer

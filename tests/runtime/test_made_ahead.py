@@ -21,6 +21,7 @@ from millrace import (
     FlowRun,
     ParameterTypeError,
     Pending,
+    RunNotFound,
     RunNotResumable,
     SignatureMismatchError,
     acreate_flow_run,
@@ -78,6 +79,7 @@ def test_a_run_that_is_made_ahead_is_scheduled_until_it_is_executed_by_its_id(wo
 
     run_id = create_flow_run(body, {"number": "3"})
     run = engine.find_flow_run(run_id)
+    assert run.state.explain().startswith("Scheduled: It was made ahead, and waits to be executed (due at ")
     assert (run.state.name, run.parameters, run.start_time, ran) == ("Scheduled", {"number": "3"}, None, [])
 
     assert execute(world, body, run_id) == 6
@@ -168,7 +170,7 @@ def test_cancelled_before_anybody_executes_it_it_has_ended_and_its_hooks_are_cal
     assert state.is_cancelled()
     assert told == ["Cancelling"]
     assert names(run) == ["Pending", "Scheduled", "Cancelling", "Cancelled"]
-    with pytest.raises(ConfigurationError, match="an engine with a store"):
+    with pytest.raises(RunNotFound, match="without a store it may have ended"):
         execute(world, body, run_id)
 
 
@@ -187,7 +189,7 @@ def test_only_one_of_many_executes_it(world: World, engine: Engine) -> None:
         together.wait(PATIENCE)
         try:
             outcomes.append(engine.resume(run_id))
-        except (RunNotResumable, ConfigurationError) as error:
+        except (RunNotResumable, RunNotFound) as error:
             outcomes.append(error)
 
     threads = [Thread(target=attempt) for _ in range(8)]

@@ -545,8 +545,10 @@ def test_a_run_that_is_not_there_is_not_resumed(place: Place) -> None:
 
 
 def test_without_a_store_nothing_is_resumed() -> None:
-    with pytest.raises(ConfigurationError, match="an engine with a store"):
+    with pytest.raises(RunNotFound, match="without a store it may have ended"):
         resume_run(UUID(int=1))
+    with pytest.raises(ConfigurationError, match="an engine with a store"):
+        resume_run("01")
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id(place: Place) -> None:
