@@ -107,10 +107,10 @@ def test_its_parameters_are_validated_when_it_is_executed(world: World) -> None:
 @pytest.mark.usefixtures("engine")
 def test_other_parameters_take_the_place_of_those_that_it_was_made_with(world: World) -> None:
     body = world.flow(doubled)
-    run_id = create_flow_run(body, {"number": 3})
+    run_id = create_flow_run(body, {"number": "3"})
     with pytest.raises(SignatureMismatchError):
         execute(world, body, run_id, parameters={"digit": 5})
-    assert execute(world, body, run_id, parameters={"number": 5}) == 10
+    assert execute(world, body, run_id, parameters={"number": "5"}) == 10
 
 
 @pytest.mark.usefixtures("engine")

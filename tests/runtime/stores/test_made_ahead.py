@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ from millrace import (
     resume_run,
     run_flow,
 )
+from millrace.actors.states import StateType
 from millrace.runtime.cli import main
+from millrace.runtime.stores import resuming
 from millrace.runtime.stores.control import Request
 from millrace.runtime.stores.steering import obey
 from tests.clock import START, Stepped
@@ -207,15 +210,22 @@ async def test_async_code_makes_runs_ahead_without_blocking_its_loop(place: Plac
         assert await run_flow(body, flow_run_id=run_id) == 6
 
 
+@pytest.mark.parametrize("brought", [False, True], ids=["while it is brought", "when it was brought"])
 @pytest.mark.anyio
 async def test_an_execution_that_is_cancelled_as_it_begins_ends_the_run_and_the_engine_can_be_closed(
-    place: Place,
+    place: Place, monkeypatch: pytest.MonkeyPatch, *, brought: bool
 ) -> None:
     """Found by reading: the run was taken, and nobody was left to see it through, so closing the engine hung."""
 
     @flow
     async def body() -> None: ...
 
+    async def at_once_and_told_never(call: Callable[[], Any]) -> None:
+        call()
+        await asyncio.Event().wait()
+
+    if brought:
+        monkeypatch.setattr(resuming, "in_thread", at_once_and_told_never)
     async with asyncio.timeout(PATIENCE):
         async with Engine(store=place.store()):
             run_id = await acreate_flow_run(body)
@@ -224,3 +234,9 @@ async def test_an_execution_that_is_cancelled_as_it_begins_ends_the_run_and_the_
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
+        if brought:
+            store = place.store()
+            row = store.read_flow_run(run_id.int)
+            assert row is not None
+            assert row.state.type is StateType.CRASHED
+            store.close()
