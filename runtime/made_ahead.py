@@ -75,7 +75,8 @@ async def acreate_flow_run(
     engine = Engine.current()
     if engine.chronicle is None:
         return _create(engine, flow, parameters, scheduled_time)
-    return await in_thread(copy_context().run, _create, engine, flow, parameters, scheduled_time)
+    context = copy_context()
+    return await in_thread(lambda: context.run(_create, engine, flow, parameters, scheduled_time))
 
 
 def _create(
