@@ -52,7 +52,7 @@ def as_kind(value: StateType | str) -> StateType:
     Raises:
         ConfigurationError: there is none such.
     """
-    if value.__class__ is StateType:
+    if type(value) is StateType:
         return value  # mostly; looking a member up costs more than all the rest of making a state
     try:
         return StateType(value)

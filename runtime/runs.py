@@ -158,7 +158,7 @@ class TaskRun(TaskRunActor[TaskSite]):
         self.sequence = 0
         self.started = 0
         self.ended = 0
-        self.run_count = 0
+        self.run_count: int = 0
         self.watchers = None
         self.cancellation = None
         self.looked_at: bool = False

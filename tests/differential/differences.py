@@ -807,6 +807,12 @@ def reading_runs(side: Side) -> Any:
 
 
 @difference(22, 5, millrace=True, prefect=False)
+def runs_made_ahead(side: Side) -> Any:
+    """Whether there is a function for that, which needs no client."""
+    return hasattr(side.module(), "create_flow_run")
+
+
+@difference(22, 6, millrace=True, prefect=False)
 def steering_runs_by_their_ids(side: Side) -> Any:
     """Whether there is a function for that, which needs no client."""
     return hasattr(side.module(), "cancel_flow_run")

@@ -14,6 +14,9 @@ from typing import Any
 MARK = "of_a_script"
 """Attribute of exceptions that a script raised; other ones are shown without their words."""
 
+_PLAIN = {"NoStateException": "ValueError"}
+"""Classes of millrace's for what Prefect raises a class of Python's for, which each of them derives from."""
+
 _ANNOTATIONS = ("allow_failure", "unmapped", "quote", "opaque")
 
 
@@ -57,7 +60,7 @@ def _shown_collection(value: Any) -> Any:
 def shown_error(error: BaseException) -> dict[str, Any]:
     """An exception: its class, and its arguments where they are the user's."""
     if MARK not in error.__dict__:
-        return {"error": type(error).__name__}
+        return {"error": _PLAIN.get(type(error).__name__, type(error).__name__)}
     return {"error": type(error).__name__, "with": [shown(each) for each in error.args]}
 
 

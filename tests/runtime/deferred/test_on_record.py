@@ -218,7 +218,8 @@ def millrace(
 
     def run(*words: str) -> tuple[int, str, str]:
         code = main(["runs", *words])
-        return code, *capsys.readouterr()
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
 
     return run
 

@@ -228,7 +228,7 @@ async def test_a_sync_call_on_a_loop_waits_in_vain_for_what_wants_a_slot_that_co
         other = holds.submit(gate)
         await until(lambda: engine.limits["db"].held == 1)
         with pytest.raises(DeadlockError, match="holds slots"):
-            inner()
+            _ = inner()
         gate.set()
         return str(await other)
 
