@@ -51,6 +51,11 @@ def bounds(flow_run_id: int, first: int = 0, last: int = LARGEST_ID) -> tuple[by
     return id_of(flow_run_id), id_of(lowest), id_of(highest), id_of(first), id_of(last)
 
 
+def numbered(*values: Any) -> dict[str, Any]:
+    """Values for `?1`, `?2`, …: those are names to Python, which takes no sequence for names from 3.14 on."""
+    return {str(number): value for number, value in enumerate(values, 1)}
+
+
 _RESULTS: Final = (
     inside("r.id, r.tag, r.blob, r.missing", more="AND r.type = 'COMPLETED' AND NOT r.undone") + " UNION ALL "  # noqa: S608  # fixed parts
     "SELECT r.id, d.tag, d.blob, d.missing FROM flow_runs r LEFT JOIN results d ON d.run = r.id "
@@ -133,14 +138,14 @@ def read_calls(connection: Connection, flow_run_id: int) -> list[Called]:
         )
     ]
     single = inside("r.id, r.task, r.called", more="AND r.called IS NOT NULL")
-    rows = connection.execute(single, bounds(flow_run_id))
+    rows = connection.execute(single, numbered(*bounds(flow_run_id)))
     calls += [call_in(int.from_bytes(run, "big"), flow_run_id, task, called) for run, task, called in rows]
     return sorted(calls, key=lambda call: (call.attempt, call.order))
 
 
 def read_results(connection: Connection, flow_run_id: int) -> Mapping[int, Value | None]:
     """The results of what a flow run has called."""
-    rows = connection.execute(_RESULTS, bounds(flow_run_id))
+    rows = connection.execute(_RESULTS, numbered(*bounds(flow_run_id)))
     return {int.from_bytes(run, "big"): value_of(*data) for run, *data in rows}
 
 
@@ -184,7 +189,8 @@ def _bound(values: list[Any], value: Any) -> str:
 
 
 def _newest(connection: Connection, query: str, values: list[Any], limit: int) -> Any:
-    return connection.execute(f"{query} ORDER BY 1 DESC LIMIT {_bound(values, limit)}", values).fetchall()
+    newest = f"{query} ORDER BY 1 DESC LIMIT {_bound(values, limit)}"
+    return connection.execute(newest, numbered(*values)).fetchall()
 
 
 def _data_of(connection: Connection, key: bytes) -> Value | None:

@@ -13,7 +13,7 @@ from millrace.actors.errors import RunNotFound
 from millrace.runtime.stores.columns import id_of
 from millrace.runtime.stores.records import LARGEST_ID
 from millrace.runtime.stores.sqlite.connecting import Connection
-from millrace.runtime.stores.sqlite.reading import bounds, inside
+from millrace.runtime.stores.sqlite.reading import bounds, inside, numbered
 from millrace.runtime.stores.verdicts import check_removable, first_id_at
 
 _INSIDE: Final = """
@@ -61,7 +61,7 @@ def sweep(connection: Connection, most: int) -> int:
     if row is None:
         return 0
     (key,) = row
-    removed = _remove_task_runs(connection, _OF_FLOW_RUN, (*bounds(int.from_bytes(key, "big")), most))
+    removed = _remove_task_runs(connection, _OF_FLOW_RUN, numbered(*bounds(int.from_bytes(key, "big")), most))
     if removed < most:
         removed += max(0, connection.execute(_CALLS, (key, most - removed)).rowcount)
     if removed < most:
@@ -75,7 +75,7 @@ def remove_loose(connection: Connection, before: int, most: int) -> int:
     return _remove_task_runs(connection, _LOOSE, (last, before, most))
 
 
-def _remove_task_runs(connection: Connection, which: str, values: tuple[Any, ...]) -> int:
+def _remove_task_runs(connection: Connection, which: str, values: tuple[Any, ...] | dict[str, Any]) -> int:
     ids = connection.execute(which, values).fetchall()
     for (key,) in ids:
         connection.execute("DELETE FROM states WHERE run = ?", (key,))
