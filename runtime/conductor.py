@@ -39,9 +39,9 @@ from millrace.runtime.context import CURRENT
 from millrace.runtime.effects import BLOCKING, Effects, run_blocking
 from millrace.runtime.hooks import Hook, call_hooks
 from millrace.runtime.interrupting import Interruption
+from millrace.runtime.offload import Call
 from millrace.runtime.signals import STOPPED_BY
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter, block_until_told, wait_until_done
-from millrace.runtime.work_line import Call
 
 if TYPE_CHECKING:
     from millrace.runtime.flow_iterating import FlowIteration

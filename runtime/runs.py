@@ -42,7 +42,6 @@ from millrace.actors.states import AwaitingRetry, State, StateDetails, StateType
 from millrace.actors.stored_result import Found, kept
 from millrace.actors.task_run import TaskNode, TaskRunActor
 from millrace.actors.timestamps import from_nanoseconds
-from millrace.actors.turns import Pace
 from millrace.runtime.context import CURRENT
 from millrace.runtime.inputs import Inputs
 from millrace.runtime.lanes import NOWHERE, RecordedLane
@@ -77,8 +76,8 @@ class TaskSite(TaskNode):
     """A task as it stands in one flow run: what all of its runs there share."""
 
     __slots__ = (
-        "calls", "conduct", "entrusted", "fn", "journal", "keeping", "limited", "logs_prints", "now", "pace",
-        "recorder", "scope", "serializer", "source", "task",
+        "calls", "conduct", "entrusted", "fn", "journal", "keeping", "limited", "logs_prints", "now", "recorder",
+        "scope", "serializer", "source", "task",
     )  # fmt: skip
 
     def __init__(self, task: BaseTask[Any, Any], scope: FlowRun, *, takes_slots: bool = False) -> None:
@@ -101,7 +100,6 @@ class TaskSite(TaskNode):
         self.journal = scope.journal
         self.serializer: Serializer | None = None  # of the results that are put on record; None: none was yet
         self.entrusted: BaseTask[Any, Any] | None = None  # as runners of somebody else's are given it; once one was
-        self.pace = Pace()  # of its bodies, on threads
         self.calls = 0  # runs numbered so far; the next key. Guarded by the scope's lock
         if scope.engine.equip is not None:
             scope.engine.equip(self)

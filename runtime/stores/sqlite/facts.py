@@ -9,7 +9,7 @@ from millrace.actors.states import StateType
 from millrace.runtime.stores.columns import id_of
 from millrace.runtime.stores.rows import StoreFacts
 from millrace.runtime.stores.sqlite.connecting import Connection
-from millrace.runtime.stores.sqlite.reading import bounds, inside
+from millrace.runtime.stores.sqlite.reading import bounds, inside, numbered
 from millrace.runtime.stores.verdicts import first_id_at
 
 # A run that has ended before a time was made before it: so only ids are looked at that are old enough.
@@ -28,7 +28,10 @@ def read_finished(connection: Connection, before: int, parked: int, after: int, 
 
 def count_task_runs(connection: Connection, flow_run_id: int) -> Mapping[tuple[str, StateType], int]:
     """How many task runs a flow run has. See `port.Store`."""
-    return {(task, StateType(kind)): count for task, kind, count in connection.execute(_COUNTS, bounds(flow_run_id))}
+    return {
+        (task, StateType(kind)): count
+        for task, kind, count in connection.execute(_COUNTS, numbered(*bounds(flow_run_id)))
+    }
 
 
 def read_facts(connection: Connection) -> StoreFacts:
