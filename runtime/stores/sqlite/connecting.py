@@ -7,7 +7,7 @@ other only reads, and can do neither.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 from urllib.parse import quote
@@ -38,7 +38,7 @@ Connect = Callable[..., Any]
 class Connection(Protocol):
     """What is used of a connection."""
 
-    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Any:
+    def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), /) -> Any:
         """Run a statement."""
         ...
 
