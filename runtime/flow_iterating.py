@@ -30,7 +30,7 @@ from millrace.runtime.flow_body import Pass, call_interruptibly, enter_body, pri
 from millrace.runtime.futures import take
 from millrace.runtime.lending import lend
 from millrace.runtime.running import running_loop
-from millrace.runtime.stepping import TAKEN, End, step_here, step_on_loop
+from millrace.runtime.stepping import TAKEN, End, Stepper, step_here, step_on_loop
 from millrace.runtime.waiting import block_until_done, wait_until_done
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from millrace.runtime.loop_lane import LoopLane
 
 
-class FlowIteration:
+class FlowIteration(Stepper):
     """One call of a generator flow, as far as it has been iterated over.
 
     Args:
@@ -55,9 +55,6 @@ class FlowIteration:
     )  # fmt: skip
 
     fx: ClassVar[Effects]
-    send: ClassVar[str]  # the methods of a body
-    throw: ClassVar[str]
-    shut: ClassVar[str]
 
     def __init__(self, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
         self.run = run
@@ -156,10 +153,6 @@ class FlowIteration:
 
     # What the kinds differ in.
 
-    async def _step(self, body: Any, method: str, *args: Any) -> Any:
-        """Call a method of the body, in its context; what it yields, or an `End`."""
-        raise NotImplementedError
-
     async def _awaited(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """See something through that belongs to the body."""
         raise NotImplementedError
@@ -215,24 +208,12 @@ class FlowIteration:
             del self, thrown  # see `advance`
 
     async def _next(self, body: Any, sent: Any, thrown: BaseException | None) -> Any:
-        why: BaseException | None = None
         try:
             if self.run.replay is not None:
                 self._context.run(self.run.replay.step)
-            why = self._why_stop()
-            if why is None:
-                step = self._step(body, self.send, sent) if thrown is None else self._step(body, self.throw, thrown)
-                value = await step
-                why = None if isinstance(value, End) else self._why_stop()
-                if why is None:
-                    return value
-            value = await self._step(body, self.throw, why)
-            if not isinstance(value, End):  # it goes on all the same
-                await self._step(body, self.shut)
-                raise why
-            return value
+            return await super()._next(body, sent, thrown)
         finally:
-            del self, thrown, why  # see `advance`
+            del self, thrown  # see `advance`
 
     def _why_stop(self) -> BaseException | None:
         """What to throw into a body that is to stop."""

@@ -30,7 +30,7 @@ from millrace.runtime.cooperation import check_cancelled
 from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects
 from millrace.runtime.futures import take
 from millrace.runtime.holding import waits_for
-from millrace.runtime.stepping import TAKEN, End, step_here, step_on_loop
+from millrace.runtime.stepping import TAKEN, End, Stepper, step_here, step_on_loop
 from millrace.runtime.waiting import block_until_told, wait_until_done
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class Iteration:
+class Iteration(Stepper):
     """One call of a generator task, as far as it has been iterated over.
 
     In a thread and on a loop it differs in how a step of the body is taken, and in who can stop a body that rests.
@@ -54,9 +54,6 @@ class Iteration:
     __slots__ = ("_attempt", "_context", "_deadline", "_exhausted", "_held", "_ready", "_resting", "run", "value")
 
     fx: ClassVar[Effects]
-    send: ClassVar[str]  # the methods of a body
-    throw: ClassVar[str]
-    shut: ClassVar[str]
 
     def __init__(self, run: TaskRun) -> None:
         self.run = run
@@ -152,10 +149,6 @@ class Iteration:
 
     # What the kinds differ in.
 
-    async def _step(self, body: Any, method: str, *args: Any) -> Any:
-        """Call a method of the body; what it yields, or an `End`."""
-        raise NotImplementedError
-
     async def _wait_turn(self) -> None:
         raise NotImplementedError
 
@@ -208,24 +201,6 @@ class Iteration:
             return True
         finally:
             del self, thrown  # see `advance`
-
-    async def _next(self, body: Any, sent: Any, thrown: BaseException | None) -> Any:
-        why: BaseException | None = None
-        try:
-            why = self._why_stop()
-            if why is None:
-                step = self._step(body, self.send, sent) if thrown is None else self._step(body, self.throw, thrown)
-                value = await step
-                why = None if isinstance(value, End) else self._why_stop()
-                if why is None:
-                    return value
-            value = await self._step(body, self.throw, why)
-            if not isinstance(value, End):  # it goes on all the same
-                await self._step(body, self.shut)
-                raise why
-            return value
-        finally:
-            del self, thrown, why  # see `advance`
 
     async def _return(self, value: Any) -> bool:
         """The body is exhausted."""

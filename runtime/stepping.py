@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from millrace.runtime.attempt import run_blocking
 
@@ -54,6 +54,43 @@ async def step_on_loop(body: Any, method: str, *args: Any) -> Any:
         return End(None)
     finally:
         del args, step  # see `step_here`
+
+
+class Stepper:
+    """What takes a step of a body, and stops one that is to stop. What that does to its run is another matter."""
+
+    __slots__ = ()
+
+    send: ClassVar[str]  # the methods of a body
+    throw: ClassVar[str]
+    shut: ClassVar[str]
+
+    async def _step(self, body: Any, method: str, *args: Any) -> Any:
+        """Call a method of the body, in its context; what it yields, or an `End`."""
+        raise NotImplementedError
+
+    def _why_stop(self) -> BaseException | None:
+        """What to throw into a body that is to stop."""
+        raise NotImplementedError
+
+    async def _next(self, body: Any, sent: Any, thrown: BaseException | None) -> Any:
+        """Take a step, unless the body is to stop; a body that yields nevertheless is closed."""
+        why: BaseException | None = None
+        try:
+            why = self._why_stop()
+            if why is None:
+                step = self._step(body, self.send, sent) if thrown is None else self._step(body, self.throw, thrown)
+                value = await step
+                why = None if isinstance(value, End) else self._why_stop()
+                if why is None:
+                    return value
+            value = await self._step(body, self.throw, why)
+            if not isinstance(value, End):  # it goes on all the same
+                await self._step(body, self.shut)
+                raise why
+            return value
+        finally:
+            del self, thrown, why  # see `step_here`
 
 
 class Steps(Protocol):

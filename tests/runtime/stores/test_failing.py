@@ -71,6 +71,21 @@ def places(empty: Path) -> Iterator[Path]:
         yield path
 
 
+def check_groups(told: list[tuple[Group, BaseException | None]], outcome: set[tuple[bytes, int]], where: str) -> None:
+    """Each group is there as a whole or not at all, and what was acknowledged is there.
+
+    Args:
+        told: The groups, and what was told of each.
+        outcome: The states that stand in the store.
+        where: For whoever reads that it is not so.
+    """
+    for group, error in told:
+        there = len(states_of(group) & outcome)
+        assert there in {0, len(states_of(group))}, f"half a group, {where}"
+        if error is None:
+            assert there or not states_of(group), f"acknowledged and not there, {where}"
+
+
 def attempt(path: Path, at: int, *, for_good: bool, after: bool) -> bool:
     """Run a flow in a store whose statements fail from one on that comes after its opening; whether one did."""
     faults = Faults(for_good=for_good, after=after)
@@ -82,11 +97,7 @@ def attempt(path: Path, at: int, *, for_good: bool, after: bool) -> bool:
         failed = bool(faults.hits)
         faults.at = 0
     outcome = recorded(path)
-    for group, error in store.told:
-        there = len(states_of(group) & outcome)
-        assert there in {0, len(states_of(group))}, f"half a group, at {at}: {faults.hits}"
-        if error is None:
-            assert there or not states_of(group), f"acknowledged and not there, at {at}: {faults.hits}"
+    check_groups(store.told, outcome, f"at {at}: {faults.hits}")
     if failed and any(error is not None for _, error in store.told):
         assert isinstance(ended, StoreError), ended
     else:

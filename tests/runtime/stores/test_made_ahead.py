@@ -41,22 +41,11 @@ from tests.clock import START, Stepped
 from tests.runtime.stores import recorded_flows
 from tests.runtime.stores.killing import PATIENCE, engine_of
 from tests.runtime.stores.places import EVERY_STORE, Place
+from tests.runtime.test_made_ahead import execute
 from tests.runtime.worlds import World
 
 SUMS = recorded_flows.sums
 IN_A_MINUTE = datetime.fromtimestamp(START / 1e9, UTC) + timedelta(minutes=1)
-
-
-def execute(world: World, made: Any, run_id: UUID, **options: Any) -> Any:
-    """Execute a run by its id, from plain code."""
-    if not world.async_flows:
-        return run_flow(made, flow_run_id=run_id, **options)
-
-    async def begin() -> Any:
-        return await run_flow(made, flow_run_id=run_id, **options)
-
-    with asyncio.Runner(loop_factory=world.new_loop) as runner:
-        return runner.run(begin())
 
 
 async def doubled(number: int) -> int:

@@ -16,7 +16,7 @@ from millrace import Engine, PostgresStore, StoreError, read_flow_runs, resume_r
 from millrace.runtime.stores.port import Group
 from tests.postgres import Server
 from tests.runtime.stores.killing import engine_of, quietly
-from tests.runtime.stores.test_failing import CALLS, TOTAL, body, given, states_of
+from tests.runtime.stores.test_failing import CALLS, TOTAL, body, check_groups, given
 
 FULL = asyncpg.exceptions.DiskFullError("could not extend file: no space left on device")
 
@@ -104,11 +104,7 @@ def attempt(url: str, at: int, *, for_good: bool, after: bool) -> bool:
         failed = bool(faults.hits)
         faults.at = 0
     outcome = recorded(url)
-    for group, error in store.told:
-        there = len(states_of(group) & outcome)
-        assert there in {0, len(states_of(group))}, f"half a group, at {at}: {faults.hits}"
-        if error is None:
-            assert there or not states_of(group), f"acknowledged and not there, at {at}: {faults.hits}"
+    check_groups(store.told, outcome, f"at {at}: {faults.hits}")
     if any(error is not None for _, error in store.told):
         assert isinstance(ended, StoreError), ended
     else:
