@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from millrace.actors.errors import BlockingCallOnLoop
 from millrace.runtime.engine import current_scope
-from millrace.runtime.iterating import LoopIteration, ThreadIteration
+from millrace.runtime.iterating import Iteration
+from millrace.runtime.iterations import LoopIteration, ThreadIteration
 from millrace.runtime.runs import blocks_here
 from millrace.runtime.step_lanes import LoopSteps, ThreadSteps
-from millrace.runtime.stepping import through, through_async
+from millrace.runtime.stepping import Steps, through, through_async
+from millrace.runtime.yields import Recalled
 
 if TYPE_CHECKING:
     from millrace.runtime.base_task import BaseTask
@@ -63,7 +65,7 @@ def yield_through_async(  # noqa: PLR0917  # see above
 
 def _begin_here(
     task: BaseTask[Any, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], wait_for: Any, given: Given | None
-) -> ThreadIteration:
+) -> Steps:
     scope = current_scope()
     lane = ThreadSteps()
     run = scope.start_run(task, args, kwargs, wait_for, lane, given, in_line=False)
@@ -72,13 +74,21 @@ def _begin_here(
         run.fail_unstarted(error)
         run.see()
         raise error
-    return ThreadIteration(run, lane)
+    return _recalling(ThreadIteration(run, lane))
 
 
 def _begin_on_loop(
     task: BaseTask[Any, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], wait_for: Any, given: Given | None
-) -> LoopIteration:
+) -> Steps:
     scope = current_scope()
     turns = scope.engine.lane_here()
     lane = LoopSteps(turns)
-    return LoopIteration(scope.start_run(task, args, kwargs, wait_for, lane, given, in_line=False), lane, turns)
+    run = scope.start_run(task, args, kwargs, wait_for, lane, given, in_line=False)
+    return _recalling(LoopIteration(run, lane, turns))
+
+
+def _recalling(steps: Iteration) -> Steps:
+    """The call, behind what is on record of it."""
+    replay = steps.run.scope.replay
+    recalled = None if replay is None else replay.recalled(steps.run.id)
+    return steps if recalled is None else Recalled(steps, recalled)

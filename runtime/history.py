@@ -32,6 +32,7 @@ from millrace.runtime.strands import (
     whatever_the_attempts,
 )
 from millrace.runtime.streamed import GIVEN, unpacked
+from millrace.runtime.yields import Yielded, Yields
 
 
 class RecordedCall(Protocol):
@@ -73,6 +74,19 @@ class Record(Protocol):
 
     def results(self) -> Mapping[int, OnRecord]:
         """By id: what is on record of the results of runs that have completed."""
+        ...
+
+    def yields(self, serializer: Any, recalled: Yielded | None, /) -> Yields:
+        """What takes down what a generator task yields.
+
+        Args:
+            serializer: The task's; None where it has none.
+            recalled: What is on record of it already.
+        """
+        ...
+
+    def kept(self, yields: Yields, /) -> OnRecord | None:
+        """What a generator task has yielded, for an attempt of the flow in this process; None where it is not kept."""
         ...
 
     def read(self, run_id: int, recorded: OnRecord, serializer: Any, /) -> Any:
@@ -150,8 +164,18 @@ class History:
             if index is not None:
                 raise FlowArgumentsChanged(strand.made + 1, name, arguments.what(index), UUID(int=old.ids.start))
 
-    def _found(self, known: Path, call: Call, marks: Marks, serializer: Any) -> dict[int, Found]:
-        """By index: the results of a call that are there already, where they are those of the same arguments."""
+    def _found(
+        self, known: Path, call: Call, marks: Marks, serializer: Any, *, yields: bool = False
+    ) -> dict[int, Found]:
+        """By index: the results of a call that are there already, where they are those of the same arguments.
+
+        Args:
+            known: What its strand is known by.
+            call: The call.
+            marks: Of its arguments.
+            serializer: Reads results.
+            yields: It is a generator task that is iterated over, so that what it yielded is looked for.
+        """
         found: dict[int, Found] = {}
         single = len(call.ids) == 1
         for index in range(len(call.ids)):
@@ -165,6 +189,8 @@ class History:
                 data = self._record.read(run_id, data, serializer)
                 if data is MISSING:
                     continue
+            if (data.__class__ is Yielded) is not yields:
+                continue
             found[index] = Found(data, name="Completed")
         return found
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
-from contextlib import ExitStack, suppress
+from collections.abc import Coroutine
+from contextlib import ExitStack
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -23,21 +23,19 @@ from millrace.actors.instructions import EXECUTE, SETTLE, Order
 from millrace.actors.messages import Returned, Watch
 from millrace.actors.policies import Advice
 from millrace.actors.states import StateType
-from millrace.runtime.attempt import Interruptible, in_context, raised, run_blocking
+from millrace.runtime.attempt import raised
 from millrace.runtime.conduct import Attempt, follow, prints_of
 from millrace.runtime.context import CURRENT
 from millrace.runtime.cooperation import check_cancelled
-from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects
+from millrace.runtime.effects import Effects
 from millrace.runtime.futures import take
-from millrace.runtime.holding import waits_for
-from millrace.runtime.stepping import TAKEN, End, Stepper, step_here, step_on_loop
-from millrace.runtime.waiting import block_until_told, wait_until_done
+from millrace.runtime.stepping import TAKEN, End, Stepper
 
 if TYPE_CHECKING:
     from millrace.runtime.deadlines import Deadline
-    from millrace.runtime.loop_lane import LoopLane
     from millrace.runtime.runs import TaskRun
     from millrace.runtime.step_lanes import LoopSteps, ThreadSteps
+    from millrace.runtime.yields import Yields
 
 R = TypeVar("R")
 
@@ -49,14 +47,21 @@ class Iteration(Stepper):
 
     Args:
         run: The run, which has not begun.
+        lane: Its own; is told of its end.
     """
 
-    __slots__ = ("_attempt", "_context", "_deadline", "_exhausted", "_held", "_ready", "_resting", "run", "value")
+    __slots__ = (
+        "_attempt", "_context", "_deadline", "_exhausted", "_held", "_ready", "_resting", "run", "value", "yields",
+    )  # fmt: skip
 
     fx: ClassVar[Effects]
 
-    def __init__(self, run: TaskRun) -> None:
+    def __init__(self, run: TaskRun, lane: ThreadSteps | LoopSteps) -> None:
         self.run = run
+        replay = run.scope.replay
+        self.yields: Yields | None = None
+        if replay is not None and not run.ended:
+            self.yields = replay.yields_of(run.id, run.task.result_serializer)
         self.value: Any = None  # what the body has yielded last
         self._ready = not run.unready  # the first attempt may be admitted
         self._attempt = Attempt(run, self.fx, records=False)  # what is yielded is not kept
@@ -66,7 +71,7 @@ class Iteration(Stepper):
         # The body between two steps. None in there: an attempt was stopped, and the next one waits to be asked for.
         self._resting: deque[Any] = deque()
         self._exhausted = False  # the body, and with it the run, has come to its own end
-        run.tell(Watch(run.lane))
+        run.tell(Watch(lane))
 
     # For whoever iterates.
 
@@ -133,6 +138,16 @@ class Iteration(Stepper):
         finally:
             del self, run  # an exception that is raised here holds this frame, and the run holds that
 
+    def rest(self) -> None:
+        """Wait to be asked for the first attempt, where others may come to end the run."""
+        self._rest(None)
+
+    async def end(self) -> None:
+        """Wait for the end of the run, which nothing here leads to."""
+        while not self.run.ended:
+            await self._wait_turn()
+        await self._told()
+
     # For others, while it is dormant.
 
     def leave(self) -> None:
@@ -174,6 +189,8 @@ class Iteration(Stepper):
         self._held.callback(attempt.give_back)
         try:
             args, kwargs = attempt.call
+            if self.yields is not None:
+                self.yields.begin()
             await attempt.announce()
             self._held.enter_context(prints_of(run))
             if run.node.limited:
@@ -196,6 +213,8 @@ class Iteration(Stepper):
             if isinstance(value, End):
                 return await self._return(value.value)
             self.value = value
+            if self.yields is not None:
+                self.yields.add(value)
             self.run.remember(value)
             self._rest(body)
             return True
@@ -206,6 +225,8 @@ class Iteration(Stepper):
         """The body is exhausted."""
         run = self.run
         self._held.close()
+        if self.yields is not None:
+            self.yields.exhausted = True
         await follow(run, await self._attempt.returned(value), self.fx)
         self._exhausted = bool(run.ended)
         return False
@@ -305,143 +326,3 @@ class Iteration(Stepper):
             return self._resting.pop()
         except IndexError:
             return TAKEN
-
-
-class ThreadIteration(Iteration):
-    """Of a sync body, which runs on the thread of whoever asks for a value."""
-
-    __slots__ = ("_lane",)
-
-    fx = BLOCKING
-    send, throw, shut = "send", "throw", "close"
-
-    def __init__(self, run: TaskRun, lane: ThreadSteps) -> None:
-        super().__init__(run)
-        self._lane = lane
-
-    def leave(self) -> None:
-        """Close the body on this thread."""
-        with suppress(Exception):  # it is in the run's state
-            run_blocking(self._close())
-
-    def stop(self) -> None:
-        """End the run now. The body is told when it is asked for its next value, or closed."""
-        self.run.abandon_body()
-        self.let_go()
-
-    async def _step(self, body: Any, method: str, *args: Any) -> Any:
-        deadline = self._deadline
-        del self  # see `advance`
-        try:
-            step = getattr(body, method)
-            return step_here(step, *args) if deadline is None else step_here(deadline.call, step, args, {})
-        finally:
-            del deadline, args
-
-    async def _wait_turn(self) -> None:
-        with waits_for(self.run, blocks=True):
-            self._lane.wait_turn()
-
-    async def _told(self) -> None:
-        if self.run.ended and self.run.watchers is not None:
-            block_until_told(self.run)
-
-    async def _inside(self, coroutine: Coroutine[Any, Any, R]) -> R:
-        context = self._context
-        del self  # see `advance`
-        try:
-            result: R = context.run(run_blocking, coroutine)
-            return result
-        finally:
-            del context
-
-
-class LoopIteration(Iteration):
-    """Of an async body, which runs in the asyncio task of whoever asks for a value."""
-
-    __slots__ = ("_lane", "_turns")
-
-    fx = ON_LOOP
-    send, throw, shut = "asend", "athrow", "aclose"
-
-    def __init__(self, run: TaskRun, lane: LoopSteps, turns: LoopLane) -> None:
-        super().__init__(run)
-        self._lane = lane
-        self._turns = turns
-
-    def leave(self) -> None:
-        """Close the body in a task of its own."""
-        run = self.run
-        if run.scope.dormant.pop(run.id, None) is None:
-            return
-        if self._turns.loop.is_running():
-            self._soon(self._close_quietly)
-            return
-        self._context.run(self._held.close)  # and the body stays as it is: it cannot be awaited any more
-        order = self._end()
-        if order is not None:
-            run.perform(order)
-
-    def stop(self) -> None:
-        """Throw a cancellation into the body, in a task of its own."""
-        if self._turns.loop.is_running():
-            self._soon(self._stop)
-            return
-        self.run.abandon_body()
-        self.let_go()
-        if not self.run.ended:
-            self._rest(None)
-
-    async def _close_quietly(self) -> None:
-        with suppress(Exception):  # it is in the run's state
-            await self._close()
-
-    async def _stop(self) -> None:
-        run = self.run
-        body = self._take()
-        if body is TAKEN:
-            return
-        if body is None:
-            run.abandon_body()
-            return
-        await self._inside(self._step_on(body, None, None))
-        if not run.ended:
-            self._rest(None)
-            if run.granted:
-                self._lane.dispatch(run)
-
-    def _soon(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        engine, loop = self.run.engine, self._turns.loop
-
-        def start() -> None:
-            task = loop.create_task(make(), context=Context())
-            engine.keep(task)
-            task.add_done_callback(engine.let_go)
-
-        self._turns.post(start)
-
-    async def _step(self, body: Any, method: str, *args: Any) -> Any:
-        del self  # see `advance`
-        try:
-            return await step_on_loop(body, method, *args)
-        finally:
-            del args
-
-    async def _wait_turn(self) -> None:
-        with waits_for(self.run):
-            await self._lane.wait_turn()
-
-    async def _told(self) -> None:
-        if self.run.ended and self.run.watchers is not None:
-            await wait_until_done(self.run, self._turns)
-
-    async def _inside(self, coroutine: Coroutine[Any, Any, R]) -> R:
-        run = self.run
-        handle = run.handle = Interruptible()
-        try:
-            return await in_context(self._context, coroutine)
-        finally:
-            if run.handle is handle:
-                run.handle = None
-            handle.close()
-            del self, run  # see `advance`

@@ -35,6 +35,7 @@ from millrace.runtime.strands import (
     this,
 )
 from millrace.runtime.streamed import GIVEN, MOST_GIVEN, StreamReplay, packed
+from millrace.runtime.yields import Yielded, Yields
 
 
 class Body(Protocol):
@@ -47,13 +48,15 @@ class Body(Protocol):
 class Replay(History):
     """What one flow run has called, in this attempt and in those before."""
 
-    __slots__ = ("_given", "_keeps", "_lock", "_rolled_back")
+    __slots__ = ("_given", "_keeps", "_lock", "_recalled", "_rolled_back", "_yields")
 
     def __init__(self, record: Record | None = None, *, keeps: bool = True) -> None:
         super().__init__(record)
         self._lock = Lock()  # several strands may call at a time
         self._rolled_back: set[int] = set()  # ids of runs that completed, and were rolled back
         self._keeps = keeps  # results are kept here; else they are on record, and read when the body runs again
+        self._recalled: dict[int, Yielded] = {}  # by id: what is to be given again of generator tasks
+        self._yields: dict[int, Yields] = {}  # by id: what runs of generator tasks yield, until they have ended
         self._given: dict[Path, list[int]] = {}  # by stream: outcomes that were given, and are not on record yet
 
     @property
@@ -63,8 +66,13 @@ class Replay(History):
 
     def completed(self, run_id: int, data: Any) -> None:
         """A run that the body has started has completed."""
-        if self._keeps and run_id not in self._rolled_back:
+        if not self._keeps or run_id in self._rolled_back:
+            return
+        yields = self._yields.get(run_id)
+        if yields is None or self._record is None:
             self._results[run_id] = data
+        elif (kept := self._record.kept(yields)) is not None:
+            self._results[run_id] = kept
 
     def forget(self, run_id: int) -> None:
         """A run of a stream has completed: that is not kept, and the stream runs anew in each attempt."""
@@ -78,7 +86,9 @@ class Replay(History):
             self._record.undone(run_id)
 
     def ended(self, run_id: int) -> None:
-        """A run of a task has ended: it calls nothing more."""
+        """A run of a task has ended: it calls nothing more, and yields nothing."""
+        if self._yields:
+            self._yields.pop(run_id, None)
         if self._attempt.inside:
             self._attempt.inside.pop(run_id, None)
 
@@ -135,6 +145,7 @@ class Replay(History):
         *,
         body: Body | None = None,
         again: bool = False,
+        yields: bool = False,
         serializer: Any = None,
     ) -> dict[int, Found]:
         """The body calls something.
@@ -146,6 +157,7 @@ class Replay(History):
             arguments: As for `expect`.
             body: Likewise.
             again: What it comes to is not kept, and it is run in each attempt.
+            yields: It is a generator task that is iterated over.
             serializer: Reads what is on record of it, where it says so itself.
 
         Returns:
@@ -170,7 +182,39 @@ class Replay(History):
             ORIGIN.set(CallOrigin(call, strand.path, strand.known, marks))
         if not self._runs or strand.known is None or strand.lost or again:
             return {}
-        return self._found(strand.known, call, marks, serializer)
+        return self._found(strand.known, call, marks, serializer, yields=yields)
+
+    def recall(self, run_id: int, found: Found, serializer: Any) -> Found | None:
+        """What is on record of a generator task that is iterated over is about to be given again.
+
+        Returns:
+            What its run has come to; None where its body may have to go on.
+        """
+        assert self._record is not None  # nothing is found of what is not on record
+        self._recalled[run_id] = found.data
+        self._yields[run_id] = self._record.yields(serializer, found.data)
+        return Found(found.data.returned, name=found.name) if found.data.exhausted else None
+
+    def recalled(self, run_id: int) -> Yielded | None:
+        """What is given again of a generator task. Once, to whoever iterates over it."""
+        return self._recalled.pop(run_id, None) if self._recalled else None
+
+    def yields_of(self, run_id: int, serializer: Any) -> Yields | None:
+        """What takes down what a run of a generator task yields; None where that is not put on record."""
+        if self._record is None:
+            return None
+        found = self._yields.get(run_id)
+        if found is None:
+            found = self._yields[run_id] = self._record.yields(serializer, None)
+        return found
+
+    def outcome(self, run_id: int, data: Any) -> Any:
+        """What is put on record of a run of a task that has completed."""
+        yields = self._yields.get(run_id) if self._yields else None
+        if yields is None:
+            return data
+        yields.returned = data
+        return yields
 
     def _put_down(self, strand: Strand, name: str, ids: range, marks: Marks) -> Call:
         """Count a call, and put it on record. Under the lock."""

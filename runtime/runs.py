@@ -262,9 +262,9 @@ class TaskRun(TaskRunActor[TaskSite]):
         node = self.node
         replay = node.scope.replay
         if replay is not None:
-            replay.ended(self.id)
             if self.type is _COMPLETED and self.parent is None:
                 replay.completed(self.id, self._data if self._state is None else self._state.data)
+            replay.ended(self.id)
         watchers = self.watchers
         if watchers is not None:
             if watchers.__class__ is Withheld:
@@ -339,8 +339,10 @@ class TaskRun(TaskRunActor[TaskSite]):
             self.settle_up()
             return
         self.args, self.kwargs, self.context = (), _NO_KWARGS, _EMPTY
-        if self.node.scope.replay is not None:
-            self.node.scope.replay.completed(self.id, self.state.data)
+        replay = self.node.scope.replay
+        if replay is not None:
+            replay.completed(self.id, self.state.data)
+            replay.ended(self.id)
         self.tell(Committed(self.node.now()))  # what it came to was, when it first did
 
     def end_unstarted(self) -> None:

@@ -172,8 +172,8 @@ class ScopeStarting(ScopeLanes):
         found = None
         replay = self.replay
         if replay is not None and (current is self or (replay.on_record and current is not None)):
-            again = task.is_generator and not in_line  # what it yields is not kept
-            found = self._found(replay, task, run_id, (args, kwargs), body_of(current), again=again)
+            yields = task.is_generator and not in_line
+            found = self._found(replay, task, run_id, (args, kwargs), body_of(current), yields=yields)
         if found is not None:
             inputs = None  # what it depends on does not matter any more
         parent = None if current is None or current.is_flow else current.id
@@ -204,11 +204,15 @@ class ScopeStarting(ScopeLanes):
         call: tuple[tuple[Any, ...], Mapping[str, Any]],
         body: TaskRun | None,
         *,
-        again: bool,
+        yields: bool,
     ) -> Found | None:
         """What a call by the body had come to in an earlier attempt, if it had completed."""
         arguments, serializer = CallArguments(task.shape, *call), task.result_serializer
-        return replay.call(task.name, run_id, 1, arguments, body=body, again=again, serializer=serializer).get(0)
+        again = yields and not replay.on_record  # what it yields is not kept
+        found = replay.call(
+            task.name, run_id, 1, arguments, body=body, again=again, yields=yields, serializer=serializer
+        ).get(0)
+        return replay.recall(run_id, found, serializer) if found is not None and yields else found
 
     def start_map(
         self, task: BaseTask[Any, Any], plan: Plan, wait_for: Any, lane: Lane, rate: RateLimit | None = None

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from millrace.runtime.runs import TaskRun
 
 _PENDING = StateType.PENDING
+_COMPLETED = StateType.COMPLETED
 
 
 class Chronicle:
@@ -94,6 +95,9 @@ class Chronicle:
 
     def _enter(self, run: TaskRun, cause: str) -> None:
         record, data = _entered(run, cause)
+        replay = run.node.scope.replay
+        if replay is not None and run.type is _COMPLETED:
+            data = replay.outcome(run.id, data)
         if run.facts is not None:
             record.run_name = run.facts.name
         if data is None:

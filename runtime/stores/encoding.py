@@ -24,6 +24,7 @@ from millrace.runtime.results.serializers import Serializer, serializer_of
 from millrace.runtime.settings import STORE_RESULT_LIMIT
 from millrace.runtime.stores.records import Value
 from millrace.runtime.stores.rows import StateRow
+from millrace.runtime.yields import TAG, Yielded, Yields, yielded_from
 
 _HELD: Final = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED})
 """The types of states of which the data are recorded; others hold what matters to the engine only."""
@@ -46,6 +47,8 @@ def encode(value: Any, serializer: Serializer, limit: int | None = None) -> Valu
     """
     if value is MISSING:
         return Value("", None, "a result that was not kept")
+    if value.__class__ is Yields:
+        return Value(*value.written())
     try:
         blob = serializer.dumps(value)
     except Exception as error:  # noqa: BLE001  # values and serializers bring code of their own
@@ -60,21 +63,30 @@ def encode(value: Any, serializer: Serializer, limit: int | None = None) -> Valu
 
 
 def decode(value: Value | None, serializer: Serializer) -> Any:
-    """The value of a record; None for none.
+    """The value of a record; None for none. Of a generator that was iterated over, what it returned.
 
     Raises:
         SerializationError: it was not kept, or was written by another serializer, or cannot be read.
+    """
+    found = recall(value, serializer)
+    return found.returned if found.__class__ is Yielded else found
+
+
+def recall(value: Value | None, serializer: Serializer) -> Any:
+    """The same for a call that is made again: of a generator that was iterated over, what it yielded, too.
+
+    Raises:
+        SerializationError: as for `decode`.
     """
     if value is None:
         return None
     attempted = "read a recorded value"
     if value.blob is None:
         raise SerializationError(attempted, f"it was {value.missing}")
-    if value.tag != serializer.tag:
-        raise SerializationError(
-            attempted, f"it was written as '{value.tag}', and what reads it here is '{serializer.tag}'"
-        )
-    return serializer.loads(value.blob)
+    yields, tag = value.tag.startswith(TAG), value.tag.removeprefix(TAG)
+    if tag != serializer.tag:
+        raise SerializationError(attempted, f"it was written as '{tag}', and what reads it here is '{serializer.tag}'")
+    return yielded_from(value.blob, serializer) if yields else serializer.loads(value.blob)
 
 
 def serializer_for(*options: Any) -> Serializer:

@@ -9,8 +9,10 @@ from millrace.actors.errors import SerializationError
 from millrace.actors.stored_result import MISSING
 from millrace.runtime.history import OnRecord
 from millrace.runtime.one_line import engine_logger
-from millrace.runtime.stores.encoding import decode, serializer_for
+from millrace.runtime.settings import STORE_RESULT_LIMIT
+from millrace.runtime.stores.encoding import encode, recall, serializer_for
 from millrace.runtime.stores.records import Value
+from millrace.runtime.yields import Yielded, Yields
 
 if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
@@ -43,6 +45,16 @@ class FlowRecord:
         """A task run was rolled back."""
         self._chronicle.undone(run_id)
 
+    def yields(self, serializer: Any, recalled: Yielded | None) -> Yields:
+        """What takes down what a generator task yields."""
+        serializer = serializer_for(serializer, self._run.result_serializer)
+        return Yields(serializer, STORE_RESULT_LIMIT.read(), recalled)
+
+    def kept(self, yields: Yields) -> OnRecord | None:
+        """What a generator task has yielded, for an attempt of the flow in this process; None where it is not kept."""
+        value = encode(yields, yields.serializer)
+        return None if value.blob is None else OnRecord(value)
+
     def results(self) -> Mapping[int, OnRecord]:
         """By id: what is on record of the results of runs that have completed."""
         return on_record(self._chronicle.writer.store.read_results(self._run.id))
@@ -50,7 +62,7 @@ class FlowRecord:
     def read(self, run_id: int, recorded: OnRecord, serializer: Any) -> Any:
         """A result; MISSING where it cannot be read, so that its run runs anew."""
         try:
-            return decode(recorded.value, serializer_for(serializer, self._run.result_serializer))
+            return recall(recorded.value, serializer_for(serializer, self._run.result_serializer))
         except SerializationError as error:
             _logger.warning(
                 "The result of run %032x cannot be taken from the record, so it runs again. %s", run_id, error

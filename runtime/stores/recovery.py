@@ -22,6 +22,7 @@ from millrace.runtime.stores.port import OWNER_DIED, Store
 from millrace.runtime.stores.records import LARGEST_ID, Answered, Called, Value
 from millrace.runtime.stores.rows import MOST_ROWS, FlowRunRow, RunFilter, StateRow, TaskRunRow
 from millrace.runtime.stores.verdicts import suspends
+from millrace.runtime.yields import was_left
 
 if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
@@ -83,7 +84,7 @@ class Recovery:
             store.read_answers(row.id),
             store.last_id(row.id),
             unfinished,
-            read_begun(store, row.id) | {run: _LOST for run, value in results.items() if is_lost(value)},
+            read_begun(store, row.id) | {run: _LOST for run, value in results.items() if _goes_on(value)},
             0 if task_run is None else task_run.key,
         )
 
@@ -180,6 +181,11 @@ def _begun(store: Store, row: TaskRunRow) -> Begun:
 def is_lost(value: Value | None) -> bool:
     """Whether a result could not be recorded, so that its run is run again although it has completed."""
     return value is not None and value.blob is None
+
+
+def _goes_on(value: Value | None) -> bool:
+    """Whether a run that has completed may be run again all the same."""
+    return value is not None and (is_lost(value) or was_left(value.tag, value.blob))
 
 
 _LOST: Final = Begun(0, ANY_ATTEMPT)

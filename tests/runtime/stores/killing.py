@@ -6,6 +6,7 @@ import copy
 import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -113,16 +114,14 @@ def engine_of(store: Store | str) -> Generator[Engine]:
 
 def killed(world: World, kill: Kill, called: Any, *args: Any) -> Store:
     """Run a flow in an engine until it comes to where the process is killed; what is left of the store."""
+    return killed_in(kill, lambda engine: world.run(called, *args, engine=engine))
+
+
+def killed_in(kill: Kill, call: Callable[[Engine], Any]) -> Store:
+    """Do something with an engine until it comes to where the process is killed; what is left of the store."""
     with engine_of(kill.store) as engine:
-        came: list[Any] = []
-
-        def body() -> None:
-            try:
-                came.append(world.run(called, *args, engine=engine))
-            except BaseException as error:  # noqa: BLE001
-                came.append(error)
-
-        thread = Thread(target=body, daemon=True)
+        context = copy_context()
+        thread = Thread(target=context.run, args=(quietly, lambda: call(engine)), daemon=True)
         thread.start()
         left = kill.left(engine)
         kill.go_on()
