@@ -315,7 +315,9 @@ class FlowArgumentsChanged(UsageError, RuntimeError):
             f"The flow calls '{called}' as its call {position}, with another {what} than before, so the recorded result"
             f" of run {recorded} is not its own. A flow that is resumed has to make the same calls with the same"
             " arguments, as long as they completed. Let a task give what is another one each time, as the time or a"
-            " random number: then that is on record, too. Or run the flow anew."
+            " random number: then that is on record, too. Where the result does not depend on it, as on a token, leave"
+            " it out of the task's cache policy, as in INPUTS - 'token'; or resume the run with any_arguments=True, or"
+            " --any-arguments: then calls get their results whatever their arguments are. Or run the flow anew."
         )
         self.position = position
         self.called = called

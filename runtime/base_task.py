@@ -118,6 +118,9 @@ class BaseTask(Bindable, Generic[P, R]):
         self.cache_key_fn: Callable[..., str | None] | None = options.get("cache_key_fn")
         self.cache_expiration: timedelta | None = options.get("cache_expiration")
         self.cache_policy: CachePolicy | None = options.get("cache_policy")
+        self.left_out: frozenset[str] = getattr(
+            self.cache_policy, "left_out", frozenset()
+        )  # results do not tell of these
         self.storage_key: StorageKey | None = None
         self.keeps_results: bool | None = keeps_results(options)
         if self.keeps_results or self.cache_expiration is not None:

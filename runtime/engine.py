@@ -276,7 +276,12 @@ class Engine:
         return flow.start(self, args, kwargs)
 
     def resume(
-        self, run_id: UUID | str, flow: BaseFlow[Any, Any] | None = None, *, force: bool = False
+        self,
+        run_id: UUID | str,
+        flow: BaseFlow[Any, Any] | None = None,
+        *,
+        force: bool = False,
+        any_arguments: bool = False,
     ) -> FlowFuture[Any]:
         """Run a recorded flow run again, in the background. Reads the store, and so blocks for a moment.
 
@@ -284,6 +289,7 @@ class Engine:
             run_id: See `resume_run`, as for the others.
             flow: The flow.
             force: Run it although it has ended its process again and again.
+            any_arguments: Give calls the results that they had come to with other arguments, too.
 
         Returns:
             The future of the flow run.
@@ -294,7 +300,7 @@ class Engine:
         """
         from millrace.runtime.stores.resuming import start_resumed  # noqa: PLC0415  # most engines have no store
 
-        return start_resumed(self, run_id, flow, force=force)
+        return start_resumed(self, run_id, flow, force=force, any_arguments=any_arguments)
 
     async def cancel(self, run_id: UUID | str) -> State[Any]:
         """Cancel a flow run and wait for its end.

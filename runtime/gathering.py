@@ -12,17 +12,24 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from threading import Lock
 from time import monotonic
-from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Self, TypeVar
 
 from millrace.actors.awaits import comes_after
 from millrace.actors.errors import ConfigurationError, WaitTimeout
 from millrace.actors.messages import Unwatch, Watch
 from millrace.actors.seconds import checked_wait
+from millrace.runtime.context import CURRENT
 from millrace.runtime.futures import Future, refuse_to_block
 from millrace.runtime.holding import waits_for
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter, block_until_done
 
+if TYPE_CHECKING:
+    from millrace.runtime.streamed import StreamReplay
+
 R = TypeVar("R")
+
+_NAME: Final = "as_completed"
+"""What it is known by, among the streams of a body."""
 
 EXPECTED: Final = "several futures, as `submit` and `map` give them"
 
@@ -91,6 +98,9 @@ def block_for_all(count: int, source_at: Callable[[int], Any], timeout: float | 
 def as_completed(futures: Iterable[Future[R]], timeout: float | None = None) -> AsCompleted[R]:
     """The futures in the order in which they end.
 
+    Where the body of a flow runs again, because it is tried again or resumed, they come in the order in which they came
+    before, as far as that went; the others follow as they end.
+
     Args:
         futures: What to wait for.
         timeout: Seconds for all of them, from the first look on; None for no limit.
@@ -104,7 +114,14 @@ def as_completed(futures: Iterable[Future[R]], timeout: float | None = None) -> 
         BlockingCallOnLoop: (in `for`) this is the thread of a loop; use `async for`.
         ConfigurationError: these are no futures, or the timeout is no time.
     """
-    return AsCompleted(_futures_in(futures), timeout)
+    every = _futures_in(futures)
+    if isinstance(futures, (set, frozenset)):
+        every.sort(key=_number_of)  # so that each is known by its place, if the body runs again
+    return AsCompleted(every, timeout)
+
+
+def _number_of(future: Future[Any]) -> int:
+    return int(getattr(future.source, "id", 0))
 
 
 def _futures_in(futures: Any) -> list[Future[Any]]:
@@ -132,6 +149,10 @@ class AsCompleted(Generic[R]):
         self._until: float | None = None
         self._ended: deque[Future[R]] = deque()
         self._given = 0
+        self._replay: StreamReplay | None = None  # which of them were given in attempts of the flow before
+        self._script: deque[Future[R]] = deque()  # those that are to come next
+        self._early: dict[Future[R], None] = {}  # that have ended, while there is such a script
+        self._indexes: dict[Future[R], int] = {}  # where there is a replay: by what each is known
         self._lock = Lock()
         self._waiter: ThreadWaiter | LoopWaiter | None = None  # of whoever waits for the next one to end
 
@@ -139,24 +160,57 @@ class AsCompleted(Generic[R]):
         if self._watchers is not None:
             return
         self._until = None if self._timeout is None else monotonic() + self._timeout
+        self._look_back()
         self._watchers = [_Arrival(self, future) for future in self._futures]
         for arrival in self._watchers:
             arrival.future.source.tell(Watch(arrival))
 
+    def _look_back(self) -> None:
+        """See which came first when the body ran before: what it called then belongs to them, in that order."""
+        from millrace.runtime.scope_starting import body_of  # noqa: PLC0415  # it needs the list of futures, as this does
+
+        current = CURRENT.get()
+        replay = None if current is None else current.scope.replay
+        self._replay = None if replay is None else replay.order(_NAME, body_of(current))
+        if self._replay is not None:
+            futures = self._futures
+            self._indexes = {future: index for index, future in enumerate(futures)}
+            script = dict.fromkeys(index for index in self._replay.script if index < len(futures))
+            self._script.extend(futures[index] for index in script)
+
     def arrived(self, future: Future[R]) -> None:
         """A future has ended. On the thread that ended it."""
         with self._lock:
-            self._ended.append(future)
+            if self._script:
+                self._early[future] = None
+            else:
+                self._ended.append(future)
             waiter, self._waiter = self._waiter, None
         if waiter is not None:
             waiter.notify()
 
+    @property
+    def _ready(self) -> bool:
+        """Whether there is one that can be given."""
+        return self._script[0] in self._early if self._script else bool(self._ended)
+
     def _take(self) -> Future[R] | None:
         """One that has ended and was not given yet."""
-        if not self._ended:
+        if not self._ready:
             return None
+        if self._script:
+            with self._lock:
+                future = self._script.popleft()
+                del self._early[future]
+                if not self._script:
+                    self._ended.extend(self._early)
+                    self._early = {}
+        else:
+            future = self._ended.popleft()
         self._given += 1
-        return self._ended.popleft()
+        if self._replay is not None:
+            self._replay.give_index(self._indexes[future])
+        return future
 
     def __del__(self) -> None:
         # Left before the end: the runs that go on need not remember it. Nothing else refers to it; the watchers do so
@@ -192,7 +246,7 @@ class AsCompleted(Generic[R]):
             return
         with self._futures[0].source.lend(), self._waits(blocks=True):
             in_time = waiter.wait(self._left())
-        if not in_time and not self._ended:
+        if not in_time and not self._ready:
             raise self._timed_out()
 
     def __aiter__(self) -> Self:
@@ -218,7 +272,7 @@ class AsCompleted(Generic[R]):
                 async with asyncio.timeout(self._left()):
                     await waiter.wait()
         except TimeoutError:
-            if not self._ended:
+            if not self._ready:
                 raise self._timed_out() from None
 
     def _waits(self, *, blocks: bool = False) -> AbstractContextManager[None]:
@@ -232,7 +286,7 @@ class AsCompleted(Generic[R]):
     def _expect(self, waiter: ThreadWaiter | LoopWaiter) -> bool:
         """Set the waiter to be woken by the next end; False if there has been one already."""
         with self._lock:
-            if self._ended:
+            if self._ready:
                 return False
             self._waiter = waiter
             return True

@@ -98,8 +98,8 @@ class History:
     """What one flow run has called. See the module's docstring."""
 
     __slots__ = (
-        "_attempt", "_before", "_begun", "_in_order", "_inside", "_record", "_results", "_runs", "_scripts", "_token",
-        "_unfinished",
+        "_any_arguments", "_attempt", "_before", "_begun", "_in_order", "_inside", "_record", "_results", "_runs",
+        "_scripts", "_token", "_unfinished",
     )  # fmt: skip
 
     def __init__(self, record: Record | None = None) -> None:
@@ -111,6 +111,7 @@ class History:
         self._runs: dict[At, tuple[int, Marks]] = {}  # the run that completed there last, and its marks
         self._results: dict[int, Any] = {}  # by id: of runs that completed, in any attempt
         # What another process has left.
+        self._any_arguments = False  # calls with other arguments are given its results, too
         self._unfinished: dict[At, tuple[Any, Marks]] = {}  # subflows that it has not brought to their end
         self._begun: dict[At, tuple[Begun, Marks]] = {}  # runs of tasks that have not completed
         self._inside: dict[Path, int] = {}  # runs that called something: by what that is known by, the last attempt
@@ -131,6 +132,8 @@ class History:
                     undone = min(undone, call.order)
             self._before[strand.path] = _joined(strand.calls, self._before.get(strand.path, []))
         trunk = last.strands.get(())
+        for known, given in last.given.items():
+            self._scripts[known] = _followed_by(given, self._scripts.get(known, []))
         last.strands, last.inside = {}, {}  # each of them holds the attempt
         done = 0 if trunk is None else sum(call.order < undone for call in trunk.calls)
         # An attempt that broke off early says nothing about what came later in the one before it.
@@ -160,7 +163,7 @@ class History:
                 raise FlowOrderChanged(strand.made + 1, str(old), shown(name, count))
             strand.lost = bool(strand.path)
         elif in_order and old.marks:
-            index = differs(old.marks, arguments.marks())
+            index = self._differs(old.marks, arguments.marks())
             if index is not None:
                 raise FlowArgumentsChanged(strand.made + 1, name, arguments.what(index), UUID(int=old.ids.start))
 
@@ -182,7 +185,7 @@ class History:
             run_id, before = self._runs.get((known, call.name, call.place + index), _NOBODY)
             if run_id not in self._results:
                 continue
-            if before and differs(before, marks if single else part(marks, index)) is not None:
+            if before and self._differs(before, marks if single else part(marks, index)) is not None:
                 continue
             data = self._results[run_id]
             if isinstance(data, OnRecord) and self._record is not None:
@@ -198,11 +201,15 @@ class History:
         if place.known is None:
             return None
         begun, before = self._begun.get((place.known, place.name, place.index), (None, b""))
-        return None if before and differs(before, place.marks) is not None else begun
+        return None if before and self._differs(before, place.marks) is not None else begun
+
+    def _differs(self, before: Marks, now: Marks) -> int | None:
+        """Which argument of a call is another one than before, where that matters."""
+        return None if self._any_arguments else differs(before, now)
 
     def script(self, known: Path | None) -> list[int]:
-        """Which outcomes a stream has given in another process, in their order."""
-        return [] if known is None else self._scripts.pop(known, [])
+        """Which outcomes a stream has given in attempts before, in their order."""
+        return [] if known is None else self._scripts.get(known, [])
 
     # What another process has left.
 
@@ -212,6 +219,8 @@ class History:
         results: Mapping[int, OnRecord],
         unfinished: Mapping[int, Any],
         begun: Mapping[int, Begun],
+        *,
+        any_arguments: bool = False,
     ) -> None:
         """Take over what is on record of the attempts of other processes. Before the first one here begins.
 
@@ -220,7 +229,9 @@ class History:
             results: By id: what is on record of the runs that have completed.
             unfinished: By id: the subflow runs among those that have not, which go on.
             begun: By id: the runs of tasks among those that have not.
+            any_arguments: Calls are given what they had come to with other arguments, too.
         """
+        self._any_arguments = any_arguments
         self._results = dict(results)
         left = Leftovers(unfinished, begun)
         for number, group in groupby(calls, key=lambda each: each.attempt):
@@ -261,8 +272,7 @@ class History:
         for known, of_strand in strands.items():
             self._before[known] = _joined(of_strand, self._before.get(known, []))
         for known, given in scripts.items():
-            there = set(given)
-            self._scripts[known] = [*given, *(each for each in self._scripts.get(known, []) if each not in there)]
+            self._scripts[known] = _followed_by(given, self._scripts.get(known, []))
 
     def _restore_attempts(self, paths: Iterable[Path]) -> None:
         """Work out which attempts of the runs that called something were the last ones."""
@@ -288,6 +298,12 @@ class History:
 
 
 _NOBODY: Final = (-1, b"")
+
+
+def _followed_by(given: list[int], before: list[int]) -> list[int]:
+    """What an attempt has given of a stream, and what the one before gave besides."""
+    there = set(given)
+    return [*given, *(each for each in before if each not in there)] if before else given
 
 
 def _joined(calls: list[Call], before: list[Call]) -> list[Call]:

@@ -74,22 +74,29 @@ class CallArguments:
         shape: Of what is called.
         args: By position.
         kwargs: By name.
+        left_out: Parameters that do not count: what is called does not depend on them.
     """
 
-    __slots__ = ("_args", "_kwargs", "_shape")
+    __slots__ = ("_args", "_kwargs", "_left_out", "_shape")
 
-    def __init__(self, shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    def __init__(
+        self, shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any], left_out: frozenset[str] = frozenset()
+    ) -> None:
         self._shape = shape
         self._args = args
         self._kwargs = kwargs
+        self._left_out = left_out
 
     def first(self) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
         """See `Arguments`."""
-        return self._args, self._kwargs
+        return counted(self._shape, self._args, self._kwargs, self._left_out)
 
     def marks(self) -> Marks:
         """One for each argument."""
-        return marks_of_call(self._shape, self._args, self._kwargs)
+        if not self._left_out:
+            return marks_of_call(self._shape, self._args, self._kwargs)
+        named = in_order(self._shape, self._args, self._kwargs)
+        return b"".join([UNKNOWN if name in self._left_out else _mark(value) for name, value in named])
 
     def what(self, index: int) -> str:
         """The name of the parameter."""
@@ -103,25 +110,27 @@ class MapArguments:
     Args:
         shape: Of the task.
         plan: Has them.
+        left_out: As for `CallArguments`.
     """
 
-    __slots__ = ("_plan", "_shape")
+    __slots__ = ("_left_out", "_plan", "_shape")
 
-    def __init__(self, shape: Shape, plan: Plan) -> None:
+    def __init__(self, shape: Shape, plan: Plan, left_out: frozenset[str] = frozenset()) -> None:
         self._shape = shape
         self._plan = plan
+        self._left_out = left_out
 
     def first(self) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
         """See `Arguments`."""
-        return self._plan.first_call()
+        return counted(self._shape, *self._plan.first_call(), self._left_out)
 
     def marks(self) -> Marks:
         """One for each run."""
         plan, shape = self._plan, self._shape
         items = plan.only_items
-        if items is not None:
+        if items is not None and not self._left_out:
             return b"".join([_mark(item) for item in items])
-        return b"".join([mark_of_item(shape, *plan.call(index)) for index in range(plan.size)])
+        return b"".join([mark_of_item(shape, *plan.call(index), self._left_out) for index in range(plan.size)])
 
     def what(self, index: int) -> str:
         """Which run."""
@@ -155,8 +164,23 @@ def in_order(shape: Shape, args: Sequence[Any], kwargs: Mapping[str, Any]) -> li
     return [*named, *sorted(left.items())]
 
 
-def mark_of_item(shape: Shape, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Marks:
-    """The one mark of a run among many: of all of its arguments."""
+def counted(
+    shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any], left_out: frozenset[str]
+) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """The arguments of a call without those that do not count."""
+    if not left_out:
+        return args, kwargs
+    return (), {name: value for name, value in in_order(shape, args, kwargs) if name not in left_out}
+
+
+def mark_of_item(
+    shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any], left_out: frozenset[str] = frozenset()
+) -> Marks:
+    """The one mark of a run among many: of all of its arguments that count; unknown where none does."""
+    if left_out:
+        args, kwargs = counted(shape, args, kwargs, left_out)
+        if not kwargs:
+            return UNKNOWN
     if len(args) == 1 and not kwargs:
         return _mark(args[0])
     marks = marks_of_call(shape, args, kwargs)

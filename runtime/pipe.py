@@ -237,7 +237,9 @@ class Pipe:
 
     def _recorded(self, stream: StreamReplay, numbers: range, items: list[Any]) -> dict[int, Found]:
         task = self.site.task
-        marks = b"".join([mark_of_item(task.shape, (item,), self._constants) for item in items])
+        marks = b""
+        if stream.on_record:
+            marks = b"".join([mark_of_item(task.shape, (item,), self._constants, task.left_out) for item in items])
         return stream.pull(numbers, marks, task.result_serializer)
 
     def end(self, fault: BaseException | None = None) -> None:

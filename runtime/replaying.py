@@ -22,7 +22,7 @@ from millrace.actors.stored_result import Found
 from millrace.runtime.beginnings import ALIKE, beginning
 from millrace.runtime.history import History, Record
 from millrace.runtime.leftovers import ANY_ATTEMPT, Begun
-from millrace.runtime.marks import NO_ARGUMENTS, Arguments, Marks, differs
+from millrace.runtime.marks import NO_ARGUMENTS, Arguments, Marks
 from millrace.runtime.strands import (
     ORIGIN,
     STRAND,
@@ -235,7 +235,7 @@ class Replay(History):
         if strand is None or strand.lost or strand.known is None:
             return None
         found, before = self._unfinished.pop((strand.known, name, strand.counts.get(name, 0)), (None, b""))
-        return None if before and differs(before, arguments.marks()) is not None else found
+        return None if before and self._differs(before, arguments.marks()) is not None else found
 
     def take_begun(self, run_id: int) -> Begun | None:
         """What another process has left of a run that has not completed, for the one that takes its place."""
@@ -247,7 +247,7 @@ class Replay(History):
     # Streams.
 
     def stream(self, name: str, body: Body | None = None) -> StreamReplay | None:
-        """The body begins to take what comes, from a stream or from futures; None where that is not put on record.
+        """The body begins to take what comes, from a stream or from futures; None where nobody will ask for that again.
 
         Args:
             name: Of the stream's task; or what else it iterates over.
@@ -256,7 +256,7 @@ class Replay(History):
         Raises:
             CancelledRun: the code at hand belongs to an attempt that is over.
         """
-        strand = None if self._record is None else self._strand_here(name, 0, NO_ARGUMENTS, body)
+        strand = self._strand_here(name, 0, NO_ARGUMENTS, body)
         if strand is None:
             return None
         number = strand.streams.get(name, 0)
@@ -264,6 +264,14 @@ class Replay(History):
         below = STREAM, crc32(name.encode()), number
         known = None if strand.known is None or strand.lost else (*strand.known, *below)
         return StreamReplay(self, strand, (*strand.path, *below), known, name)
+
+    def order(self, name: str, body: Body | None = None) -> StreamReplay | None:
+        """The same for futures. None also where nothing was called yet in what would be a branch of the body.
+
+        Such a branch is known by its first call, and taking futures as they end is none.
+        """
+        strand = STRAND.get()
+        return self.stream(name, body) if strand is not None and strand.owner() is this() else None
 
     def pulled(self, stream: StreamReplay, ids: range, marks: Marks, serializer: Any) -> dict[int, Found]:
         """A stream has got items, and numbered their runs. By index: the results that are there already."""
@@ -274,8 +282,16 @@ class Replay(History):
         return self._found(stream.known, call, marks, serializer)
 
     def given(self, stream: StreamReplay, index: int) -> None:
-        """A stream has given an outcome: which is put on record with the next call, which may depend on that."""
+        """A stream has given an outcome: which is put on record with the next call, which may depend on that.
+
+        Where the body may run again in this process, it is kept for that, too; but not for the body of a task, which
+        begins anew then.
+        """
         with self._lock:
+            if self._keeps and stream.strand.within is None:
+                stream.strand.attempt.given.setdefault(stream.path, []).append(index)
+            if self._record is None:
+                return
             given = self._given.setdefault(stream.path, [])
             given.append(index)
             if len(given) >= MOST_GIVEN:

@@ -207,7 +207,7 @@ class ScopeStarting(ScopeLanes):
         yields: bool,
     ) -> Found | None:
         """What a call by the body had come to in an earlier attempt, if it had completed."""
-        arguments, serializer = CallArguments(task.shape, *call), task.result_serializer
+        arguments, serializer = CallArguments(task.shape, *call, task.left_out), task.result_serializer
         again = yields and not replay.on_record  # what it yields is not kept
         found = replay.call(
             task.name, run_id, 1, arguments, body=body, again=again, yields=yields, serializer=serializer
@@ -239,7 +239,7 @@ class ScopeStarting(ScopeLanes):
             lane = self.engine.limits.in_front_of(lane, site, rate, parent)
         replayed, replay = None, self.replay
         if replay is not None and (current is self or (replay.on_record and current is not None)):
-            arguments, serializer = MapArguments(task.shape, plan), task.result_serializer
+            arguments, serializer = MapArguments(task.shape, plan, task.left_out), task.result_serializer
             body = body_of(current)
             replayed = replay.call(task.name, first_id, plan.size, arguments, body=body, serializer=serializer)
         cursor = Cursor(

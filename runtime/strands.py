@@ -164,7 +164,7 @@ class Strand:
 class Attempt:
     """What one attempt of a body has called."""
 
-    __slots__ = ("calls", "inside", "number", "strands", "undone", "whose")
+    __slots__ = ("calls", "given", "inside", "number", "strands", "undone", "whose")
 
     def __init__(self, whose: object, number: int = 0) -> None:
         self.whose = whose  # says which flow run it is one of, and holds nothing of that
@@ -172,6 +172,7 @@ class Attempt:
         self.strands: dict[Path, Strand] = {}  # by path; those of the flow's own body
         self.inside: dict[int, Strand] = {}  # by id: of runs of tasks that call something, the one to branch off
         self.calls = 0
+        self.given: dict[Path, list[int]] = {}  # by stream of the flow's own body: which outcomes were given
         self.undone: int | None = None  # the first call, in a stream, whose runs have not all completed
 
 

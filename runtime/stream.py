@@ -226,7 +226,8 @@ class Stream(Generic[T_co]):
         replay = self._on_record()
         if replay is not None:
             common = attrs.evolve(common, replay=replay)
-            common.context.run(ORIGIN.set, replay)
+            if replay.on_record:
+                common.context.run(ORIGIN.set, replay)
         script = () if replay is None else replay.script
         window = window_of(spec.max_in_flight, ordered=spec.ordered, script=script)
         return Pipe(site, lane, window, waker, common, states=states)

@@ -35,7 +35,7 @@ class StreamReplay:
         name: Of its task.
     """
 
-    __slots__ = ("_places", "known", "name", "path", "pulled", "replay", "script", "strand")
+    __slots__ = ("_places", "known", "name", "on_record", "path", "pulled", "replay", "script", "strand")
 
     def __init__(self, replay: Replay, strand: Strand, path: Path, known: Path | None, name: str) -> None:
         self.replay = replay
@@ -45,11 +45,12 @@ class StreamReplay:
         self.name = name
         self.script: Sequence[int] = replay.script(known)
         self.pulled = 0
+        self.on_record = replay.on_record
         self._places: dict[int, tuple[int, Marks]] = {}  # by id of each run that was not given: its index, and marks
 
     def pull(self, ids: range, marks: Marks, serializer: Any) -> dict[int, Found]:
         """Items have come, and their runs have numbers. By id: the results that are there already."""
-        found = self.replay.pulled(self, ids, marks, serializer)
+        found = self.replay.pulled(self, ids, marks, serializer) if self.on_record else {}
         for offset, run_id in enumerate(ids):
             self._places[run_id] = self.pulled + offset, part(marks, offset)
         self.pulled += len(ids)

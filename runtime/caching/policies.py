@@ -67,6 +67,11 @@ class CachePolicy:
         self.isolation_level = _isolation(isolation_level)
         self.lock_manager = lock_manager
 
+    @property
+    def left_out(self) -> frozenset[str]:
+        """Parameters of which it is said that a result does not depend on them; none where that is not known."""
+        return frozenset()
+
     @classmethod
     def from_cache_key_fn(cls, cache_key_fn: CacheKeyFn) -> CacheKeyFnPolicy:
         """A policy whose key a function gives.
@@ -218,6 +223,11 @@ class Inputs(_Structured):
 
     exclude: frozenset[str] = attrs.field(default=frozenset(), converter=_exclusions)
 
+    @property
+    def left_out(self) -> frozenset[str]:
+        """Those that are excluded."""
+        return self.exclude
+
     def parts(self, of: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:  # noqa: ARG002
         """One for each argument."""
         if not inputs:
@@ -273,6 +283,13 @@ class CompoundCachePolicy(_Structured):
 
     policies: tuple[CachePolicy, ...] = attrs.field(converter=_with_one_inputs)
 
+    @property
+    def left_out(self) -> frozenset[str]:
+        """Those of its inputs, where none of the others looks at arguments."""
+        if not all(type(each) in _BLIND for each in self.policies if type(each) is not Inputs):
+            return frozenset()
+        return frozenset[str]().union(*(each.left_out for each in self.policies))
+
     def parts(self, of: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:
         """Those of all policies."""
         parts: list[Part] = []
@@ -319,6 +336,10 @@ class RunId(_Configured):
             return None
         flow_run, task_run = task_ctx.task_run.ids()
         return str(UUID(int=task_run if flow_run is None else flow_run))
+
+
+_BLIND: Final = frozenset({TaskSource, FlowParameters, RunId})
+"""What does not look at the arguments of a run."""
 
 
 @attrs.frozen

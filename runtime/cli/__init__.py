@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from millrace.runtime.cli.bench_options import add_bench
-from millrace.runtime.cli.commands import add_commands
+from millrace.runtime.cli.commands import add_any_arguments, add_commands
 
 EPILOG = """\
 exit codes:
@@ -151,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--id", dest="run", metavar="RUN", help="a run that is on record, instead of a new one: see millrace resume"
     )
-    run.set_defaults(force=False, answer=None)
+    run.set_defaults(force=False, any_arguments=False, answer=None)
     _add_common(run)
     resume = commands.add_parser(
         "resume",
@@ -166,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
         "--flow", metavar="FILE.py:FLOW", help="the flow; by default it is taken from where it was when the run began"
     )
     resume.add_argument("--force", action="store_true", help="run it although it has ended its process again and again")
+    add_any_arguments(resume)
     resume.set_defaults(answer=None)
     _add_common(resume)
     _add_serve(commands)

@@ -78,8 +78,18 @@ def _add_runs(runs: _Commands) -> None:
     resume.add_argument("run", metavar="RUN", help=RUN_HELP)
     resume.add_argument("--input", metavar="JSON", help="what it waits for")
     resume.add_argument("--force", action="store_true", help="although it has ended its process again and again")
+    add_any_arguments(resume)
     remove = _command(runs, "rm", "remove flow runs that have ended, and all inside of them, from the store")
     remove.add_argument("runs", metavar="RUN", nargs="+", help=RUN_HELP)
+
+
+def add_any_arguments(resume: argparse.ArgumentParser) -> None:
+    """Add the option by which results of before are given to calls with other arguments."""
+    resume.add_argument(
+        "--any-arguments",
+        action="store_true",
+        help="give calls the results that they had come to, also where their arguments are others now",
+    )
 
 
 def _add_listing(ls: argparse.ArgumentParser) -> None:

@@ -132,7 +132,8 @@ def _begin_again(engine: Engine, options: argparse.Namespace, verbosity: int) ->
             given = read_parameters(options.pairs, options.params) or None
         elif options.flow is not None:
             flow = _flow_of(options.flow)
-        run, call = prepare(engine, options.run, flow, given, force=options.force, answer=options.answer)
+        force, any_arguments, answer = options.force, options.any_arguments, options.answer
+        run, call = prepare(engine, options.run, flow, given, force=force, any_arguments=any_arguments, answer=answer)
     except MillraceError as error:
         raise Stop(USAGE, f"millrace: {error}") from None
     except Exception as error:  # noqa: BLE001  # whatever a file raises is its author's affair

@@ -205,7 +205,8 @@ def _pause(options: argparse.Namespace, steered: Steered) -> int:
 def _resume(options: argparse.Namespace, steered: Steered) -> int:
     row = find_flow_run(steered, options.run)
     given = _input(options.input)
-    request = Request("resume", row.id, {"input": given, "again": True, "force": options.force})
+    wanted = {"input": given, "again": True, "force": options.force, "any_arguments": options.any_arguments}
+    request = Request("resume", row.id, wanted)
     try:
         steered.ask(request)
     except NobodyListens:
@@ -226,6 +227,7 @@ def _resume_here(options: argparse.Namespace, row: FlowRunRow, given: Any) -> in
             answer=(key, given) if row.suspended and not row.ahead else None,
             flow=None,
             force=options.force,
+            any_arguments=options.any_arguments,
             store=options.store,
             json=False,
             verbose=0,

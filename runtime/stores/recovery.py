@@ -47,6 +47,7 @@ class Recovery:
         unfinished: By id: its subflows that nobody has brought to their end.
         begun: By id: its task runs that have not completed.
         task_key: The key of the task run that stands for it in the run around it.
+        any_arguments: Calls are given results that they had come to with other arguments, too; also in its subflows.
     """
 
     row: FlowRunRow
@@ -58,10 +59,16 @@ class Recovery:
     unfinished: Mapping[int, Recovery]
     begun: Mapping[int, Begun]
     task_key: int = 0
+    any_arguments: bool = False
 
     @classmethod
-    def read(cls, store: Store, row: FlowRunRow) -> Recovery:
+    def read(cls, store: Store, row: FlowRunRow, *, any_arguments: bool = False) -> Recovery:
         """Read what is on record of a flow run, and of all that goes on inside of it.
+
+        Args:
+            store: The store.
+            row: The flow run.
+            any_arguments: See the class.
 
         Raises:
             StoreError: it cannot be read.
@@ -74,7 +81,7 @@ class Recovery:
                 continue
             inner = store.read_flow_run(call.first)
             if inner is not None and is_left_over(inner):
-                unfinished[inner.id] = cls.read(store, inner)
+                unfinished[inner.id] = cls.read(store, inner, any_arguments=any_arguments)
         task_run = None if row.parent_task_run is None else store.read_task_run(row.parent_task_run)
         return cls(
             row,
@@ -86,6 +93,7 @@ class Recovery:
             unfinished,
             read_begun(store, row.id) | {run: _LOST for run, value in results.items() if _goes_on(value)},
             0 if task_run is None else task_run.key,
+            any_arguments,
         )
 
     @property
@@ -126,7 +134,8 @@ class Recovery:
         if row.parent_task_run is not None:
             run.stands_for = row.parent_task_run, self.task_key
         if run.replay is not None:
-            run.replay.restore(self.calls, on_record(self.results), self.unfinished, self.begun)
+            results = on_record(self.results)
+            run.replay.restore(self.calls, results, self.unfinished, self.begun, any_arguments=self.any_arguments)
         run.pauses.restore(self._answers_for(run))
         if not self._was_made_ahead:
             run.recover(run.engine.now())

@@ -61,6 +61,7 @@ def resume_run(
     *,
     parameters: Mapping[str, Any] | None = None,
     force: bool = False,
+    any_arguments: bool = False,
     return_state: bool = False,
 ) -> Any:
     """Run a recorded flow run again, here: results on record are given to the calls that had completed.
@@ -75,6 +76,8 @@ def resume_run(
         flow: The flow; by default it is taken from the file or module that it was in.
         parameters: In place of those that are on record; for parameters that could not be recorded.
         force: Run it although it has ended its process again and again.
+        any_arguments: Give calls the results that they had come to before, also where their arguments are others now;
+            by default that is an error.
         return_state: Give the final state instead of the result.
 
     Returns:
@@ -85,12 +88,13 @@ def resume_run(
         RunNotFound: there is no such run, or there are several with such a beginning.
         RunNotResumable: it has completed, was cancelled, or is running; or its flow or parameters cannot be had.
         FlowOrderChanged: (by the body) it calls something else than it did.
+        FlowArgumentsChanged: (by the body) it calls the same with other arguments.
         BlockingCallOnLoop: a loop runs on this thread, and it is not said that the flow is a sync one, whose call would
             block it anyway; use `aresume_run` there.
     """
     if running_loop() is not None and getattr(flow, "is_async", True):
         raise BlockingCallOnLoop("resume_run(...)", "await aresume_run(...)")
-    run, call = prepare(_engine_for(run_id), run_id, flow, parameters, force=force)
+    run, call = prepare(_engine_for(run_id), run_id, flow, parameters, force=force, any_arguments=any_arguments)
     if run.blocks:
         see_through(run, *call, None)
     else:
@@ -104,6 +108,7 @@ async def aresume_run(
     *,
     parameters: Mapping[str, Any] | None = None,
     force: bool = False,
+    any_arguments: bool = False,
     return_state: bool = False,
 ) -> Any:
     """The same from async code: an async flow runs on the running loop, a sync one in a thread. See `resume_run`.
@@ -111,7 +116,9 @@ async def aresume_run(
     Cancellation: as for a call of an async flow; a sync one goes on, and only the wait ends.
     """
     engine = _engine_for(run_id)
-    run, call = await _handed_over(lambda: prepare(engine, run_id, flow, parameters, force=force))
+    run, call = await _handed_over(
+        lambda: prepare(engine, run_id, flow, parameters, force=force, any_arguments=any_arguments)
+    )
     if run.blocks:
         Context().run(start, run, *call, None)
         await FlowFuture[Any].of(run).wait_async()
@@ -158,10 +165,15 @@ async def _handed_over(prepared: Callable[[], Prepared]) -> Prepared:
 
 
 def start_resumed(
-    engine: Engine, run_id: UUID | str, flow: BaseFlow[Any, Any] | None = None, *, force: bool = False
+    engine: Engine,
+    run_id: UUID | str,
+    flow: BaseFlow[Any, Any] | None = None,
+    *,
+    force: bool = False,
+    any_arguments: bool = False,
 ) -> FlowFuture[Any]:
     """Run a recorded flow run again in the background. See `resume_run`."""
-    run, call = prepare(engine, run_id, flow, None, force=force)
+    run, call = prepare(engine, run_id, flow, None, force=force, any_arguments=any_arguments)
     Context().run(start, run, *call, None)  # with nothing that belongs to whoever resumes it
     return FlowFuture[Any].of(run)  # type: ignore[return-value]
 
@@ -196,6 +208,7 @@ def prepare(  # what a resumption is made of
     parameters: Mapping[str, Any] | None,
     *,
     force: bool,
+    any_arguments: bool = False,
     answer: tuple[str | None, Any] | None = None,
 ) -> Prepared:
     """Bring a recorded run back, as far as its body beginning. May block: it reads, and claims the run.
@@ -206,6 +219,7 @@ def prepare(  # what a resumption is made of
         flow: See `resume_run`.
         parameters: See `resume_run`.
         force: See `resume_run`.
+        any_arguments: See `resume_run`.
         answer: The key of the pause that it is in, and what it is resumed with.
 
     Returns:
@@ -228,7 +242,7 @@ def prepare(  # what a resumption is made of
     given = _parameters(row, flow, parameters)
     call = flow.shape.call_of(given)
     row = writer.do(lambda: store.claim(row.id, writer.opened.token, engine.now()))
-    recovery = Recovery.read(store, row)
+    recovery = Recovery.read(store, row, any_arguments=any_arguments)
     recovery.warn_of_losses()
     run = flow.begin_recorded(engine, recovery, given)
     if answer is not None:

@@ -128,7 +128,8 @@ def _resume(engine: Engine, run_id: int, options: Mapping[str, Any], answer: Ans
         if row.suspended and not row.ahead:
             _ = start_suspended(engine, run_id, given)
         elif options.get("again"):
-            _ = start_resumed(engine, UUID(int=run_id), force=bool(options.get("force")))
+            force, any_arguments = bool(options.get("force")), bool(options.get("any_arguments"))
+            _ = start_resumed(engine, UUID(int=run_id), force=force, any_arguments=any_arguments)
         elif row.ended is not None:
             raise RunEnded("resume", row.name, row.state.name)
         else:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from millrace import flow, read_flow_runs, read_task_runs, resume_run, task
-from millrace.runtime.results.serializers import JSONSerializer, PickleSerializer
+from millrace.runtime.results import JSONSerializer, PickleSerializer
 from millrace.runtime.yields import Yielded, Yields, yielded_from
 from tests.runtime.stores.killing import Kill, engine_of, killed, killed_in
 from tests.runtime.stores.places import EVERY_STORE, Place
