@@ -409,8 +409,8 @@ def test_one_that_is_left_open_is_closed_with_its_flow_and_given_again(place: Pl
             raise OSError("down")
         return 1
 
-    with engine_of(place.store()), pytest.raises(OSError, match="down"):
-        body()
+    with engine_of(place.store()) as engine, pytest.raises(OSError, match="down"):
+        SYNC.run(body, engine=engine)
     ran.calls.remove(0)
     with engine_of(place.store()) as engine:
         assert resumed(SYNC, engine, body) == (0, 1)
