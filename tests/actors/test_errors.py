@@ -305,9 +305,10 @@ CASES: list[tuple[BaseException, type[BaseException], str]] = [
             "The flow calls 'fetch' as its call 2, with another 'url' than before, so the recorded result of run"
             " 00000000-0000-0000-0000-000000000007 is not its own. A flow that is resumed has to make the same calls"
             " with the same arguments, as long as they completed. Let a task give what is another one each time, as the"
-            " time or a random number: then that is on record, too. Where the result does not depend on it, as on a token,"
-            " leave it out of the task's cache policy, as in INPUTS - 'token'; or resume the run with any_arguments=True,"
-            " or --any-arguments: then calls get their results whatever their arguments are. Or run the flow anew."
+            " time or a random number: then that is on record, too. Where the result does not depend on it, as on a"
+            " token, leave it out of the task's cache policy, as in INPUTS - 'token'; or resume the run with"
+            " any_arguments=True, or --any-arguments: then calls get their results whatever their"
+            " arguments are. Or run the flow anew."
         ),
     ),
     (
