@@ -122,7 +122,7 @@ class AttemptSlots:
             name = run.task.name
             call = f"{name}(...), which has to wait for {names},"
             raise BlockingCallOnLoop(call, f"await {name}.submit(...)")
-        if ticket.beside:
+        if ticket.beside or ticket.outside:
             self._suspect(ticket)
         if isinstance(run.lane, RationedMap):
             self._maps[ticket] = run.lane

@@ -100,8 +100,8 @@ class Request:
 
     async def _wait(self, waiter: ThreadWaiter | LoopWaiter) -> None:
         alarm: Alarm | None = None
-        if self.ticket.beside and self._seconds is None:
-            self._engine.limits.suspect(self.ticket)
+        if (self.ticket.beside or self.ticket.outside) and self._seconds is None:
+            self._engine.limits.suspicions.add(self.ticket)
         run = CURRENT.get() if self._lane is None else None
         try:
             if run is not None:

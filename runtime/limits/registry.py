@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import attrs
@@ -16,12 +16,12 @@ import attrs
 from millrace.actors.errors import CancelledRun, ConfigurationError, LimitNotFound
 from millrace.actors.limiter_messages import Change, Refuse
 from millrace.actors.tickets import Amount, Limit, SlotLimit, Standing, Ticket, TokenLimit
-from millrace.runtime.here_lanes import CALLED
 from millrace.runtime.limits.acting import ActingLimiter
 from millrace.runtime.limits.amounts import checked_amount, checked_name
 from millrace.runtime.limits.attempts import AttemptSlots
 from millrace.runtime.limits.entrusting import Entrusting
 from millrace.runtime.limits.maps import RationedMap
+from millrace.runtime.limits.suspicions import Suspicions
 from millrace.runtime.one_line import engine_logger
 from millrace.runtime.waiting import ThreadWaiter
 
@@ -32,11 +32,6 @@ if TYPE_CHECKING:
     from millrace.runtime.runs import TaskSite
 
 _logger = engine_logger("limits")
-
-_SUSPICION: Final = (
-    "A slot of '%s' is waited for by %s, and held by %s, whose body has called it. If that waits for it, as by"
-    " asyncio.gather or a TaskGroup, neither goes on: map or submit it instead."
-)
 
 Needs = tuple[tuple[Limit, int], ...]
 
@@ -129,12 +124,12 @@ class Limits(Mapping[str, NamedLimit]):
         self._engine = engine
         self.now = engine.now
         self.limiter = ActingLimiter(engine.now, engine.timers)
-        self.attempts = AttemptSlots(self.limiter, self._of_tags, self.suspect)
+        self.suspicions = Suspicions(self.limiter)
+        self.attempts = AttemptSlots(self.limiter, self._of_tags, self.suspicions.add)
         self.entrusting = Entrusting(self.limiter, self._of_tags)
         self._lock = Lock()
         self._by_tags: dict[frozenset[str], Needs] = {}  # what runs with such tags need; emptied when a limit is made
         self._warned: set[str] = set()  # names of limits that somebody wanted and that there are not
-        self._suspected: set[str] = set()  # names of limits that somebody may wait for in vain
         self._blocked: dict[int, list[Ticket]] = {}  # by id of the run: what sync bodies wait for
 
     # Which there are.
@@ -276,32 +271,13 @@ class Limits(Mapping[str, NamedLimit]):
         return needs
 
     def _warn(self, name: str) -> None:
-        if self._is_new(self._warned, name):
+        with self._lock:
+            known = name in self._warned
+            self._warned.add(name)
+        if not known:
             _logger.warning(
                 "There is no limit '%s': nothing waits for it. Limits: %s.", name, ", ".join(self) or "none"
             )
-
-    def suspect(self, ticket: Ticket) -> None:
-        """Warn, once for each limit, of one that waits for slots of the very code that has called it beside itself.
-
-        Whether that code waits for it, as by `asyncio.gather`, nobody can tell. If so, neither goes on; if not, all is
-        well, and so nothing is refused. Of what was submitted it is known who waits for it.
-        """
-        run: Any = ticket.owner
-        called = isinstance(getattr(run, "lane", None), CALLED)
-        beside = [each for each in ticket.beside if called or each.owner is run]
-        for limit, _ in ticket.needs:
-            holders = limit.holders if isinstance(limit, SlotLimit) else {}
-            holder = next((each for each in beside if each in holders), None)
-            if holder is not None and self._is_new(self._suspected, limit.name):
-                _logger.warning(_SUSPICION, limit.name, ticket.called, holder.called)
-
-    def _is_new(self, names: set[str], name: str) -> bool:
-        """Whether something is among what was told for the first time."""
-        with self._lock:
-            known = name in names
-            names.add(name)
-        return not known
 
     # Bodies that wait in a thread.
 

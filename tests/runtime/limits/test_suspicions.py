@@ -1,55 +1,250 @@
-"""Who is called beside the body of a holder and needs its slots: nobody knows whether that waits for it; it is told."""
+"""Who is called beside the body of a holder and needs its slots: where that body awaits it, neither would go on."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
 
-from millrace import Engine, concurrency, flow, task
-from tests.checkpoints import until
+from millrace import DeadlockError, Engine, concurrency, flow, task
+from millrace.runtime.limits.gathered import Held
+from tests.checkpoints import turns, until
+
+came: list[str] = []
+
+
+@task(tags=["db"], task_run_name="inner")
+async def inner() -> None:
+    came.append("inner")
+
+
+@task(tags=["db"], task_run_name="inner")
+def sync_inner() -> None:
+    came.append("inner")
+
+
+@task(task_run_name="between")
+async def between() -> None:
+    await inner()
+
+
+@task(task_run_name="inner")
+async def called_block() -> None:
+    await block()
+
+
+async def block() -> None:
+    async with concurrency("db"):
+        came.append("inner")
+
+
+async def grouped(*calls: Coroutine[Any, Any, Any]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for each in calls:
+            group.create_task(each)
+
+
+async def gathered(*calls: Coroutine[Any, Any, Any]) -> None:
+    await asyncio.gather(*calls)
+
+
+async def awaited_task() -> None:
+    await asyncio.create_task(inner())
+
+
+async def after(event: asyncio.Event, error: Exception | None = None) -> None:
+    await event.wait()
+    if error is not None:
+        raise error
+
+
+async def outcome_of(way: Callable[[], Awaitable[Any]], limit: int = 1) -> Any:
+    """What comes of a task that holds a slot and awaits something, or the error, out of its groups."""
+    came.clear()
+
+    @task(tags=["db"], task_run_name="outer")
+    async def outer() -> Any:
+        return await way()
+
+    @flow
+    async def work() -> Any:
+        return await outer.submit()
+
+    async with Engine(limits={"db": limit}) as engine:
+        try:
+            return await work()
+        except (DeadlockError, ValueError) as error:
+            return error
+        except ExceptionGroup as group:
+            found: Any = group
+            while isinstance(found, ExceptionGroup):
+                found = found.exceptions[0]
+            return found
+        finally:
+            assert (engine.limits["db"].held, engine.limits["db"].waiters()) == (0, [])
+
+
+CERTAIN: dict[str, Callable[[], Awaitable[Any]]] = {
+    "gather": lambda: asyncio.gather(inner(), inner()),
+    "group": lambda: grouped(inner(), inner()),
+    "asyncio task": awaited_task,
+    "called block": lambda: asyncio.gather(called_block()),
+    "through a task": lambda: asyncio.gather(between()),
+    "gather in a group": lambda: grouped(gathered(between())),
+    "group in a gather": lambda: asyncio.gather(grouped(inner(), between())),
+    "group in a group": lambda: grouped(grouped(inner()), between()),
+}
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("how", ["gather", "task group", "thread", "block", "called block"])
-async def test_who_may_wait_in_vain_for_slots_of_the_body_that_has_called_it_is_warned_of(
+@pytest.mark.parametrize("how", CERTAIN)
+async def test_who_needs_the_slot_of_a_body_that_awaits_it_by_means_of_asyncio_is_told(
     how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    came: list[str] = []
+    error = await outcome_of(CERTAIN[how])
+    assert isinstance(error, DeadlockError)
+    assert (error.waiter, error.holder) == ("task run 'inner'", "task run 'outer'")
+    assert came == []
+    assert caplog.records == []
 
-    @task(tags=["db"], task_run_name="inner")
-    async def inner() -> None:
-        came.append("inner")
 
-    @task(tags=["db"], task_run_name="inner")
-    def sync_inner() -> None:
-        came.append("inner")
+@pytest.mark.anyio
+async def test_a_body_that_awaits_its_own_block_by_means_of_asyncio_is_told() -> None:
+    error = await outcome_of(lambda: asyncio.gather(block()))
+    assert isinstance(error, DeadlockError)
+    assert (error.waiter, error.holder) == ("task run 'outer'", "task run 'outer'")
 
-    @task(task_run_name="inner")
-    async def plain() -> None:
-        await block()
 
-    async def block() -> None:
-        async with concurrency("db"):
-            came.append("inner")
+@pytest.mark.anyio
+async def test_code_outside_of_any_run_that_awaits_its_own_block_by_means_of_asyncio_is_told() -> None:
+    async with Engine(limits={"db": 1}), concurrency("db"):
+        with pytest.raises(DeadlockError, match="code outside of any run"):
+            await asyncio.gather(block())
 
-    async def grouped() -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(inner())
 
-    ways: dict[str, Any] = {
-        "gather": lambda: asyncio.gather(inner(), inner()),
-        "task group": grouped,
-        "thread": lambda: asyncio.to_thread(sync_inner),
-        "block": lambda: asyncio.gather(block()),
-        "called block": lambda: asyncio.gather(plain()),
-    }
+@pytest.mark.anyio
+async def test_all_who_were_gathered_are_told_one_by_one() -> None:
+    async def outcomes() -> list[Any]:
+        return await asyncio.gather(inner(), between(), return_exceptions=True)
 
+    assert [type(each) for each in await outcome_of(outcomes)] == [DeadlockError, DeadlockError]
+
+
+@pytest.mark.anyio
+async def test_two_bodies_that_hold_all_slots_together_and_gather_who_needs_them_are_told() -> None:
+    held = asyncio.Event()
+
+    @task(tags=["db"])
+    async def outer(*, first: bool) -> Any:
+        if first:
+            await held.wait()
+        held.set()
+        return await asyncio.gather(inner(), return_exceptions=True)
+
+    @flow
+    async def work() -> list[Any]:
+        both = outer.submit(first=True), outer.submit(first=False)
+        return [outcome for each in both for outcome in await each]
+
+    came.clear()
+    async with Engine(limits={"db": 2}):
+        outcomes = await work()
+    assert any(isinstance(each, DeadlockError) for each in outcomes)
+    assert outcomes.count(None) == len(came)  # the one goes on with what the other has given back
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", ["gather", "group"])
+async def test_as_long_as_something_else_that_is_awaited_may_fail_nobody_is_refused(how: str) -> None:
+    event = asyncio.Event()
+
+    async def both() -> None:
+        asyncio.get_running_loop().call_later(0, asyncio.get_running_loop().call_soon, event.set)
+        calls = inner(), after(event, ValueError("it failed"))
+        await (gathered(*calls) if how == "gather" else grouped(*calls))
+
+    error = await outcome_of(both)
+    assert str(error) == "it failed"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", ["gather", "group"])
+async def test_when_all_else_that_is_awaited_has_ended_who_needs_the_slot_is_told(how: str) -> None:
+    event = asyncio.Event()
+    futures: list[asyncio.Future[None]] = []
+
+    async def all_three() -> None:
+        loop = asyncio.get_running_loop()
+        futures.append(loop.create_future())
+        calls = inner(), after(event), after(event)
+        loop.call_later(0, event.set)
+        loop.call_later(0, loop.call_soon, futures[0].set_result, None)
+        await (asyncio.gather(*calls, futures[0]) if how == "gather" else grouped(*calls))
+
+    assert isinstance(await outcome_of(all_three), DeadlockError)
+
+
+@pytest.mark.anyio
+async def test_who_finds_a_slot_beside_that_of_the_body_is_served() -> None:
+    assert await outcome_of(lambda: asyncio.gather(*[inner() for _ in range(5)]), limit=2) == [None] * 5
+    assert came == ["inner"] * 5
+
+
+@pytest.mark.anyio
+async def test_what_a_body_has_called_and_does_not_await_is_served_when_the_body_is_done() -> None:
+    tasks: list[asyncio.Task[None]] = []
+
+    async def left() -> str:
+        tasks.append(asyncio.create_task(inner()))
+        await turns()
+        await asyncio.gather(turns())
+        return "done"
+
+    @task(tags=["db"])
+    async def outer() -> str:
+        return await left()
+
+    @flow
+    async def work() -> str:
+        done: str = await outer.submit()
+        await tasks[0]
+        return done
+
+    came.clear()
+    async with Engine(limits={"db": 1}):
+        assert await work() == "done"
+    assert came == ["inner"]
+
+
+@pytest.mark.anyio
+async def test_what_asyncio_does_not_tell_is_not_certain() -> None:
+    class Strange:
+        """A task of another make, without those attributes."""
+
+    held = Held([])
+    assert not held.by(Strange())  # type: ignore[arg-type]
+    assert len(held.open) == 1
+
+
+UNCERTAIN: dict[str, Callable[[], Awaitable[Any]]] = {
+    "wait": lambda: asyncio.wait([asyncio.ensure_future(inner())]),
+    "shield": lambda: asyncio.shield(inner()),
+    "thread": lambda: asyncio.to_thread(sync_inner),
+    "block": lambda: asyncio.wait([asyncio.ensure_future(block())]),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", UNCERTAIN)
+async def test_where_it_is_not_certain_that_the_body_awaits_it_there_is_a_warning(
+    how: str, caplog: pytest.LogCaptureFixture
+) -> None:
     @task(tags=["db"], task_run_name="outer")
     async def outer() -> None:
-        await ways[how]()
+        await UNCERTAIN[how]()
 
     @flow
     async def work(engine: Engine) -> None:
@@ -59,6 +254,7 @@ async def test_who_may_wait_in_vain_for_slots_of_the_body_that_has_called_it_is_
         engine.limits.resize("db", 3)
         await future
 
+    came.clear()
     with caplog.at_level(logging.WARNING, "millrace.limits"):
         async with Engine(limits={"db": 1}) as engine:
             await work(engine)

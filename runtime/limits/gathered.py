@@ -1,0 +1,72 @@
+"""Gathered: which asyncio tasks go on only after others have ended, as far as asyncio can be asked.
+
+Decides what is certain. A task that awaits another one, an `asyncio.gather` or the end of a `TaskGroup` goes on only
+after all of these have ended, or one of them has failed. So it is *held up* if each of them that has not ended is
+itself held up, or is known never to end. Of whatever else a task may await, nothing is certain.
+
+asyncio keeps that in attributes it does not promise: where one is not there, nothing is certain either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterator
+from typing import Any
+
+Futures = Collection["asyncio.Future[Any]"]
+
+
+class Held:
+    """Which tasks of one loop are held up by some that never end, at one moment. On the thread of that loop.
+
+    Args:
+        endless: Tasks that never end, as far as is known otherwise.
+    """
+
+    __slots__ = ("_endless", "_found", "_groups", "open")
+
+    def __init__(self, endless: Futures) -> None:
+        self._endless = frozenset(endless)
+        self._groups = {ends: tasks for each in endless for ends, tasks in _groups_of(each)}
+        self._found: dict[Any, Futures] = {}  # what was asked for: by which of the endless it is held up
+        self.open: set[asyncio.Future[Any]] = set()  # what may end, so that something that was asked for is not held up
+
+    def by(self, future: asyncio.Future[Any]) -> Futures:
+        """Which of those that never end hold up a task; none if that is not certain."""
+        if future in self._endless:
+            return (future,)
+        if future not in self._found:
+            self._found[future] = ()  # who awaits itself is held up by nothing that is known here
+            self._found[future] = self._by_all(future)
+        return self._found[future]
+
+    def _by_all(self, future: asyncio.Future[Any]) -> Futures:
+        awaited = self._awaited(future)
+        if not awaited:
+            self.open.add(future)
+        every: set[asyncio.Future[Any]] = set()
+        for each in awaited:
+            found = self.by(each)
+            if not found:
+                return ()
+            every.update(found)
+        return every
+
+    def _awaited(self, future: asyncio.Future[Any]) -> Futures:
+        """What has not ended, and has to end, all of it, or one to fail, before a task goes on."""
+        waiter: Any = getattr(future, "_fut_waiter", None)
+        if isinstance(waiter, asyncio.Task):
+            return (waiter,)
+        awaited = self._groups.get(waiter) or getattr(waiter, "_children", ())
+        return [each for each in reversed(tuple(awaited)) if not each.done()]  # the last began last, and may still run
+
+
+def _groups_of(task: Any) -> Iterator[tuple[Any, Futures]]:
+    """The group of a task, that of the task which waits for this group, and so on: what tells its end; its tasks."""
+    while task is not None:
+        owners = [getattr(callback, "__self__", None) for callback, _ in getattr(task, "_callbacks", None) or ()]
+        group = next((each for each in owners if isinstance(each, asyncio.TaskGroup)), None)
+        ends = getattr(group, "_on_completed_fut", None)
+        if ends is not None:
+            yield ends, tuple(getattr(group, "_tasks", ()))
+        task = getattr(group, "_parent_task", None)
