@@ -22,7 +22,7 @@ import attrs
 
 from millrace.actors.errors import ConfigurationError
 from millrace.actors.seconds import LONGEST_DELAY_SECONDS, is_number
-from millrace.actors.token_bucket import check_whole
+from millrace.actors.token_bucket import MOST, check_whole
 
 SAMPLES: Final = 16
 """A window holds at least so many observations, and two for each place that there is."""
@@ -68,7 +68,7 @@ class AdaptiveLimit:
 
     def __attrs_post_init__(self) -> None:
         check_whole("minimum", self.minimum)
-        check_whole("maximum", self.maximum)
+        check_whole("maximum", self.maximum, MOST)
         check_whole("initial", self.initial)
         if self.maximum < self.minimum:
             raise ConfigurationError("maximum", self.maximum, f"a whole number, {self.minimum:,} ('minimum') or more")

@@ -17,7 +17,8 @@ from millrace.actors.errors import ConfigurationError
 from millrace.actors.seconds import LONGEST_DELAY_SECONDS, is_number
 
 _SECOND: Final = 1_000_000_000
-_MOST_TOKENS: Final = 1_000_000_000
+MOST: Final = 1_000_000_000
+"""No limit that is counted with is larger."""
 
 
 @attrs.frozen
@@ -39,8 +40,8 @@ class RateLimit:
     burst: int = attrs.field(default=attrs.Factory(lambda self: self.limit, takes_self=True), kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        check_whole("limit", self.limit, _MOST_TOKENS)
-        check_whole("burst", self.burst, _MOST_TOKENS)
+        check_whole("limit", self.limit, MOST)
+        check_whole("burst", self.burst, MOST)
         seconds = self.per_seconds
         if not is_number(seconds) or not 1 / _SECOND <= seconds <= LONGEST_DELAY_SECONDS:
             raise ConfigurationError("per_seconds", seconds, "a number of seconds above 0")

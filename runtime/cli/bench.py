@@ -122,8 +122,8 @@ def _check(options: argparse.Namespace) -> _Asked:
     unfilled = [limit for limit in limits if work.count < FILLS * limit]
     if unfilled:
         tell(
-            f"millrace: {work.count:,} items do not fill a limit of {unfilled[0]} {FILLS} times; larger limits than "
-            f"{work.count // FILLS} are left out of the fit. Give more with --items."
+            f"millrace: {work.count:,} items are too few for a limit of {unfilled[0]:,}, as each has to be filled "
+            f"{FILLS} times: limits above {work.count // FILLS:,} are left out of the fit. Give more with --items."
         )
     setting = Setting(
         target=options.target,
@@ -175,7 +175,7 @@ def _seconds(text: str) -> float:
 
 
 def _outputs(options: argparse.Namespace) -> tuple[tuple[str, str | None], ...]:
-    if options.html is not None and options.html == options.svg:
+    if options.html and options.svg and Path(options.html).resolve() == Path(options.svg).resolve():
         raise ConfigurationError("--svg", options.svg, "another file than --html")
     return ("--html", options.html), ("--svg", options.svg)
 

@@ -144,7 +144,7 @@ class Limits(Mapping[str, NamedLimit]):
         Raises:
             ConfigurationError: there is one of that name, or an argument cannot be used.
         """
-        self._change(checked_name(name), checked_amount(name, limit), exists=False)
+        self._change(name, checked_amount(name, limit), exists=False)
         return NamedLimit(self, name)
 
     def resize(self, name: str, limit: Amount) -> None:
@@ -172,6 +172,7 @@ class Limits(Mapping[str, NamedLimit]):
         self._change(name, None, exists=True)
 
     def _change(self, name: str, amount: Amount | None, *, exists: bool) -> None:
+        name = checked_name(name)
         errors: list[Exception] = []
         settled = ThreadWaiter()
 

@@ -11,6 +11,7 @@ import pytest
 
 from millrace.actors.adaptive import PROBE_EVERY, AdaptiveLimit, Estimator
 from millrace.actors.errors import ConfigurationError
+from millrace.actors.seconds import LONGEST_DELAY_SECONDS
 
 MILLISECOND = 1_000_000
 Latency = Callable[[int, int], float]
@@ -209,6 +210,8 @@ def test_a_clock_that_stands_still_does_no_harm() -> None:
         ({"initial": 5, "maximum": 4}, "initial"),
         ({"minimum": 0}, "minimum"),
         ({"maximum": 0}, "maximum"),
+        ({"maximum": 10.5}, "maximum"),
+        ({"maximum": 10**400}, "maximum"),
         ({"minimum": 4, "maximum": 3}, "maximum"),
         ({"algorithm": "vegas"}, "algorithm"),
         ({"tolerance": 0.5}, "tolerance"),
@@ -226,3 +229,19 @@ def test_options_out_of_range_are_refused_by_name(options: dict[str, Any], name:
     with pytest.raises(ConfigurationError) as caught:
         AdaptiveLimit(**options)
     assert caught.value.name == name
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"initial": 1},
+        {"initial": 1000},
+        {"initial": 5, "minimum": 5, "maximum": 5},
+        {"tolerance": 1},
+        {"backoff": 0.5},
+        {"timeout_seconds": LONGEST_DELAY_SECONDS},
+    ],
+)
+def test_options_may_be_as_large_and_as_small_as_they_are_said_to_be(options: dict[str, Any]) -> None:
+    limit = AdaptiveLimit(**options)
+    assert {name: getattr(limit, name) for name in options} == options

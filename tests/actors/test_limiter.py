@@ -567,6 +567,55 @@ def test_a_holder_that_waits_while_others_hold_enough_bothers_nobody() -> None:
     assert limiter.give_back(other) == [child]
 
 
+def test_those_who_stand_in_line_for_one_limit_are_played_on_one_after_another() -> None:
+    limiter = Noted(db=3)
+    parent, other = limiter.take(db=1), limiter.take(db=2)
+    ahead = limiter.take(db=1)
+    child = limiter.take(around=[parent], db=1)
+    wide = limiter.take(around=[child], db=3)  # is there once all others are done, and they will be
+
+    assert [each.error for each in (ahead, child, wide)] == [None] * 3
+    assert limiter.give_back(other) == [ahead, child]
+
+
+def test_one_inside_of_which_two_wait_is_given_back_after_both() -> None:
+    limiter = Noted(db=1, disk=1)
+    busy = limiter.take(disk=1)
+    parent = limiter.take(of="parent", db=1)
+    goes_on = limiter.take(of="goes on", outside=[parent], disk=1)
+    stuck = limiter.take(of="stuck", outside=[parent], db=1)
+
+    assert limiter.blocks(parent) == [stuck]
+    assert refused(stuck) == "task run 'stuck' < task run 'parent'"
+    assert limiter.give_back(busy) == [goes_on]
+
+
+def test_who_is_not_the_first_at_every_limit_is_not_played_on() -> None:
+    limiter = Noted(a=1, b=2, c=1)
+    slow = limiter.take(of="slow", b=1)
+    stuck = limiter.take(of="stuck", c=1)
+    wide = limiter.take(of="wide", b=2)
+    inner = limiter.take(of="inner", around=[stuck], a=1, b=1)  # behind the wide one
+    assert (wide.error, inner.error) == (None, None)
+    last = limiter.take(of="last", around=[slow], c=1)  # waits for stuck, that for inner, that for slow
+
+    assert refused(last) == "task run 'last' < task run 'slow'"
+    assert limiter.give_back(slow) == [wide]
+    assert limiter.give_back(wide) == [inner]
+
+
+def test_a_limit_that_was_removed_holds_nobody_up_who_still_waits_for_another_one() -> None:
+    limiter = Noted(db=1, disk=1)
+    parent, disk = limiter.take(of="parent", db=1), limiter.take(disk=1)
+    both = limiter.take(of="both", db=1, disk=1)
+    assert limiter.change("disk", None) == []
+    child = limiter.take(of="child", around=[parent], db=1)
+
+    assert refused(child) == "task run 'child' < task run 'parent'"
+    assert limiter.give_back(disk) == []
+    assert limiter.give_back(parent) == [both]
+
+
 def test_one_that_will_not_wait_for_ever_is_not_told() -> None:
     limiter = Noted(db=1, gpu=1)
     parent = limiter.take(db=1)
@@ -606,6 +655,22 @@ def test_an_adaptive_limit_changes_by_what_is_given_back() -> None:
 
     assert limiter.size("gpu") > 2
     assert limiter.held("gpu") == 0
+
+
+def test_a_slot_is_held_from_when_it_was_taken() -> None:
+    limiter = Noted(gpu=AdaptiveLimit(initial=2, maximum=8, tolerance=1.0))
+    limiter.at = 1000 * SECOND
+    for number in range(200):
+        pair = limiter.take(gpu=1), limiter.take(gpu=1)
+        limiter.at += (1 + number // 100) * SECOND  # takes twice as long from some time on
+        for each in pair:
+            limiter.give_back(each, failed=False)
+        assert [each.since for each in pair] == [limiter.at - (1 + number // 100) * SECOND] * 2
+        if number == 99:
+            before = limiter.size("gpu")
+
+    assert before > 2
+    assert limiter.size("gpu") < before
 
 
 def test_what_says_nothing_changes_no_limit() -> None:

@@ -58,6 +58,37 @@ def test_what_was_asked_for_late_is_asked_for_when_nothing_is_left_to_give() -> 
     assert window.wanted() == 1
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_batch_at_most_is_asked_for_while_an_outcome_is_there(ordered: bool) -> None:
+    window = Window(100, ordered=ordered)
+    window.enter(range(10))
+    window.arrive(0, "a")
+    assert window.wanted() == BATCH
+    assert window.take() == "a"
+    assert window.wanted() == 91
+
+
+def test_a_small_room_waits_until_what_comes_next_in_order_was_given() -> None:
+    window = filled(100, ordered=True)
+    for number in (0, 1):
+        window.arrive(number, number)
+    assert window.take() == 0
+    assert window.wanted() == 0
+    assert window.take() == 1
+    assert window.wanted() == 2
+
+
+@pytest.mark.parametrize("script", [[], [1, 0]])
+def test_a_source_that_has_no_more_is_not_asked(script: list[int]) -> None:
+    window = window_of(100, ordered=False, script=script)
+    window.enter(range(100))
+    window.end()
+    window.arrive(0, "a")
+    window.arrive(1, "b")
+    assert {window.take(), window.take()} == {"a", "b"}
+    assert (window.ready, window.room, window.wanted()) == (False, 2, 0)
+
+
 def test_outcomes_are_given_as_they_come() -> None:
     window = filled(3)
     for number in (2, 0, 1):
@@ -165,6 +196,30 @@ def test_outcomes_are_given_in_the_order_that_is_known_and_then_as_they_come() -
     window.arrive(101, 101)
     assert [window.take() for _ in range(5)] == [102, 100, 103, 101, None]
     assert (window.pulled, window.given, window.come) == (4, 4, 0)
+
+
+def test_a_known_order_is_kept_to_before_anything_is_ready_to_be_given() -> None:
+    window = scripted([1, 0], most=100)
+    assert not window.ready
+    window.arrive(100, "zero")
+    window.arrive(102, "two")
+    assert (window.ready, window.come, window.wanted()) == (False, 2, 0)
+    window.arrive(101, "one")
+    assert (window.ready, window.come) == (True, 3)
+    assert window.take() == "one"
+    assert (window.ready, window.room, window.wanted()) == (True, 1, 0)
+    assert window.take() == "zero"
+    assert window.ready  # the order is over
+    assert window.take() == "two"
+    assert (window.ready, window.wanted()) == (False, 3)
+
+
+def test_a_batch_at_most_is_asked_for_while_the_next_of_a_known_order_is_there() -> None:
+    window = window_of(100, ordered=False, script=[0])
+    window.enter([100])
+    assert window.wanted() == 99
+    window.arrive(100, "zero")
+    assert window.wanted() == BATCH
 
 
 def test_an_order_that_cannot_be_kept_does_not_matter_any_more() -> None:

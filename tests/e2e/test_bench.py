@@ -157,6 +157,7 @@ def test_a_real_server_is_measured_over_sockets(folder: Path) -> None:
             "'--svg' takes a file that can be written (Is a directory), not 'taken'.",
         ),
         (["tasks.py:quick", "--html", "a", "--svg", "a"], "'--svg' takes another file than --html, not 'a'."),
+        (["tasks.py:quick", "--html", "a", "--svg", "./a"], "'--svg' takes another file than --html, not './a'."),
         (["tasks.py:quick", "--inputs", "no.jsonl"], "'--inputs' takes a file that can be read ("),
         (
             ["tasks.py:quick", "-p", "nope=1"],
@@ -210,8 +211,8 @@ def test_too_few_items_for_a_limit_are_told_before_they_are_measured(folder: Pat
 
     assert done.code == 0
     assert done.err.startswith(
-        "millrace: 20 items do not fill a limit of 8 3 times; larger limits than 6 are left out of the fit. Give more"
-        " with --items.\n"
+        "millrace: 20 items are too few for a limit of 8, as each has to be filled 3 times: limits above 6 are left out"
+        " of the fit. Give more with --items.\n"
     )
 
 

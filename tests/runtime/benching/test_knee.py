@@ -198,6 +198,48 @@ def test_rounds_that_do_not_agree_are_told() -> None:
     )
 
 
+def test_one_limit_without_a_completed_run_is_left_out_and_the_others_are_judged() -> None:
+    finding = find_knee([point(1, 0.0), *points(CURVED, LIMITS[1:])])
+
+    assert (finding.verdict, finding.limit, finding.fitted) == (Verdict.FOUND, 21, LIMITS[1:])
+    assert finding.notes == ("Left out of the fit: limit 1, where no run completed.",)
+
+
+def test_few_limits_up_to_where_runs_fail_make_the_last_of_them_right() -> None:
+    finding = find_knee([*points(lambda n: 10.0 * n, (1, 2)), point(4, 30.0, errors=400)])
+
+    assert (finding.verdict, finding.limit, finding.fit) == (Verdict.FAILING, 2, None)
+
+
+def test_failures_that_begin_are_seen_beside_failures_that_are_the_works_own() -> None:
+    measured = [point(limit, CURVED(limit), errors=100) for limit in LIMITS[:-1]]
+
+    finding = find_knee([*measured, point(128, 300.0, errors=400)])
+
+    assert finding.fitted == LIMITS[:-1]
+
+
+@pytest.mark.parametrize(("errors", "is_left_out"), [(130, False), (250, True)])
+def test_a_share_of_failures_that_chance_explains_is_the_works_own(errors: int, is_left_out: bool) -> None:
+    measured = [point(1, 10.0, errors=100), point(2, 20.0, errors=errors)]
+
+    finding = find_knee([*measured, *(point(limit, 10.0 * limit, errors=errors) for limit in (4, 8, 16))])
+
+    assert (finding.fitted == (1,)) is is_left_out
+
+
+def test_rounds_that_agree_are_not_told_of() -> None:
+    rounds = [{limit: law(limit) for limit in LIMITS} for law in (Saturation(10, 18, 0), Saturation(10, 22, 0))]
+
+    assert find_knee(points(Saturation(10, 20, 0)), rounds).notes == ()
+
+
+def test_rounds_of_what_has_no_knee_have_no_range() -> None:
+    rounds = [{limit: 10.0 * limit for limit in LIMITS}] * 2
+
+    assert find_knee(points(lambda n: 10.0 * n), rounds).range is None
+
+
 def test_the_nearest_limit_is_so_by_ratio() -> None:
     assert nearest([16, 32], 22) == 16
     assert nearest([16, 32], 23) == 32

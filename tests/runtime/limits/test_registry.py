@@ -88,11 +88,14 @@ def test_what_is_no_amount_is_refused_by_name(amount: Any) -> None:
     engine.close()
 
 
-@pytest.mark.parametrize("name", ["", None, 3, b"db"])
+@pytest.mark.parametrize("name", ["", None, 3, b"db", ["db"]], ids=repr)
 def test_what_is_no_name_is_refused(name: Any) -> None:
-    engine = Engine()
-    with pytest.raises(ConfigurationError, match="'name' takes the name of a limit"):
-        engine.limits.create(name, 1)
+    engine = Engine(limits={"db": 1})
+    limits = engine.limits
+    for call in (lambda: limits.create(name, 1), lambda: limits.resize(name, 1), lambda: limits.remove(name)):
+        with pytest.raises(ConfigurationError, match="'name' takes the name of a limit"):
+            call()
+    assert list(limits) == ["db"]
     engine.close()
 
 
