@@ -11,6 +11,7 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
+from millrace.actors.adaptive import AdaptiveLimit
 from millrace.runtime.benching import units
 from millrace.runtime.benching.charts.frames import NAMED
 from millrace.runtime.benching.charts.latency import latency_chart
@@ -20,6 +21,7 @@ from millrace.runtime.benching.charts.timeline import timeline_chart
 from millrace.runtime.benching.document import as_document
 from millrace.runtime.benching.figures import FILLS, Point
 from millrace.runtime.benching.knee import SHARE, in_words
+from millrace.runtime.benching.plan import LONGER
 from millrace.runtime.benching.report import Report
 from millrace.runtime.benching.table import adaptive_note
 
@@ -155,6 +157,12 @@ def _method(report: Report) -> Iterable[str]:
         "Planning, 2007), or a straight rise to a capacity (P. J. Denning and J. P. Buzen, 1978). Not the peak "
         "itself: near it the curve is flat, and the last twentieth of throughput is the dearest in latency."
     )
+    if report.adaptive is not None:
+        yield (
+            f"The adaptive limit knows of no curve, and had {LONGER} times as long. It lets latency rise to "
+            f"{AdaptiveLimit().tolerance:g} times the lowest before it holds back; so where more in flight only waits, "
+            "it comes to rest above the knee."
+        )
     for each in (found.fit, found.scalability if found.fit != found.scalability else None):
         if each is not None:
             yield f"{in_words(each)[0].upper()}{in_words(each)[1:]}."

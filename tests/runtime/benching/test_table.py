@@ -149,3 +149,9 @@ def test_rates_have_three_digits_or_are_whole(value: float, told: str) -> None:
 @pytest.mark.parametrize(("value", "told"), [(0.05, "50 ms"), (2.0, "2 s"), (0.00002, "20 µs"), (1e-7, "0.1 µs")])
 def test_round_times_are_written_as_such(value: float, told: str) -> None:
     assert units.tick(value) == told
+
+
+def test_the_page_says_why_the_adaptive_limit_comes_to_another_answer() -> None:
+    told = "The adaptive limit knows of no curve, and had 4 times as long. It lets latency rise to 1.5 times the lowest"
+    assert told in as_html(report(Saturation(20.0, 20.0, 0.15), chosen=37))
+    assert told not in as_html(report(Saturation(20.0, 20.0, 0.15)))
