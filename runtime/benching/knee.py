@@ -31,6 +31,9 @@ LEAST_POINTS: Final = 4
 SAME: Final = 1.10
 """Throughputs are the same if the highest is at most so many times the lowest."""
 
+ALIKE: Final = 1.50
+"""Or so many times, where the rounds of one limit are as far apart as the limits are."""
+
 STILL_RISING: Final = 1.05
 """Throughput still rises if twice the largest limit would bring so many times as much."""
 
@@ -125,7 +128,7 @@ def find_knee(points: Sequence[Point], rounds: Sequence[Mapping[int, float]] = (
     if len(sound) < LEAST_POINTS:
         found = _failing(sound, failing, None) if failing else _too_few(len(sound))
         return attrs.evolve(found, fitted=limits, notes=tuple(notes))
-    found = _judge([(float(point.limit), point.throughput.median) for point in sound])
+    found = _judge([(float(point.limit), point.throughput.median) for point in sound], noisy=_differ_by_chance(sound))
     if failing and found.verdict is Verdict.RISING:
         found = _failing(sound, failing, found)
     spread = _over_rounds(limits, rounds) if found.verdict is Verdict.FOUND else None
@@ -192,7 +195,14 @@ def _usable(points: Sequence[Point], notes: list[str]) -> list[Point]:
     return usable
 
 
-def _judge(measured: Sequence[tuple[float, float]]) -> Finding:
+def _differ_by_chance(points: Sequence[Point]) -> bool:
+    """Whether there is a throughput that is between the rounds of every limit, so that nothing tells these apart."""
+    rates = [point.throughput for point in points]
+    like = max(each.median for each in rates) <= ALIKE * min(each.median for each in rates)
+    return like and max(each.low for each in rates) <= min(each.high for each in rates)
+
+
+def _judge(measured: Sequence[tuple[float, float]], *, noisy: bool = False) -> Finding:
     rates = [rate for _, rate in measured]
     limits = [limit for limit, _ in measured]
     least, most = min(limits), max(limits)
@@ -200,16 +210,8 @@ def _judge(measured: Sequence[tuple[float, float]]) -> Finding:
     if isinstance(found.law, Saturation) and most < BEYOND * found.law.capacity:
         found = scalability  # what would be a capacity may be noise of the last measurement
     law = found.law
-    if max(rates) <= SAME * min(rates):
-        return Finding(
-            Verdict.FLAT,
-            f"The limit makes no difference: throughput is {_rate(min(rates))} to {_rate(max(rates))} runs/s under "
-            f"every limit from {_whole(least)} to {_whole(most)}, so {_whole(least)} is enough. Something else takes "
-            "one item at a time: code that holds the loop or the interpreter, a lock, a single connection.",
-            knee=least,
-            fit=found,
-            scalability=scalability,
-        )
+    if noisy or max(rates) <= SAME * min(rates):
+        return attrs.evolve(_flat(least, most, rates), fit=found, scalability=scalability)
     if found.error > SCATTERED:
         return Finding(
             Verdict.SCATTERED,
@@ -243,6 +245,18 @@ def _judge(measured: Sequence[tuple[float, float]]) -> Finding:
         sentence=f"{_whole(ceil(round(knee, 2)))} in flight reach {SHARE:.0%} of the highest throughput, which is "
         f"{_rate(best)} runs/s {_where(law, peak, most)}.",
         knee=knee,
+    )
+
+
+def _flat(least: float, most: float, rates: Sequence[float]) -> Finding:
+    """Throughput does not depend on the limit."""
+    apart = "" if max(rates) <= SAME * min(rates) else ", and as far apart in the rounds of one limit"
+    return Finding(
+        Verdict.FLAT,
+        f"The limit makes no difference: throughput is {_rate(min(rates))} to {_rate(max(rates))} runs/s under every "
+        f"limit from {_whole(least)} to {_whole(most)}{apart}, so {_whole(least)} is enough. Something else takes one "
+        "item at a time: code that holds the loop or the interpreter, a lock, a single connection.",
+        knee=least,
     )
 
 

@@ -8,6 +8,7 @@ from random import Random
 import attrs
 import pytest
 
+from millrace.runtime.benching.figures import Point, Spread
 from millrace.runtime.benching.knee import Finding, Verdict, find_knee, in_words, nearest
 from millrace.runtime.benching.laws import Saturation, UniversalScalability
 from tests.runtime.benching.trials_made import LIMITS, point, points
@@ -80,6 +81,30 @@ def test_a_limit_that_makes_no_difference_is_told_so() -> None:
     assert finding.sentence.startswith(
         "The limit makes no difference: throughput is 10.1 to 10.2 runs/s under every limit from 1 to 128, so 1 is"
     )
+
+
+def apart(rates: dict[int, tuple[float, float, float]]) -> list[Point]:
+    """What limits came to, with the lowest and the highest of their rounds."""
+    return [attrs.evolve(point(limit, rate), throughput=Spread(rate, *ends)) for limit, (rate, *ends) in rates.items()]
+
+
+def test_limits_that_are_no_further_apart_than_the_rounds_of_each_make_no_difference() -> None:
+    rounds = {1: (233.0, 210.0, 256.0), 2: (269, 250, 288), 4: (219, 180, 258), 8: (270, 240, 300), 16: (243, 243, 252)}
+
+    finding = find_knee(apart(rounds))
+
+    assert (finding.verdict, finding.limit) == (Verdict.FLAT, 1)
+    assert finding.sentence.startswith(
+        "The limit makes no difference: throughput is 219 to 270 runs/s under every limit from 1 to 16, and as far"
+        " apart in the rounds of one limit, so 1 is enough. Something else takes one item at a time:"
+    )
+    assert find_knee(apart(rounds | {2: (269, 259, 288)})).verdict is not Verdict.FLAT
+
+
+def test_rounds_that_are_far_apart_make_limits_of_different_throughput_no_more_alike() -> None:
+    rounds = {limit: (CURVED(limit), 1.0, 1000.0) for limit in LIMITS}
+
+    assert find_knee(apart(rounds)).verdict is Verdict.FOUND
 
 
 def test_throughput_that_only_falls_makes_the_smallest_limit_right() -> None:
