@@ -57,7 +57,7 @@ class Held:
         waiter: Any = getattr(future, "_fut_waiter", None)
         if isinstance(waiter, asyncio.Task):
             return (waiter,)
-        awaited = self._groups.get(waiter) or getattr(waiter, "_children", ())
+        awaited: Any = self._groups.get(waiter) or getattr(waiter, "_children", ())
         return [each for each in reversed(tuple(awaited)) if not each.done()]  # the last began last, and may still run
 
 

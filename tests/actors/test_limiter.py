@@ -660,6 +660,7 @@ def test_an_adaptive_limit_changes_by_what_is_given_back() -> None:
 def test_a_slot_is_held_from_when_it_was_taken() -> None:
     limiter = Noted(gpu=AdaptiveLimit(initial=2, maximum=8, tolerance=1.0))
     limiter.at = 1000 * SECOND
+    before = 0
     for number in range(200):
         pair = limiter.take(gpu=1), limiter.take(gpu=1)
         limiter.at += (1 + number // 100) * SECOND  # takes twice as long from some time on

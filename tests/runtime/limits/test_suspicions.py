@@ -128,7 +128,7 @@ async def test_code_outside_of_any_run_that_awaits_its_own_block_by_means_of_asy
 @pytest.mark.anyio
 async def test_all_who_were_gathered_are_told_one_by_one() -> None:
     async def outcomes() -> list[Any]:
-        return await asyncio.gather(inner(), between(), return_exceptions=True)
+        return list(await asyncio.gather(inner(), between(), return_exceptions=True))
 
     assert [type(each) for each in await outcome_of(outcomes)] == [DeadlockError, DeadlockError]
 
