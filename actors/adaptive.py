@@ -2,7 +2,9 @@
 
 Decides what the limit is after each observation. Knows no clock and no runs: times come with the observations, in
 nanoseconds. Two algorithms, of which both look at a *window* of observations at a time, and only at such that began in
-it: what began before the limit was changed says nothing about it.
+it: what began before the limit was changed says nothing about it. Unless it has outlasted a whole window: then that is
+what is to be known of it. Else a service that lets some wait for ever, and serves others at once, would look quick, and
+nobody would hear of what fails after a long time.
 
 Sources: the adaptive limits of Netflix's concurrency-limits (github.com/Netflix/concurrency-limits, and "Performance
 Under Load", Netflix technology blog, 2018). `Gradient` is after its `GradientLimit`, with its square root of the limit
@@ -103,12 +105,13 @@ class Estimator:
         config: The bounds, and what the algorithm takes.
     """
 
-    __slots__ = ("_answered", "_busiest", "_config", "_count", "_failed", "_opened", "_sum", "estimate")
+    __slots__ = ("_answered", "_before", "_busiest", "_config", "_count", "_failed", "_opened", "_sum", "estimate")
 
     def __init__(self, config: AdaptiveLimit) -> None:
         self._config = config
         self.estimate = float(config.initial)  # minimum <= estimate <= maximum
-        self._opened = 0  # when the window was; what began earlier is not looked at
+        self._opened = 0  # when the window was
+        self._before = 0  # when the one before it was; what began between the two is not looked at
         self._count = 0  # observations in the window
         self._failed = 0  # of these; what took too long is one of them
         self._answered = 0  # of these, what did not fail by itself
@@ -134,7 +137,7 @@ class Estimator:
             in_flight: How many were under way just before that, this one among them.
             failed: It failed, or took too long.
         """
-        if began < self._opened:
+        if self._before <= began < self._opened:
             return
         took = max(0, ended - began)
         self._count += 1
@@ -147,7 +150,7 @@ class Estimator:
             latency = self._sum / self._answered if self._answered else None
             found = self._conclude(latency, self._failed / self._count)
             self.estimate = min(max(found, float(self._config.minimum)), float(self._config.maximum))
-            self._opened = ended
+            self._before, self._opened = self._opened, ended
             self._count = self._failed = self._answered = self._sum = self._busiest = 0
 
     @property

@@ -192,6 +192,33 @@ def test_what_began_before_the_limit_changed_says_nothing_of_it() -> None:
     assert estimator.limit == 9
 
 
+def starving(estimator: Estimator, calls: int, *, fails: bool = False) -> list[int]:
+    """Keep calls under way at a service that does eight at once, and those that came last first; the limits."""
+    waiting: list[int] = []  # since when
+    limits: list[int] = []
+    at = 0
+    for _ in range(calls):
+        waiting += [at] * (estimator.limit - len(waiting))
+        at += MILLISECOND
+        first = at % (200 * MILLISECOND) == 0  # now and then it looks at who came first
+        began = waiting.pop(0 if first else max(0, len(waiting) - 8))
+        estimator.observe(began, at, len(waiting) + 1, failed=fails and at - began > 100 * MILLISECOND)
+        limits.append(estimator.limit)
+    return limits
+
+
+def test_the_gradient_sees_who_waits_behind_those_that_are_served_quickly() -> None:
+    limits = starving(AdaptiveLimit(maximum=200).estimator(), 20_000)
+
+    assert typical(limits) <= 60
+
+
+def test_what_fails_after_a_long_time_brings_the_limit_down_however_many_are_quick_meanwhile() -> None:
+    limits = starving(AdaptiveLimit(maximum=200, algorithm="aimd").estimator(), 20_000, fails=True)
+
+    assert typical(limits) <= 60
+
+
 def test_a_clock_that_stands_still_does_no_harm() -> None:
     estimator = AdaptiveLimit().estimator()
     for _ in range(1_000):

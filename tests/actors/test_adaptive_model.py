@@ -23,18 +23,19 @@ class Written:
         self.estimate = float(config.initial)
         self.window: list[Observation] = []
         self.opened = 0
+        self.before = 0  # when the window before was opened
         self.averages: list[float] = []  # of windows since the lowest latency was looked for, that one among them
         self.concluded = 0  # windows since then
         self.after: float | None = None  # what the estimate is when that has been done
 
     def observe(self, one: Observation) -> float:
         began, ended, _, _ = one
-        if began >= self.opened:
+        if began >= self.opened or began < self.before:
             self.window.append(one)
             if len(self.window) >= 16 and len(self.window) >= 2 * int(self.estimate):
                 self.estimate = self._within(self._aimd() if self.config.algorithm == "aimd" else self._gradient())
                 self.window = []
-                self.opened = ended
+                self.before, self.opened = self.opened, ended
         return self.estimate
 
     def _within(self, estimate: float) -> float:
