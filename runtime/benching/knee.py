@@ -122,7 +122,8 @@ def find_knee(points: Sequence[Point], rounds: Sequence[Mapping[int, float]] = (
     if failing:
         notes.append(
             f"From {failing[0].limit} in flight on, more runs fail ({failing[0].error_share:.1%}; the first said: "
-            f"{failing[0].first_error}). Such a limit is not the right one: these are left out of the fit."
+            f"{_without_stop(failing[0].first_error)}). Such a limit is not the right one: these are left out of the "
+            "fit."
         )
     limits = tuple(point.limit for point in sound)
     if len(sound) < LEAST_POINTS:
@@ -296,9 +297,14 @@ def _over_rounds(limits: Sequence[int], rounds: Sequence[Mapping[int, float]]) -
 def _all_failed(points: Sequence[Point]) -> Finding:
     said = next((point.first_error for point in points if point.first_error), None)
     runs = sum(point.runs for point in points)
-    told = f", and the first said: {said}" if said else ""
+    told = f", and the first said: {_without_stop(said)}" if said else ""
     limits = _limits([point.limit for point in points])
     return Finding(Verdict.FAILED, f"No run completed: {runs:,} ended under {limits}{told}. There is nothing to fit.")
+
+
+def _without_stop(said: str | None) -> str:
+    """What somebody else said, inside of a sentence of one's own."""
+    return (said or "").rstrip(".")
 
 
 def nearest(limits: Sequence[int], knee: float) -> int:

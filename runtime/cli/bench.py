@@ -46,6 +46,7 @@ from millrace.runtime.cli.screen import has_colour
 from millrace.runtime.cli.stopping import FAILED, USAGE, Stop, load, stdout_to_stderr, tell, write_out
 from millrace.runtime.cli.targets import A_TASK, Target
 from millrace.runtime.loops import run_in_new_loop
+from millrace.runtime.rationing import wanted_limits
 from millrace.runtime.settings import whole_number
 
 MODEL: Final = "model:"
@@ -93,6 +94,8 @@ def bench_command(options: argparse.Namespace) -> int:
     report = make_report(asked.setting, asked.plan, trials)
     if trials or not code:
         _show(report, asked, options)
+    elif code != FAILED:
+        tell("millrace: interrupted before the first limit was measured: its items had not ended.")
     return code or (FAILED if report.finding.verdict is Verdict.FAILED else 0)
 
 
@@ -124,6 +127,12 @@ def _check(options: argparse.Namespace) -> _Asked:
         tell(
             f"millrace: {work.count:,} items are too few for a limit of {unfilled[0]:,}, as each has to be filled "
             f"{FILLS} times: limits above {work.count // FILLS:,} are left out of the fit. Give more with --items."
+        )
+    limited = sorted(work.task.tags & wanted_limits(None).keys())
+    if limited:
+        tell(
+            f"millrace: MILLRACE_LIMITS limits the task too, by its tag {', '.join(map(repr, limited))}: what more "
+            "than that would bring cannot be seen."
         )
     setting = Setting(
         target=options.target,

@@ -229,3 +229,29 @@ def test_an_interruption_shows_what_was_measured_by_then(folder: Path, number: i
     assert programme.returncode == code
     assert [line.split()[0] for line in out.splitlines()[1:3]] == ["1", "2"]
     assert out.endswith("Not all of the plan was measured.\n")
+
+
+def test_an_interruption_before_anything_was_measured_says_so(folder: Path) -> None:
+    arguments = ("tasks.py:endless", "--items", "60", "--limits", "8", "--rounds", "1", "--seconds", "0.000001")
+    with started("-m", "millrace", "bench", "limits", *arguments, "-q", cwd=folder) as programme:
+        assert programme.stderr is not None
+        assert "ready\n" in iter(programme.stderr.readline, "")
+        programme.send_signal(signal.SIGINT)
+        out, err = programme.communicate(timeout=30)
+
+    assert (programme.returncode, out) == (130, "")
+    assert err.endswith("millrace: interrupted before the first limit was measured: its items had not ended.\n")
+
+
+def test_a_limit_of_the_environment_that_holds_for_the_task_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILLRACE_LIMITS", "mine=2, other=3")
+    few = ("--items", "6", "--limits", "1", "--rounds", "1", "--seconds", "0.05", "--no-adaptive", "-q")
+    done = bench(folder, "tasks.py:quick", *few)
+
+    assert done.code == 0
+    assert done.err == (
+        "millrace: MILLRACE_LIMITS limits the task too, by its tag 'mine': what more than that would bring cannot be"
+        " seen.\n"
+    )

@@ -206,6 +206,12 @@ def test_work_that_always_fails_gives_no_fit() -> None:
     )
 
 
+def test_what_a_run_has_said_ends_no_sentence_of_ours() -> None:
+    failed = attrs.evolve(point(1, 0.0, errors=1000), first_error="OSError: it is gone.")
+
+    assert "the first said: OSError: it is gone. There is" in find_knee([failed]).sentence
+
+
 def test_rounds_say_how_sure_the_knee_is() -> None:
     rounds = [{limit: law(limit) for limit in LIMITS} for law in (Saturation(10, 18, 0), Saturation(10, 22, 0))]
 
