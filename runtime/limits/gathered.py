@@ -21,13 +21,14 @@ class Held:
 
     Args:
         endless: Tasks that never end, as far as is known otherwise.
+        tasks: All of that loop that have not ended.
     """
 
     __slots__ = ("_endless", "_found", "_groups", "open")
 
-    def __init__(self, endless: Futures) -> None:
+    def __init__(self, endless: Futures, tasks: Futures) -> None:
         self._endless = frozenset(endless)
-        self._groups = {ends: tasks for each in endless for ends, tasks in _groups_of(each)}
+        self._groups = {ends: members for each in tasks for ends, members in _groups_of(each)}
         self._found: dict[Any, Futures] = {}  # what was asked for: by which of the endless it is held up
         self.open: set[asyncio.Future[Any]] = set()  # what may end, so that something that was asked for is not held up
 
@@ -62,11 +63,9 @@ class Held:
 
 
 def _groups_of(task: Any) -> Iterator[tuple[Any, Futures]]:
-    """The group of a task, that of the task which waits for this group, and so on: what tells its end; its tasks."""
-    while task is not None:
-        owners = [getattr(callback, "__self__", None) for callback, _ in getattr(task, "_callbacks", None) or ()]
-        group = next((each for each in owners if isinstance(each, asyncio.TaskGroup)), None)
+    """The group that a task belongs to, if any: what tells its end, and its tasks."""
+    for callback, _ in getattr(task, "_callbacks", None) or ():
+        group = getattr(callback, "__self__", None)
         ends = getattr(group, "_on_completed_fut", None)
-        if ends is not None:
-            yield ends, tuple(getattr(group, "_tasks", ()))
-        task = getattr(group, "_parent_task", None)
+        if isinstance(group, asyncio.TaskGroup) and ends is not None:
+            yield ends, getattr(group, "_tasks", ())

@@ -50,7 +50,7 @@ class _Waits:
     __slots__ = ("is_looked_at", "tickets", "watched")
 
     def __init__(self) -> None:
-        self.tickets: WeakKeyDictionary[asyncio.Future[Any], Ticket] = WeakKeyDictionary()  # by task; some wait no more
+        self.tickets: WeakKeyDictionary[asyncio.Future[Any], Ticket] = WeakKeyDictionary()  # by task
         self.watched: WeakSet[asyncio.Future[Any]] = WeakSet()  # at whose end it is looked again
         self.is_looked_at = False  # or will be, in this turn of the loop
 
@@ -93,6 +93,7 @@ class Suspicions:
     def _look(self, loop: asyncio.AbstractEventLoop, waits: _Waits) -> None:
         waits.is_looked_at = False
         waiting = {task: ticket for task, ticket in waits.tickets.items() if ticket.standing is Standing.WAITS}
+        waits.tickets = WeakKeyDictionary(waiting)
         around = (each for ticket in waiting.values() for each in (*ticket.beside, *ticket.outside) if each.held)
         outer = dict.fromkeys(around)  # the inner ones first: then a long chain of them is no deep one
         if _may_be_stuck(waiting.values(), outer.keys()):
@@ -116,8 +117,9 @@ class Suspicions:
             waiting: The tickets that wait, by the tasks that ask for them.
             outer: The tickets of those that have started them.
         """
-        held = Held(waiting.keys())
-        places = {id(each): each for each in asyncio.all_tasks(loop)}
+        tasks = asyncio.all_tasks(loop)
+        held = Held(waiting.keys(), tasks)
+        places = {id(each): each for each in tasks}
         told: list[tuple[tuple[Ticket], object]] = []
         for ticket in outer:
             task = places.get(ticket.place)

@@ -224,7 +224,7 @@ async def test_what_asyncio_does_not_tell_is_not_certain() -> None:
     class Strange:
         """A task of another make, without those attributes."""
 
-    held = Held([])
+    held = Held([], [])
     assert not held.by(Strange())  # type: ignore[arg-type]
     assert len(held.open) == 1
 
