@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Self, TypeVa
 from millrace.actors.annotations import Annotation
 from millrace.actors.errors import ConfigurationError
 from millrace.actors.instructions import Order
+from millrace.actors.pace import Pace
 from millrace.actors.seconds import checked_limit
 from millrace.actors.states import State, StateType
 from millrace.runtime.binding import Bindable
@@ -97,6 +98,7 @@ class BaseTask(Bindable, Generic[P, R]):
         described = text_of(options, "description")
         self.description: str | None = inspect.getdoc(self.fn) if described is None else described
         self.tags: frozenset[str] = tags_of(options)
+        self.pace = Pace()  # of its bodies, on threads
         self.version: str | None = text_of(options, "version")
         self.task_run_name: str | Callable[..., str] | None = options.get("task_run_name")
         self.run_name: RunName | None = run_name_of(options, "task_run_name", self.shape, self.name)

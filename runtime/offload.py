@@ -4,6 +4,11 @@ Decides how many threads there are and which run each takes next. Threads are st
 free, up to a limit; they end after a while without work, and none is there before something asks for one. The event
 loop's default executor is left alone: it belongs to the host.
 
+A map is *held* by one thread as long as its bodies take no time (`actors/pace.py`): it stands in line for nobody else,
+because other threads would only be in each other's way, and in that of a host's loop, for which the interpreter is free
+when one thread lets go of it. Where a body blocks, the map goes back into line for others; that one does is noticed
+by the lookout (`runtime/lookout.py`), or told by the body that waits for other runs.
+
 A worker that waits for other runs lends its place: while it blocks another thread may be started for it, so that
 nesting never runs out of workers, whatever the limit. A body that goes on after its run was cancelled or timed out is
 *abandoned*: its thread is busy, and counts, until the function returns. Others stand in for abandoned threads, as many
@@ -20,12 +25,13 @@ from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread, current_thread
 from threading import enumerate as enumerate_threads
-from time import perf_counter, sleep
+from time import perf_counter, process_time, sleep
 from typing import TYPE_CHECKING, Any, Final, Union
 
 from millrace.actors.task_run import TaskRunActor
 from millrace.runtime.attempt import execute
 from millrace.runtime.lending import set_lender
+from millrace.runtime.lookout import Lookout
 from millrace.runtime.loop_lane import execute_async
 from millrace.runtime.loops import finish_loop, new_loop
 from millrace.runtime.priorities import Ranks, priority_on
@@ -33,6 +39,7 @@ from millrace.runtime.settings import THREADS, whole_number
 from millrace.runtime.stack import ROOM_TO_START, check_room
 
 if TYPE_CHECKING:
+    from millrace.actors.pace import Pace
     from millrace.runtime.engine_stats import OffloadStats
     from millrace.runtime.lanes import RunSource
     from millrace.runtime.runs import TaskRun
@@ -106,6 +113,7 @@ class Worker(Thread):
     def __init__(self, offload: Offload, target: Callable[[], None], name: str) -> None:
         super().__init__(target=target, name=name, daemon=True)
         self.offload = offload
+        self.steps = 0  # goes up with each body of a map, and whenever it comes to hold one
 
 
 class Offload:
@@ -125,6 +133,8 @@ class Offload:
         self._ranks: Ranks[_Work] | None = None  # with another priority than the usual one; None: never any
         self._lock = Lock()
         self._threads: set[Thread] = set()
+        self._held: dict[Thread, RunSource] = {}  # by who takes runs from it; whoever takes one out puts it in line
+        self._lookout: Lookout[Thread] = Lookout(f"{name}-lookout", self._steps, self._stuck, IDLE_SECONDS)
         self._running: dict[Thread, TaskRun] = {}
         self._abandoned: set[Thread] = set()  # running a body that its run has been ended, or goes on, without
         self._loops: dict[Thread, asyncio.AbstractEventLoop] = {}  # of the workers that have run an async body
@@ -141,7 +151,8 @@ class Offload:
 
     def dispatch_map(self, source: RunSource, priority: int = 0) -> None:
         """Put all the runs of a map or a stream in line."""
-        self._put(source, priority)
+        if source not in tuple(self._held.values()):  # else whoever holds it looks once more before it is let go of
+            self._put(source, priority)
 
     def call(self, call: Call) -> None:
         """Have a function called."""
@@ -184,6 +195,7 @@ class Offload:
             self._abandoned.add(thread)
             if self._running.get(thread) is not run:  # it has returned in this moment
                 self._abandoned.discard(thread)
+            self._let_go(thread)
             self._staff()
 
     @property
@@ -197,6 +209,7 @@ class Offload:
         me = current_thread()
         with self._lock:
             self._lent.add(me)
+        self._stuck(me)
         self._staff()
         try:
             yield
@@ -229,6 +242,7 @@ class Offload:
             threads = list(self._threads)
         for _ in threads:
             self._work.put(None)
+        self._lookout.close(wait=wait)
         for thread in threads if wait else ():
             if thread not in self._running and thread is not current_thread():
                 thread.join()
@@ -262,15 +276,33 @@ class Offload:
             thread.start()  # in the lock: whoever closes the offload may join every thread that it finds
             self._threads.add(thread)
 
+    # On any thread, the lookout's among them.
+
+    def _steps(self) -> dict[Thread, int]:
+        return {thread: thread.steps for thread in tuple(self._held) if isinstance(thread, Worker)}
+
+    def _stuck(self, thread: Thread) -> None:
+        """The body that a thread is at blocks: if it holds a map, others are to take from that."""
+        run = self._running.get(thread)
+        if run is not None:
+            run.node.task.pace.blocks()
+        self._let_go(thread)
+
+    def _let_go(self, thread: Thread) -> None:
+        source = self._held.pop(thread, None)
+        if source is not None and source.more:
+            self._put(source, priority_on(source.lane))
+
     # On a worker thread.
 
     def _run(self) -> None:
         set_lender(self._lending)
         me = current_thread()
+        assert isinstance(me, Worker)
         while self._serve(me):
             pass
 
-    def _serve(self, me: Thread) -> bool:
+    def _serve(self, me: Worker) -> bool:
         """Take the next work; False when this thread is to end. In a frame of its own: an idle thread holds no run."""
         source = self._next(me)
         if source is None:
@@ -281,7 +313,8 @@ class Offload:
             elif isinstance(source, Call):
                 source.make()
             else:
-                self._execute_some(source, me)
+                while self._execute_some(source, me):
+                    pass
         finally:
             del source  # an exception of its body holds the frames below, and the run holds that
         return True
@@ -363,17 +396,59 @@ class Offload:
             loop = self._loops[me] = new_loop()
         return loop
 
-    def _execute_some(self, source: RunSource, me: Thread) -> None:
-        """Take runs from a map for a short while; other threads may take from it too, and other work gets its turn."""
-        if source.more:
-            self._put(source, priority_on(source.lane))
-        until = perf_counter() + TURN_SECONDS
-        # One at a time: what a thread has taken no other can, and its body may wait for those after it.
-        while runs := source.take(1):
-            self._execute(runs.pop(), me)
-            if perf_counter() > until:
+    def _execute_some(self, source: RunSource, me: Worker) -> bool:
+        """Take runs from a map for a short while.
+
+        Returns:
+            Whether to go on with it: nobody else is to take from it, and there is nothing else to do.
+        """
+        me.steps += 1
+        self._held[me] = source
+        pace = None
+        count, idle = 0, 0.0
+        try:
+            began = now = perf_counter()
+            until = began + TURN_SECONDS
+            # One at a time: what a thread has taken no other can, and its body may wait for those after it.
+            runs = source.take(1)
+            if runs:
+                pace = self._pace_of(runs[0], me)
+            computed = None if pace is None or pace.apart else process_time()
+            while runs:
+                self._execute(runs.pop(), me)
+                me.steps += 1
+                count += 1
+                now = perf_counter()
+                if now > until:
+                    break
+                runs = source.take(1)
+            if pace is not None:
+                if computed is not None:
+                    idle = now - began - (process_time() - computed)
+                pace.took(count, now - began, idle)
+            if now > until:
                 sleep(0)  # who waits for the interpreter, as a loop's thread does, is not to wait for it from all of us
-                return
+            return self._keeps(source, me)
+        finally:
+            self._let_go(me)
+
+    def _pace_of(self, run: TaskRun, me: Worker) -> Pace | None:
+        """The pace of a map's task, by its first run in a turn; None for async bodies, which may wait at any time."""
+        pace = None if run.node.task.is_async else run.node.task.pace
+        if pace is None or pace.apart:
+            self._let_go(me)
+        elif self.limit > 1:
+            self._lookout.watch()
+        return pace
+
+    def _keeps(self, source: RunSource, me: Worker) -> bool:
+        """Whether a thread that has held a map is to go on with it at once."""
+        return (
+            source.more
+            and self._work.qsize() == 0
+            and len(self._threads) - self._away <= self.limit
+            and self._held.pop(me, None) is not None
+        )
 
 
 def abandon_on(ident: int, run: TaskRun) -> None:

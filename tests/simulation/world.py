@@ -80,7 +80,7 @@ REPLACED: Final = {
     id(each): each.__name__
     for each in (
         threading.Lock, threading.RLock, threading.Thread, threading.Event, threading.Condition, queue.SimpleQueue,
-        time.perf_counter, time.monotonic, time.sleep,
+        time.perf_counter, time.process_time, time.monotonic, time.sleep,
     )
 }  # fmt: skip
 REPLACED[id(threading.Lock)] = "Lock"  # its own name is another
@@ -232,6 +232,7 @@ class World:
             "Condition": SimCondition,
             "SimpleQueue": SimQueue,
             "perf_counter": self.sched.seconds,
+            "process_time": self.sched.seconds,
             "monotonic": self.sched.seconds,
             "sleep": self.sched.sleep,
         }
