@@ -84,7 +84,7 @@ class Lookout(Generic[W]):
     def _run(self) -> None:
         while not self._closed:
             self._look_after()
-            if not self._sleep():
+            if self._closed or not self._sleep():  # the ring for the end may have been heard while it looked
                 return
 
     def _look_after(self) -> None:
