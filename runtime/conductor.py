@@ -39,8 +39,8 @@ from millrace.runtime.context import CURRENT
 from millrace.runtime.effects import BLOCKING, Effects, run_blocking
 from millrace.runtime.hooks import Hook, call_hooks
 from millrace.runtime.interrupting import Interruption
-from millrace.runtime.offload import Call
 from millrace.runtime.signals import STOPPED_BY
+from millrace.runtime.thread_calls import Call
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter, block_until_told, wait_until_done
 
 if TYPE_CHECKING:

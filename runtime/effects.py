@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypeVar
 from millrace.runtime.attempt import run_blocking
 from millrace.runtime.engine import Engine, current_scope
 from millrace.runtime.lending import lend
-from millrace.runtime.offload import Call
+from millrace.runtime.thread_calls import Call
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
 __all__ = ("BLOCKING", "ON_LOOP", "Effects", "await_elsewhere", "in_thread", "run_blocking")

@@ -39,7 +39,7 @@ from millrace.runtime.grace import Grace
 from millrace.runtime.hearing import HEARING
 from millrace.runtime.loop_lane import LoopLane
 from millrace.runtime.loops import LoopThread, at_shutdown
-from millrace.runtime.offload import Call, Offload, thread_limit
+from millrace.runtime.offload import Offload, thread_limit
 from millrace.runtime.one_line import engine_logger
 from millrace.runtime.outcalls import log_raised
 from millrace.runtime.ports import Clock, IdSource, system_clock
@@ -48,6 +48,7 @@ from millrace.runtime.run_ids import is_id, number_of
 from millrace.runtime.running import running_loop
 from millrace.runtime.scope_ending import LOOP_ENDED
 from millrace.runtime.settings import MONITOR, STORE
+from millrace.runtime.thread_calls import Call
 from millrace.runtime.timers import LoopTimers, Timers
 from millrace.runtime.waiting import LoopWaiter, block_until_done
 

@@ -26,7 +26,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread, current_thread
 from threading import enumerate as enumerate_threads
 from time import perf_counter, process_time, sleep
-from typing import TYPE_CHECKING, Any, Final, Union
+from typing import TYPE_CHECKING, Final, Union
 
 from millrace.actors.task_run import TaskRunActor
 from millrace.runtime.attempt import execute
@@ -37,6 +37,7 @@ from millrace.runtime.loops import finish_loop, new_loop
 from millrace.runtime.priorities import Ranks, priority_on
 from millrace.runtime.settings import THREADS, whole_number
 from millrace.runtime.stack import ROOM_TO_START, check_room
+from millrace.runtime.thread_calls import Call
 
 if TYPE_CHECKING:
     from millrace.actors.pace import Pace
@@ -52,40 +53,6 @@ LOOP_GRACE_SECONDS: Final = 1.0
 
 TURN_SECONDS: Final = 0.0005
 """How long a thread takes runs from one map before it looks for other work."""
-
-
-class Call:
-    """A function of the engine's own that may block, to be called on a thread.
-
-    Args:
-        fn: The function.
-        args: Its arguments.
-        done: Called when it has returned or raised, on that thread.
-    """
-
-    __slots__ = ("_args", "_done", "_error", "_fn", "_value")
-
-    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], done: Callable[[], None]) -> None:
-        self._fn = fn
-        self._args = args
-        self._done = done
-        self._value: Any = None
-        self._error: BaseException | None = None
-
-    def make(self) -> None:
-        """Call the function and keep what came of it."""
-        try:
-            self._value = self._fn(*self._args)
-        except BaseException as error:  # noqa: BLE001  # raised to whoever asked for the call
-            self._error = error
-        self._done()
-
-    def outcome(self) -> Any:
-        """What the function returned; what it raised is raised."""
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
-        return self._value
 
 
 def _nothing() -> None: ...
