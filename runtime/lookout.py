@@ -55,12 +55,16 @@ class Lookout(Generic[W]):
             if self._closed or not self._asleep:
                 return
             self._asleep = False
-            if self._thread is None:
-                thread = Thread(target=self._run, name=self._name, daemon=True)
-                thread.start()
-                self._thread = thread
-            else:
+            if self._thread is not None:
                 self._ring()
+                return
+            thread = Thread(target=self._run, name=self._name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # none can be started now: tried again the next time
+                self._asleep = True
+            else:
+                self._thread = thread
 
     def _ring(self) -> None:
         with suppress(RuntimeError):  # rung for already

@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread, current_thread
 from threading import enumerate as enumerate_threads
@@ -258,7 +258,8 @@ class Offload:
     def _let_go(self, thread: Thread) -> None:
         source = self._held.pop(thread, None)
         if source is not None and source.more:
-            self._put(source, priority_on(source.lane))
+            with suppress(RuntimeError):  # no thread can be started: it is in line, and one of those there are takes it
+                self._put(source, priority_on(source.lane))
 
     # On a worker thread.
 

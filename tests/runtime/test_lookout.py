@@ -97,6 +97,22 @@ def test_it_ends_when_it_is_closed_whatever_it_is_about(looks: bool) -> None:
     await_true(lambda: not watched.is_there())
 
 
+def test_where_no_thread_can_be_started_that_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    watched = Watched()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fails)
+        watched.add("a")
+    assert not watched.is_there()
+
+    watched.lookout.watch()
+
+    assert watched.is_there()
+    watched.lookout.close(wait=True)
+
+
 def test_after_it_was_closed_nobody_is_looked_after() -> None:
     watched = Watched()
     watched.lookout.close(wait=True)
