@@ -11,7 +11,7 @@ import pytest
 from millrace import DefaultTaskRunner, Engine, SequentialTaskRunner, TaskRunner, ThreadPoolTaskRunner
 from millrace.runtime.stack import ROOM, ROOM_TO_START
 from tests.loose import flow, task
-from tests.runtime.worlds import World
+from tests.runtime.worlds import PATIENCE, World
 
 DEEP = 1_000
 MODEST = 50
@@ -182,18 +182,22 @@ def test_a_run_of_a_map_may_wait_for_a_later_one(
 ) -> None:
     monkeypatch.setenv("MILLRACE_THREADS", "1")
     maps: list[Any] = []
+    there = threading.Event()
 
     @task
     def sync_body(x: int) -> Any:
+        assert there.wait(PATIENCE)
         return maps[0][x + 1].result() + 1 if x % 5 == 3 else x
 
     @task
     async def async_body(x: int) -> Any:
+        assert there.wait(PATIENCE)
         return await maps[0][x + 1] + 1 if x % 5 == 3 else x
 
     @flow(task_runner=runner)
     def body() -> Any:
         maps.append({"sync": sync_body, "async": async_body}[kind].map(range(100)))
+        there.set()
         return maps[0].result()
 
     assert body() == [x + 2 if x % 5 == 3 else x for x in range(100)]
