@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from millrace.runtime.lanes import Lane, RunSource
-    from millrace.runtime.runs import TaskRun
+    from millrace.runtime.runs import TaskRun, TaskSite
 
 
 class Bounded:
@@ -87,6 +87,12 @@ class Bounded:
         return self.most - len(self._inside) - self._reserved
 
     # For the lane that executes the runs.
+
+    @property
+    def site(self) -> TaskSite:
+        """The task whose runs they are."""
+        assert self._cursor is not None  # it stands in line
+        return self._cursor.site
 
     @property
     def more(self) -> bool:

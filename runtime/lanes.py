@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from millrace.actors.stored_result import Found
-    from millrace.runtime.runs import TaskRun
+    from millrace.runtime.runs import TaskRun, TaskSite
 
 
 class RunSource(Protocol):
@@ -21,6 +21,11 @@ class RunSource(Protocol):
     @property
     def more(self) -> bool:
         """Whether runs are left to be started, at this moment."""
+        ...
+
+    @property
+    def site(self) -> TaskSite:
+        """The task whose runs they are, as it stands in its flow run."""
         ...
 
     @property

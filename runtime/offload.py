@@ -40,7 +40,6 @@ from millrace.runtime.stack import ROOM_TO_START, check_room
 from millrace.runtime.thread_calls import Call
 
 if TYPE_CHECKING:
-    from millrace.actors.pace import Pace
     from millrace.runtime.engine_stats import OffloadStats
     from millrace.runtime.lanes import RunSource
     from millrace.runtime.runs import TaskRun
@@ -370,44 +369,49 @@ class Offload:
         Returns:
             Whether to go on with it: nobody else is to take from it, and there is nothing else to do.
         """
+        task = source.site.task
+        pace = None if task.is_async else task.pace  # an async body may wait at any time
+        if pace is None or pace.apart:
+            if source.more:
+                self._put(source, priority_on(source.lane))
+            count, seconds = self._take_turn(source, me)
+            if pace is not None:
+                pace.took(count, seconds)
+            self._yield_after(seconds)
+            return False
         me.steps += 1
         self._held[me] = source
-        pace = None
-        count, idle = 0, 0.0
         try:
-            began = now = perf_counter()
-            until = began + TURN_SECONDS
-            # One at a time: what a thread has taken no other can, and its body may wait for those after it.
-            runs = source.take(1)
-            if runs:
-                pace = self._pace_of(runs[0], me)
-            computed = None if pace is None or pace.apart else process_time()
-            while runs:
-                self._execute(runs.pop(), me)
-                me.steps += 1
-                count += 1
-                now = perf_counter()
-                if now > until:
-                    break
-                runs = source.take(1)
-            if pace is not None:
-                if computed is not None:
-                    idle = now - began - (process_time() - computed)
-                pace.took(count, now - began, idle)
-            if now > until:
-                sleep(0)  # who waits for the interpreter, as a loop's thread does, is not to wait for it from all of us
+            if self.limit > 1:
+                self._lookout.watch()
+            computed = process_time()
+            count, seconds = self._take_turn(source, me)
+            pace.took(count, seconds, seconds - (process_time() - computed))
+            self._yield_after(seconds)
             return self._keeps(source, me)
         finally:
             self._let_go(me)
 
-    def _pace_of(self, run: TaskRun, me: Worker) -> Pace | None:
-        """The pace of a map's task, by its first run in a turn; None for async bodies, which may wait at any time."""
-        pace = None if run.node.task.is_async else run.node.task.pace
-        if pace is None or pace.apart:
-            self._let_go(me)
-        elif self.limit > 1:
-            self._lookout.watch()
-        return pace
+    @staticmethod
+    def _yield_after(seconds: float) -> None:
+        """Who waits for the interpreter, as a loop's thread does, is not to wait for it from all of us."""
+        if seconds > TURN_SECONDS:
+            sleep(0)
+
+    def _take_turn(self, source: RunSource, me: Worker) -> tuple[int, float]:
+        """Execute runs from a map for a short while; how many, and for how long."""
+        began = now = perf_counter()
+        until = began + TURN_SECONDS
+        count = 0
+        # One at a time: what a thread has taken no other can, and its body may wait for those after it.
+        while runs := source.take(1):
+            self._execute(runs.pop(), me)
+            me.steps += 1
+            count += 1
+            now = perf_counter()
+            if now > until:
+                break
+        return count, now - began
 
     def _keeps(self, source: RunSource, me: Worker) -> bool:
         """Whether a thread that has held a map is to go on with it at once."""

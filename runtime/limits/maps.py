@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from millrace.actors.tickets import Limit
     from millrace.runtime.lanes import Lane, RunSource
-    from millrace.runtime.runs import TaskRun
+    from millrace.runtime.runs import TaskRun, TaskSite
 
 
 ENOUGH: Final = 16
@@ -65,6 +65,12 @@ class RationedMap:
         self.lane.stop(run)
 
     # For the lane that executes the runs.
+
+    @property
+    def site(self) -> TaskSite:
+        """The task whose runs they are."""
+        assert self._source is not None  # it stands in line
+        return self._source.site
 
     @property
     def more(self) -> bool:
