@@ -25,11 +25,12 @@ from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread, current_thread
 from threading import enumerate as enumerate_threads
-from time import perf_counter, process_time, sleep
+from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Final, Union
 
 from millrace.actors.task_run import TaskRunActor
 from millrace.runtime.attempt import execute
+from millrace.runtime.idling import Idling
 from millrace.runtime.lending import set_lender
 from millrace.runtime.lookout import Lookout
 from millrace.runtime.loop_lane import execute_async
@@ -384,9 +385,9 @@ class Offload:
         try:
             if self.limit > 1:
                 self._lookout.watch()
-            computed = process_time()
+            idling = Idling()
             count, seconds = self._take_turn(source, me)
-            pace.took(count, seconds, seconds - (process_time() - computed))
+            pace.took(count, seconds, idling.seconds())
             self._yield_after(seconds)
             return self._keeps(source, me)
         finally:

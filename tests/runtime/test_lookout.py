@@ -49,6 +49,7 @@ def test_who_does_not_get_on_is_told_of() -> None:
     watched.add("a")
     await_true(lambda: "a" in watched.stuck)
     watched.lookout.close(wait=True)
+    assert set(watched.stuck) == {"a"}
 
 
 def test_who_gets_on_is_not() -> None:
@@ -80,6 +81,7 @@ def test_with_nobody_to_look_after_for_long_it_ends_and_comes_back() -> None:
         await_true(watched.is_there)
         watched.counts.clear()
         await_true(lambda: not watched.is_there())
+        assert watched.stuck == []
     watched.lookout.close(wait=True)
 
 
@@ -95,6 +97,7 @@ def test_it_ends_when_it_is_closed_whatever_it_is_about(looks: bool) -> None:
     watched.lookout.close(wait=False)
 
     await_true(lambda: not watched.is_there())
+    assert watched.stuck == []
 
 
 def test_where_no_thread_can_be_started_that_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
