@@ -21,10 +21,12 @@ _FLOW_RUN: Final = (
     "r.id, r.name, r.flow, r.version, r.parent, r.parent_task_run, r.file, r.module, r.function, r.tags, r.created, "
     "r.started, r.ended, r.attempts, r.owner, r.deaths, r.suspended"
 )
-FLOW_RUNS: Final = (
-    f"SELECT {_FLOW_RUN}, {STATE} FROM flow_runs r JOIN states s ON (s.run, s.sequence) = (r.id, r.sequence)"  # noqa: S608  # fixed parts
-)
+_PRESENT: Final = "JOIN states s ON (s.run, s.sequence) = (r.id, r.sequence)"
+FLOW_RUNS: Final = f"SELECT {_FLOW_RUN}, {STATE} FROM flow_runs r {_PRESENT}"  # noqa: S608  # fixed parts
 """Selects flow runs, each with its present state."""
+
+TAGGED_FLOW_RUNS: Final = f"SELECT {_FLOW_RUN}, {STATE} FROM flow_run_tags t CROSS JOIN flow_runs r {_PRESENT}"  # noqa: S608  # fixed parts
+"""The same for those that have a tag, which are found by that; it needs a condition that joins both tables."""
 
 TASK_RUN: Final = (
     "r.id, r.name, r.flow_run, r.task, r.key, r.parent, r.tags, r.inputs, r.created, r.started, r.ended, r.attempts, "

@@ -11,6 +11,7 @@ from typing import Any, Final
 from millrace.runtime.stores.columns import (
     FLOW_RUNS,
     STATE,
+    TAGGED_FLOW_RUNS,
     TASK_RUNS,
     flow_run_row_of,
     id_of,
@@ -46,7 +47,10 @@ async def read_task_run(connection: Connection, run_id: int) -> TaskRunRow | Non
 async def read_flow_runs(connection: Connection, wanted: RunFilter) -> list[FlowRunRow]:
     """Flow runs, newest first."""
     more = ["r.parent IS NULL"] if wanted.outermost else []
-    rows = await _select(connection, FLOW_RUNS, wanted, more, of="flow", around="parent", name="r.name")
+    table = FLOW_RUNS
+    if wanted.tags:  # by an index of their own, from the newest one back
+        table, more = TAGGED_FLOW_RUNS, ["r.id = t.run", *more]
+    rows = await _select(connection, table, wanted, more, of="flow", around="parent", name="r.name")
     return [flow_run_row_of(tuple(row), {}, None) for row in rows]
 
 
@@ -112,7 +116,8 @@ async def _select(  # what both kinds of runs are asked for
     connection: Connection, query: str, wanted: RunFilter, more: Sequence[str], *, of: str, around: str, name: str
 ) -> Sequence[Any]:
     """The rows for which all holds that a filter asks for."""
-    conditions = ["r.id BETWEEN $1 AND $2", *more]
+    key = "t.run" if query is TAGGED_FLOW_RUNS else "r.id"
+    conditions = [f"{key} BETWEEN $1 AND $2", *more]
     values: list[Any] = [id_of(wanted.first), id_of(wanted.last)]
 
     def ask(condition: str, value: Any) -> None:
@@ -127,10 +132,12 @@ async def _select(  # what both kinds of runs are asked for
             ask(f"{column} = ANY({{}}::text[])", [str(each) for each in among])
     if wanted.flow_run is not None:
         ask(f"r.{around} = {{}}", id_of(wanted.flow_run))
+    if query is TAGGED_FLOW_RUNS:
+        ask("t.tag = {}", str(next(iter(wanted.tags))))
     for tag in wanted.tags:
         ask("EXISTS (SELECT 1 FROM json_array_elements_text(r.tags::json) AS tag WHERE tag = {})", str(tag))
     values.append(wanted.limit)
-    text = f"{query} WHERE {' AND '.join(conditions)} ORDER BY r.id DESC LIMIT ${len(values)}"
+    text = f"{query} WHERE {' AND '.join(conditions)} ORDER BY {key} DESC LIMIT ${len(values)}"
     return await connection.fetch(text, *values)
 
 

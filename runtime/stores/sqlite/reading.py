@@ -11,6 +11,7 @@ from typing import Any, Final
 from millrace.runtime.stores.columns import (
     FLOW_RUNS,
     STATE,
+    TAGGED_FLOW_RUNS,
     TASK_RUN,
     flow_run_row_of,
     id_of,
@@ -95,12 +96,17 @@ def _task_run_of(row: tuple[Any, ...], data: Value | None) -> TaskRunRow:
 def read_flow_runs(connection: Connection, wanted: RunFilter) -> list[FlowRunRow]:
     """Flow runs, newest first."""
     values: list[Any] = [id_of(wanted.first), id_of(wanted.last)]
-    conditions = " AND ".join(["r.id BETWEEN ?1 AND ?2", *_conditions(wanted, values, of="flow", name="r.name")])
+    tag, *_ = (*wanted.tags, None)
+    table, key, tagged = FLOW_RUNS, "r.id", []
+    if tag is not None:  # by its own index, from the newest one back
+        table, key, tagged = TAGGED_FLOW_RUNS, "t.run", ["r.id = t.run", f"t.tag = {_bound(values, tag)}"]
+    found = [*tagged, f"{key} BETWEEN ?1 AND ?2", *_conditions(wanted, values, of="flow", name="r.name")]
+    conditions = " AND ".join(found)
     if wanted.flow_run is not None:
         conditions += f" AND r.parent = {_bound(values, id_of(wanted.flow_run))}"
     if wanted.outermost:
         conditions += " AND r.parent IS NULL"
-    rows = _newest(connection, f"{FLOW_RUNS} WHERE {conditions}", values, wanted.limit)
+    rows = _newest(connection, f"{table} WHERE {conditions}", values, wanted.limit, key)
     return [flow_run_row_of(row, {}, None) for row in rows]
 
 
@@ -188,8 +194,8 @@ def _bound(values: list[Any], value: Any) -> str:
     return f"?{len(values)}"
 
 
-def _newest(connection: Connection, query: str, values: list[Any], limit: int) -> Any:
-    newest = f"{query} ORDER BY 1 DESC LIMIT {_bound(values, limit)}"
+def _newest(connection: Connection, query: str, values: list[Any], limit: int, key: str = "1") -> Any:
+    newest = f"{query} ORDER BY {key} DESC LIMIT {_bound(values, limit)}"
     return connection.execute(newest, numbered(*values)).fetchall()
 
 

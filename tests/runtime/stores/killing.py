@@ -91,7 +91,7 @@ def copy_of(store: PostgresStore, schema: str) -> PostgresStore:
     async def copy_rows(connection: Connection) -> None:
         there = store._address.schema
         rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", there)
-        for table in {table for (table,) in rows} - {"millrace_schema", "requests"}:
+        for table in {table for (table,) in rows} - {"millrace_schema", "requests", "flow_run_tags"}:
             await connection.execute(f"DELETE FROM {schema}.{table}")
             await connection.execute(f"INSERT INTO {schema}.{table} OVERRIDING SYSTEM VALUE TABLE {there}.{table}")
         await connection.execute(f"SELECT setval('{schema}.owners_token_seq', max(token)) FROM {there}.owners")

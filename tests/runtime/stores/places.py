@@ -108,11 +108,15 @@ class Writer:
 
 
 def flow_made(
-    run: int = FLOW, *, name: str = "misty-otter", flow: str = "nightly", parent: int | None = None
+    run: int = FLOW,
+    *,
+    name: str = "misty-otter",
+    flow: str = "nightly",
+    parent: int | None = None,
+    tags: frozenset[str] = frozenset({"x"}),
 ) -> FlowRunMade:
-    return FlowRunMade(
-        run, 100, name, flow, "2", parent, None, ENTRY, {"day": Value("json", b'"Friday"')}, frozenset({"x"})
-    )
+    parameters = {"day": Value("json", b'"Friday"')}
+    return FlowRunMade(run, 100, name, flow, "2", parent, None, ENTRY, parameters, tags)
 
 
 def task_made(run: int = FLOW + 1, *, task: str = "load", key: int = 0, flow_run: int | None = FLOW) -> TaskRunMade:

@@ -427,6 +427,7 @@ def test_runs_are_listed_newest_first(writer: Writer) -> None:
         (RunFilter(of=["weekly"]), [2]),
         (RunFilter(first=FLOW * 2, last=FLOW * 3 - 1), [2]),
         (RunFilter(tags=["x"]), [3, 2, 1]),
+        (RunFilter(tags=["x"], limit=2), [3, 2]),
         (RunFilter(tags=["x", "y"]), []),
         (RunFilter(flow_run=FLOW), [3]),
         (RunFilter(outermost=True), [2, 1]),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import sqlite3
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from tests.runtime.stores.killing import PATIENCE, engine_of
 
 FOLDER = Path(__file__).parent / "golden"
 GOLDEN = sorted([*FOLDER.glob("*.db"), *FOLDER.glob("*.sql")])
+TAGGING = """UPDATE {0}.flow_runs SET tags = '["shop", "ärger"]' WHERE name = (SELECT min(name) FROM {0}.flow_runs)"""
 _schemas = count(1)
 
 
@@ -40,19 +43,34 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return SqliteStore(path)
 
 
-def filled(server: Server, script: Path) -> Store:
-    """A store on a server, in a schema of its own, as a script has it."""
+def filled(server: Server, script: Path, more: str = "") -> Store:
+    """A store on a server, in a schema of its own, as a script has it, and some more SQL."""
     schema = f"{SCHEMA}_{next(_schemas)}"
     url = server.url(schema)
     text = re.sub(rf"\b{SCHEMA}\b", schema, script.read_text())
 
     async def fill() -> None:
         connection = await asyncpg.connect(url.partition("?")[0])
-        await connection.execute(text)
+        await connection.execute(f"{text}\n{more.format(schema)}")
         await connection.close()
 
     asyncio.run(fill())
     return PostgresStore(url)
+
+
+def test_runs_of_earlier_versions_are_found_by_their_tags(tmp_path: Path, postgres: Server) -> None:
+    path = tmp_path / "runs.db"
+    shutil.copy(FOLDER / "schema-5.db", path)
+    path.chmod(0o600)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            """UPDATE flow_runs SET tags = '["shop", "ärger"]' WHERE name = (SELECT min(name) FROM flow_runs)"""
+        )
+    more = """;UPDATE {0}.flow_runs SET tags = '["shop", "ärger"]' WHERE name = (SELECT min(name) FROM {0}.flow_runs)"""
+    for store in (SqliteStore(path), filled(postgres, FOLDER / "postgres-2.sql", f";{TAGGING}")):
+        with engine_of(store):
+            assert [run.tags for run in read_flow_runs(tags=["ärger"])] == [{"shop", "ärger"}]
+            assert read_flow_runs(tags=["ärger", "other"]) == []
 
 
 def test_each_schema_has_left_a_store() -> None:

@@ -68,6 +68,7 @@ def test_a_removed_flow_run_is_gone_with_all_inside_of_it(writer: Writer) -> Non
     writer.store.remove(FLOW, writer.opened.token)
 
     assert left_of(writer.store)[0] == [other]
+    assert [row.id for row in writer.store.read_flow_runs(RunFilter(tags=["x"]))] == [other]
     assert writer.store.read_flow_run(FLOW) is None
     assert writer.store.read_flow_run(inner) is None
     swept(writer)
