@@ -63,10 +63,7 @@ def test_runs_of_earlier_versions_are_found_by_their_tags(tmp_path: Path, postgr
     shutil.copy(FOLDER / "schema-5.db", path)
     path.chmod(0o600)
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(
-            """UPDATE flow_runs SET tags = '["shop", "ärger"]' WHERE name = (SELECT min(name) FROM flow_runs)"""
-        )
-    more = """;UPDATE {0}.flow_runs SET tags = '["shop", "ärger"]' WHERE name = (SELECT min(name) FROM {0}.flow_runs)"""
+        connection.execute(TAGGING.replace("{0}.", ""))
     for store in (SqliteStore(path), filled(postgres, FOLDER / "postgres-2.sql", f";{TAGGING}")):
         with engine_of(store):
             assert [run.tags for run in read_flow_runs(tags=["ärger"])] == [{"shop", "ärger"}]
