@@ -85,8 +85,8 @@ class Record(Protocol):
         """
         ...
 
-    def kept(self, yields: Yields, /) -> OnRecord | None:
-        """What a generator task has yielded, for an attempt of the flow in this process; None where it is not kept."""
+    def kept(self, run_id: int, yields: Yields, /) -> OnRecord | None:
+        """What a generator task has yielded, for another attempt of its flow here; None where it is not kept."""
         ...
 
     def read(self, run_id: int, recorded: OnRecord, serializer: Any, /) -> Any:

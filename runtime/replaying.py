@@ -71,7 +71,7 @@ class Replay(History):
         yields = self._yields.get(run_id)
         if yields is None or self._record is None:
             self._results[run_id] = data
-        elif (kept := self._record.kept(yields)) is not None:
+        elif (kept := self._record.kept(run_id, yields)) is not None:
             self._results[run_id] = kept
 
     def forget(self, run_id: int) -> None:

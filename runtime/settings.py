@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _YES = frozenset({"1", "true", "t", "yes", "y", "on"})
+_SHORTEST_KEY: Final = 16
 _NO = frozenset({"0", "false", "f", "no", "n", "off"})
 
 
@@ -34,12 +35,14 @@ class Setting(Generic[T]):
         parse: Makes a value of its text, which has no space around it; a ValueError says that it cannot be one.
         expected: What it takes, as the end of a sentence.
         default: What holds where it is not set.
+        secret: Its text is shown nowhere.
     """
 
     name: str
     parse: Callable[[str], T]
     expected: str
     default: T
+    secret: bool = False
     _parsed: tuple[str, T] | None = attrs.field(default=None, init=False, repr=False)  # the last text, and its value
 
     def read(self) -> T:
@@ -57,9 +60,16 @@ class Setting(Generic[T]):
             try:
                 parsed = text, self.parse(stripped) if stripped else self.default
             except ValueError:
-                raise ConfigurationError(self.name, text, self.expected) from None
+                raise ConfigurationError(self.name, "***" if self.secret else text, self.expected) from None
             self._parsed = parsed
         return parsed[1]
+
+
+def _key(text: str) -> bytes:
+    key = text.encode()
+    if len(key) < _SHORTEST_KEY:
+        raise ValueError
+    return key
 
 
 def whole_number(name: str, value: object, least: int) -> int:
@@ -193,6 +203,11 @@ STORE: Final[Setting[str | None]] = Setting("MILLRACE_STORE", str, "the URL of a
 STORE_RESULT_LIMIT: Final[Setting[int]] = _number_setting("MILLRACE_STORE_RESULT_LIMIT", 0, 2 * 1024 * 1024)
 """How many bytes a result may have to be recorded in a store; a larger one leaves a note."""
 
+STORE_KEY: Final[Setting[bytes | None]] = Setting(
+    "MILLRACE_STORE_KEY", _key, "at least 16 characters that nobody else knows", None, secret=True
+)
+"""What the values in a store are sealed with; None: they are not."""
+
 THREADS: Final[Setting[int | None]] = _number_setting("MILLRACE_THREADS", 1, None)
 """How many threads an engine may run bodies in at once; None for as many as suit the machine."""
 
@@ -214,6 +229,7 @@ SETTINGS: Final[tuple[Setting[Any], ...]] = (
     LIMITS,
     STORE,
     STORE_RESULT_LIMIT,
+    STORE_KEY,
     THREADS,
     MONITOR,
 )

@@ -21,6 +21,7 @@ from millrace.runtime.stores.encoding import decode, serializer_for
 from millrace.runtime.stores.port import Store
 from millrace.runtime.stores.records import LARGEST_ID, Value
 from millrace.runtime.stores.rows import MOST_ROWS, FlowRunRow, RunFilter, StateRow, TaskRunRow
+from millrace.runtime.stores.sealing import ENTRY, parameter_of
 
 MOST_SUBFLOWS: Final = 10
 """How many runs of one flow, inside of one flow run, are shown one by one; more are counted."""
@@ -105,7 +106,9 @@ class Shown:
 
 def shown_flow_run(row: FlowRunRow, store: Store, now: int) -> Shown:
     """A flow run with its parameters, and what it has inside."""
-    values = {name: _readable(value) for name, value in row.parameters.items()}
+    values = {
+        name: _readable(value, parameter_of(row.id, name)) for name, value in row.parameters.items() if name != ENTRY
+    }
     entry = row.entry
     counts: Counter[StateType] = Counter()
     for (_, kind), count in store.count_task_runs(row.id).items():
@@ -159,9 +162,9 @@ def _aligned(title: str, facts: Sequence[tuple[str, str]]) -> list[str]:
     return [title, *(f"  {name:<{width}}  {value}" for name, value in said)]
 
 
-def _readable(value: Value) -> str:
+def _readable(value: Value, where: str) -> str:
     try:
-        return repr(decode(value, serializer_for()))
+        return repr(decode(value, serializer_for(), where=where))
     except MillraceError:
         return f"({value.missing or 'not to be read here'})"
     except Exception as error:  # noqa: BLE001  # what `repr` of somebody else's class does

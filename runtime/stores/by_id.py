@@ -43,6 +43,7 @@ from millrace.runtime.stores.opening import store_of
 from millrace.runtime.stores.reading import by_prefix
 from millrace.runtime.stores.resuming import start_suspended
 from millrace.runtime.stores.rows import FlowRunRow
+from millrace.runtime.stores.sealing import result_of
 from millrace.runtime.stores.steering import obey, pause_refused
 from millrace.runtime.tracking import FlowRunResult
 from millrace.runtime.waiting import block_until_done
@@ -400,7 +401,7 @@ def _state_in(store: Store, run_id: int) -> State[Any]:
     if row is None:
         raise StoreError(store.name, "read from", f"run {UUID(int=run_id)} has just been removed")
     try:
-        data = decode(row.data, serializer_for())
+        data = decode(row.data, serializer_for(), where=result_of(row.id))
     except MillraceError:
         data = MISSING
     return state_of(row.state, row.id, None, data)

@@ -20,6 +20,7 @@ from millrace.runtime.replaying import Replay
 from millrace.runtime.stores.encoding import details_as_text, encode, holds_data, key_as_text, serializer_for
 from millrace.runtime.stores.flow_record import FlowRecord
 from millrace.runtime.stores.records import Answered, Called, Entered, Entry, FlowRunMade, Renamed, TaskRunMade, Undone
+from millrace.runtime.stores.sealing import answer_of, parameter_of, seal_of
 from millrace.runtime.stores.writer import StoreWriter, Unencoded
 from millrace.runtime.strands import text_of
 from millrace.runtime.tracking import TaskRunInput
@@ -126,7 +127,7 @@ class Chronicle:
             self.writer.put(_mirrored(record, run.stands_for[0]))
 
     def _make(self, run: FlowRun, flow: BaseFlow[Any, Any]) -> None:
-        serializer = serializer_for(run.result_serializer)
+        serializer, entry = serializer_for(run.result_serializer), entry_of(flow)
         around = None if run.parent is None or run.parent.flow is None else run.parent.id
         self.writer.put(
             FlowRunMade(
@@ -137,8 +138,12 @@ class Chronicle:
                 flow.version,
                 around,
                 None if run.stands_for is None else run.stands_for[0],
-                entry_of(flow),
-                {name: encode(value, serializer) for name, value in run.parameters.items()},
+                entry,
+                {
+                    name: encode(value, serializer, where=parameter_of(run.id, name))
+                    for name, value in run.parameters.items()
+                }
+                | seal_of(run.id, flow.name, entry),
                 run.tags,
             )
         )
@@ -179,7 +184,8 @@ class Chronicle:
         """A pause has ended because somebody resumed the run."""
         text = key_as_text(key)
         if text is not None:
-            self.writer.put(Answered(run.id, text, encode(given, serializer_for(run.result_serializer))))
+            value = encode(given, serializer_for(run.result_serializer), where=answer_of(run.id, text))
+            self.writer.put(Answered(run.id, text, value))
 
     def renamed(self, run: FlowRun) -> None:
         """A flow run has got another name."""

@@ -24,6 +24,7 @@ from millrace.runtime.results.serializers import Serializer, serializer_of
 from millrace.runtime.settings import STORE_RESULT_LIMIT
 from millrace.runtime.stores.records import Value
 from millrace.runtime.stores.rows import StateRow
+from millrace.runtime.stores.sealing import opened, sealed
 from millrace.runtime.yields import TAG, Yielded, Yields, yielded_from
 
 _HELD: Final = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED})
@@ -37,14 +38,20 @@ def holds_data(kind: StateType) -> bool:
     return kind in _HELD
 
 
-def encode(value: Any, serializer: Serializer, limit: int | None = None) -> Value:
+def encode(value: Any, serializer: Serializer, limit: int | None = None, *, where: str | None = None) -> Value:
     """A value as bytes, or a note of why it has none. Never raises.
 
     Args:
         value: The value.
         serializer: What makes bytes of it.
         limit: How many it may have; by default what the settings say, which takes longer to find out than the rest.
+        where: Where it is to stand in a store, for its seal; see `sealing`. None for what has none.
     """
+    made = _encoded(value, serializer, limit)
+    return made if where is None else sealed(made, where)
+
+
+def _encoded(value: Any, serializer: Serializer, limit: int | None) -> Value:
     if value is MISSING:
         return Value("", None, "a result that was not kept")
     if value.__class__ is Yields:
@@ -62,17 +69,22 @@ def encode(value: Any, serializer: Serializer, limit: int | None = None) -> Valu
     return Value(serializer.tag, blob)
 
 
-def decode(value: Value | None, serializer: Serializer) -> Any:
+def decode(value: Value | None, serializer: Serializer, *, where: str | None = None) -> Any:
     """The value of a record; None for none. Of a generator that was iterated over, what it returned.
+
+    Args:
+        value: As the record has it.
+        serializer: What reads it.
+        where: Where it stands in a store, as for `encode`.
 
     Raises:
         SerializationError: it was not kept, or was written by another serializer, or cannot be read.
     """
-    found = recall(value, serializer)
+    found = recall(value, serializer, where=where)
     return found.returned if found.__class__ is Yielded else found
 
 
-def recall(value: Value | None, serializer: Serializer) -> Any:
+def recall(value: Value | None, serializer: Serializer, *, where: str | None = None) -> Any:
     """The same for a call that is made again: of a generator that was iterated over, what it yielded, too.
 
     Raises:
@@ -83,10 +95,13 @@ def recall(value: Value | None, serializer: Serializer) -> Any:
     attempted = "read a recorded value"
     if value.blob is None:
         raise SerializationError(attempted, f"it was {value.missing}")
+    if where is not None:
+        value = opened(value, where)
+    blob = value.blob or b""
     yields, tag = value.tag.startswith(TAG), value.tag.removeprefix(TAG)
     if tag != serializer.tag:
         raise SerializationError(attempted, f"it was written as '{tag}', and what reads it here is '{serializer.tag}'")
-    return yielded_from(value.blob, serializer) if yields else serializer.loads(value.blob)
+    return yielded_from(blob, serializer) if yields else serializer.loads(blob)
 
 
 def serializer_for(*options: Any) -> Serializer:

@@ -12,6 +12,7 @@ from millrace.runtime.one_line import engine_logger
 from millrace.runtime.settings import STORE_RESULT_LIMIT
 from millrace.runtime.stores.encoding import encode, recall, serializer_for
 from millrace.runtime.stores.records import Value
+from millrace.runtime.stores.sealing import result_of
 from millrace.runtime.yields import Yielded, Yields
 
 if TYPE_CHECKING:
@@ -50,9 +51,9 @@ class FlowRecord:
         serializer = serializer_for(serializer, self._run.result_serializer)
         return Yields(serializer, STORE_RESULT_LIMIT.read(), recalled)
 
-    def kept(self, yields: Yields) -> OnRecord | None:
+    def kept(self, run_id: int, yields: Yields) -> OnRecord | None:
         """What a generator task has yielded, for an attempt of the flow in this process; None where it is not kept."""
-        value = encode(yields, yields.serializer)
+        value = encode(yields, yields.serializer, where=result_of(run_id))
         return None if value.blob is None else OnRecord(value)
 
     def results(self) -> Mapping[int, OnRecord]:
@@ -62,7 +63,8 @@ class FlowRecord:
     def read(self, run_id: int, recorded: OnRecord, serializer: Any) -> Any:
         """A result; MISSING where it cannot be read, so that its run runs anew."""
         try:
-            return recall(recorded.value, serializer_for(serializer, self._run.result_serializer))
+            reader = serializer_for(serializer, self._run.result_serializer)
+            return recall(recorded.value, reader, where=result_of(run_id))
         except SerializationError as error:
             _logger.warning(
                 "The result of run %032x cannot be taken from the record, so it runs again. %s", run_id, error

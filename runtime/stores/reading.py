@@ -26,6 +26,7 @@ from millrace.runtime.stores.encoding import decode, serializer_for, state_of
 from millrace.runtime.stores.port import Store
 from millrace.runtime.stores.records import LARGEST_ID, Value
 from millrace.runtime.stores.rows import MOST_ROWS, FlowRunRow, RunFilter, StateRow, TaskRunRow
+from millrace.runtime.stores.sealing import ENTRY, parameter_of, result_of
 
 T = TypeVar("T")
 
@@ -321,7 +322,7 @@ def _flow_run_of(row: FlowRunRow) -> RecordedFlowRun:
         row.name,
         row.flow,
         row.version,
-        state_of(row.state, row.id, None, _readable(row.data)),
+        state_of(row.state, row.id, None, _readable(row.data, result_of(row.id))),
         row.tags,
         from_nanoseconds(row.created),
         _time(row.started),
@@ -331,7 +332,7 @@ def _flow_run_of(row: FlowRunRow) -> RecordedFlowRun:
         _uuid(row.parent_task_run),
         f"{entry.file or entry.module}:{entry.name}",
         row.deaths,
-        {name: _readable(value) for name, value in row.parameters.items()},
+        {name: _readable(value, parameter_of(row.id, name)) for name, value in row.parameters.items() if name != ENTRY},
     )
 
 
@@ -343,7 +344,7 @@ def _task_run_of(row: TaskRunRow) -> RecordedTaskRun:
         str(row.key),
         _uuid(row.flow_run),
         _uuid(row.parent),
-        state_of(row.state, row.flow_run, row.id, _readable(row.data)),
+        state_of(row.state, row.flow_run, row.id, _readable(row.data, result_of(row.id))),
         row.tags,
         {name: [UUID(each) for each in ids] for name, ids in row.inputs.items()},
         from_nanoseconds(row.created),
@@ -357,10 +358,10 @@ def _recorded(row: StateRow, flow_run: int | None, task_run: int | None) -> Reco
     return RecordedState(state_of(row, flow_run, task_run), row.sequence, row.cause)
 
 
-def _readable(value: Value | None) -> Any:
+def _readable(value: Value | None, where: str) -> Any:
     """What a value is, as far as this program can read it."""
     try:
-        return decode(value, serializer_for())
+        return decode(value, serializer_for(), where=where)
     except SerializationError:
         return MISSING
 

@@ -21,6 +21,7 @@ from millrace.runtime.stores.flow_record import on_record
 from millrace.runtime.stores.port import OWNER_DIED, Store
 from millrace.runtime.stores.records import LARGEST_ID, Answered, Called, Value
 from millrace.runtime.stores.rows import MOST_ROWS, FlowRunRow, RunFilter, StateRow, TaskRunRow
+from millrace.runtime.stores.sealing import answer_of
 from millrace.runtime.stores.verdicts import suspends
 from millrace.runtime.yields import was_left
 
@@ -150,7 +151,9 @@ class Recovery:
         answers: dict[Any, Any] = {}
         for answer in self.answers:
             try:
-                answers[key_of_text(answer.key)] = decode(answer.value, serializer_for(run.result_serializer))
+                where = answer_of(self.run_id, answer.key)
+                given = decode(answer.value, serializer_for(run.result_serializer), where=where)
+                answers[key_of_text(answer.key)] = given
             except SerializationError as error:
                 _logger.warning("What flow run '%s' was resumed with is asked for again. %s", self.row.name, error)
         return answers

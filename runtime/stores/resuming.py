@@ -46,6 +46,7 @@ from millrace.runtime.stores.encoding import decode, serializer_for, state_of
 from millrace.runtime.stores.records import Entry
 from millrace.runtime.stores.recovery import Recovery
 from millrace.runtime.stores.rows import FlowRunRow
+from millrace.runtime.stores.sealing import ENTRY, check_entry, parameter_of
 from millrace.runtime.stores.verdicts import MOST_DEATHS
 
 Prepared = tuple[FlowRun, tuple[tuple[Any, ...], dict[str, Any]]]
@@ -310,8 +311,11 @@ def _parameters(row: FlowRunRow, flow: BaseFlow[Any, Any], given: Mapping[str, A
         return dict(given)
     found: dict[str, Any] = {}
     for name, value in row.parameters.items():
+        if name == ENTRY:
+            continue
         try:
-            found[name] = decode(value, serializer_for(flow.result_serializer))
+            reader = serializer_for(flow.result_serializer)
+            found[name] = decode(value, reader, where=parameter_of(row.id, name))
         except SerializationError as error:
             reason = f"its parameter '{name}' cannot be had ({error.reason})"
             raise RunNotResumable(row.name, reason, "Give all of them: resume_run(..., parameters={...}).") from error
@@ -330,6 +334,10 @@ def find_flow(row: FlowRunRow) -> BaseFlow[Any, Any]:
     """
     entry = row.entry
     advice = "Give the flow: resume_run(..., flow=...)."
+    try:
+        check_entry(row.id, row.flow, entry, row.parameters.get(ENTRY))
+    except SerializationError as error:
+        raise RunNotResumable(row.name, f"its flow '{row.flow}' is not looked for ({error.reason})", advice) from error
     try:
         module = _module_of(entry)
     except (FlowNotFound, ImportError) as error:

@@ -33,11 +33,12 @@ from millrace.runtime.lending import lend
 from millrace.runtime.one_line import engine_logger
 from millrace.runtime.results.serializers import Serializer
 from millrace.runtime.running import running_loop
-from millrace.runtime.settings import STORE_RESULT_LIMIT
+from millrace.runtime.settings import STORE_KEY, STORE_RESULT_LIMIT
 from millrace.runtime.stores.encoding import encode
 from millrace.runtime.stores.faults import reach
 from millrace.runtime.stores.port import Group, Opened, Owner, Store
 from millrace.runtime.stores.records import Entered, Record
+from millrace.runtime.stores.sealing import result_of
 
 T = TypeVar("T")
 
@@ -124,6 +125,7 @@ class StoreWriter:
         self._committed: SimpleQueue[BaseException | None] = SimpleQueue()
         self._room = Condition(Lock())  # there is room in the line again
         self._waiting_for_room: list[Callable[[], None]] = []  # guarded by that
+        self._seals = STORE_KEY.read() is not None  # once: most stores have none, and results are many
         self._warned: set[str] = set()  # tasks of which a result could not be kept
         self._stopped = False  # the thread is to end
         self._over = False  # it has ended: what is put in line now is answered by whoever puts it there
@@ -370,7 +372,9 @@ class StoreWriter:
     def _encoded(self, item: Unencoded, limit: int) -> Entered:
         record = item.record
         if self.failed is None:
-            record.data = encode(item.data, item.serializer, limit)
+            record.data = encode(
+                item.data, item.serializer, limit, where=result_of(record.run) if self._seals else None
+            )
             if record.data.missing and record.type is StateType.COMPLETED and item.task not in self._warned:
                 self._warned.add(item.task)
                 _logger.warning(

@@ -6,17 +6,29 @@ As `test_failing` for a file.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
-from millrace import Engine, PostgresStore, StoreError, read_flow_runs, resume_run
+from millrace import (
+    Engine,
+    PostgresStore,
+    RunNotFound,
+    StoreError,
+    flow,
+    read_flow_run_states,
+    read_flow_runs,
+    resume_run,
+    transaction,
+)
 from millrace.runtime.stores.port import Group
 from tests.postgres import Server
 from tests.runtime.stores.killing import engine_of, quietly
-from tests.runtime.stores.test_failing import CALLS, TOTAL, body, check_groups, given
+from tests.runtime.stores.test_failing import CALLS, TOTAL, body, check_groups, given, work
 
 FULL = asyncpg.exceptions.DiskFullError("could not extend file: no space left on device")
 
@@ -62,6 +74,44 @@ class _Connection:
 
         return run
 
+    def transaction(self) -> Any:
+        return _transaction(self._connection.transaction(), self._faults)
+
+
+@asynccontextmanager
+async def _transaction(transaction: Any, faults: Faults) -> AsyncGenerator[None]:
+    """A transaction of which the beginning and the end are statements like others: each of them may fail."""
+    try:
+        await faults.run("BEGIN", transaction.start)
+        yield
+    except BaseException:
+        with suppress(asyncpg.exceptions.InterfaceError):  # it never began
+            await faults.run("ROLLBACK", transaction.rollback)
+        raise
+    try:
+        await faults.run("COMMIT", transaction.commit)
+    except asyncpg.exceptions.DiskFullError:
+        if not faults.after:
+            await transaction.rollback()  # as a server does that cannot commit
+        raise
+
+
+class Undo(Exception):
+    """Has a transaction rolled back."""
+
+
+@flow
+def body_with_rollbacks() -> int:
+    """As `body`; but results are rolled back, so that groups take more than one statement."""
+    total = 0
+    for number in range(CALLS):
+        with suppress(Undo), transaction():
+            total += work(number)
+            given.append(number)
+            if number % 2:
+                raise Undo
+    return total
+
 
 class WatchedStore(PostgresStore):
     """Remembers its groups, and what was told of each."""
@@ -92,16 +142,16 @@ def recorded(url: str) -> set[tuple[bytes, int]]:
     return asyncio.run(ask())
 
 
-def attempt(url: str, at: int, *, for_good: bool, after: bool) -> bool:
-    """Run a flow in a store whose statements fail from one on that comes after its opening; whether one did."""
+def attempt(url: str, at: int, *, for_good: bool, after: bool, called: Any = body) -> list[str]:
+    """Run a flow in a store whose statements fail from one on that comes after its opening; which ones did."""
     faults = Faults(for_good=for_good, after=after)
     store = WatchedStore(url, return_seconds=0, connect=faults.connect)
     store.told = []
     given.clear()
     with engine_of(store):
         faults.at = faults.count + at
-        ended = quietly(body)
-        failed = bool(faults.hits)
+        ended = quietly(called)
+        failed = list(faults.hits)
         faults.at = 0
     outcome = recorded(url)
     check_groups(store.told, outcome, f"at {at}: {faults.hits}")
@@ -114,7 +164,7 @@ def attempt(url: str, at: int, *, for_good: bool, after: bool) -> bool:
         runs = read_flow_runs()
         if runs and not runs[0].state.is_completed():
             given.clear()
-            assert resume_run(runs[0].id, body) == TOTAL
+            assert resume_run(runs[0].id, called) == TOTAL
             assert {number for number in range(CALLS) if number not in done} <= set(given)
     return failed
 
@@ -132,6 +182,51 @@ def test_whichever_statement_fails_groups_are_whole_and_nothing_is_told_that_is_
         reached = at
 
     assert reached >= CALLS
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("for_good", [False, True], ids=["once", "for-good"])
+def test_whichever_statement_of_a_group_that_takes_several_fails_the_group_is_whole(
+    postgres: Server, *, for_good: bool, after: bool
+) -> None:
+    failed: set[str] = set()
+    for at in count(1):
+        url = postgres.url(f"rollbacks_{at}_{for_good:d}{after:d}")
+        hits = attempt(url, at, for_good=for_good, after=after, called=body_with_rollbacks)
+        if not hits:
+            break
+        failed.add(hits[0])
+
+    assert {"BEGIN", "COMMIT"} <= failed
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_whichever_statement_of_a_removal_fails_a_run_is_there_as_a_whole_or_gone(
+    postgres: Server, *, after: bool
+) -> None:
+    failed: set[str] = set()
+    for at in count(1):
+        url = postgres.url(f"removals_{at}_{after:d}")
+        faults = Faults(after=after)
+        store = PostgresStore(url, return_seconds=0, connect=faults.connect)
+        with engine_of(store) as engine:
+            assert body() == TOTAL
+            assert engine.chronicle is not None
+            writer, (run,) = engine.chronicle.writer, read_flow_runs()
+            faults.at = faults.count + at
+            outcome = quietly(lambda: writer.do(lambda: store.remove(run.id.int, writer.opened.token)))  # noqa: B023
+            faults.at = 0
+        with engine_of(PostgresStore(url, return_seconds=0)):
+            left = [row.id for row in read_flow_runs()]
+            assert left in ([], [run.id])
+            assert outcome is not None or not left
+            states = quietly(lambda: read_flow_run_states(run.id))  # noqa: B023
+            assert len(states) == 3 if left else isinstance(states, RunNotFound)
+        if not faults.hits:
+            break
+        failed.add(faults.hits[0])
+
+    assert {"BEGIN", "COMMIT"} <= failed
 
 
 def test_whichever_statement_of_the_writer_fails_an_opening_is_refused_or_complete(postgres: Server) -> None:
