@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sqlite3
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ def test_a_sealed_run_is_resumed_and_read(kill: Kill, ran: Ran) -> None:
         return number
 
     @task
-    def numbers() -> Any:
+    def numbers() -> Generator[int]:
         ran("numbers")
         yield from (1, 2)
 
@@ -154,7 +155,7 @@ def test_what_a_run_was_resumed_with_is_sealed_too(place: Place, ran: Ran) -> No
     fails = [True]
 
     @flow
-    def body() -> Any:
+    def body() -> str:
         given = suspend_flow_run(wait_for_input=str)
         if fails:
             raise OSError
@@ -203,7 +204,7 @@ def test_a_result_that_somebody_else_has_written_is_not_opened(
         return 1
 
     @flow
-    def body() -> Any:
+    def body() -> int:
         found = work()
         if fails:
             raise OSError
