@@ -205,6 +205,9 @@ class BaseFlow(Bindable, Generic[P, R]):
         if replay is not None:
             replay.expect(called, 1, arguments, body)  # nothing is to be raised any more once the run is counted
         unfinished: Recovery | None = None if replay is None else replay.take_unfinished(called, arguments, body)
+        former: int | None = None  # completed: what it yielded is not on record, but what it had called is
+        if replay is not None and self.is_generator and replay.on_record:
+            former = replay.completed_run(called, arguments, body)
         runner = None if self.task_runner is None else self.task_runner.begun()
         number = None if unfinished is None else unfinished.run_id
         run = FlowRun(engine, self, parameters, blocks=not self.is_async, number=number)
@@ -218,6 +221,8 @@ class BaseFlow(Bindable, Generic[P, R]):
             again = self.is_generator
             serializer = self.result_serializer
             run.found = replay.call(called, run.id, 1, arguments, body=body, again=again, serializer=serializer).get(0)
+        if former is not None and engine.chronicle is not None:
+            engine.chronicle.hand_down(former, run)
         if unfinished is not None:
             unfinished.restore(run)
         run.count()

@@ -237,6 +237,16 @@ class Replay(History):
         found, before = self._unfinished.pop((strand.known, name, strand.counts.get(name, 0)), (None, b""))
         return None if before and self._differs(before, arguments.marks()) is not None else found
 
+    def completed_run(self, name: str, arguments: Arguments, body: Body | None = None) -> int | None:
+        """The run that such a call had come to and that completed, for one that the body is about to make."""
+        strand = self._strand_here(name, 1, arguments, body) if self._runs else None
+        if strand is None or strand.lost or strand.known is None:
+            return None
+        found = self._runs.get((strand.known, name, strand.counts.get(name, 0)))
+        if found is None or (found[1] and self._differs(found[1], arguments.marks()) is not None):
+            return None
+        return found[0]
+
     def take_begun(self, run_id: int) -> Begun | None:
         """What another process has left of a run that has not completed, for the one that takes its place."""
         if not self._begun:

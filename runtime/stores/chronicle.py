@@ -83,6 +83,14 @@ class Chronicle:
         """
         return Replay(FlowRecord(self, run), keeps=keeps)
 
+    def hand_down(self, former: int, run: FlowRun) -> None:
+        """Give a flow run what another one had called that has completed, and that it takes the place of. May block."""
+        from millrace.runtime.stores.recovery import Recovery  # noqa: PLC0415  # few flows are iterated over
+
+        row = self.writer.store.read_flow_run(former)
+        if row is not None:
+            Recovery.read(self.writer.store, row).restore_calls(run)
+
     # Transitions, in the turn of the run's actor.
 
     def note(self, run: TaskRun | FlowRun, cause: str) -> None:

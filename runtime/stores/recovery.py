@@ -134,12 +134,16 @@ class Recovery:
         run.go_on_after(self.last_id)
         if row.parent_task_run is not None:
             run.stands_for = row.parent_task_run, self.task_key
-        if run.replay is not None:
-            results = on_record(self.results)
-            run.replay.restore(self.calls, results, self.unfinished, self.begun, any_arguments=self.any_arguments)
+        self.restore_calls(run)
         run.pauses.restore(self._answers_for(run))
         if not self._was_made_ahead:
             run.recover(run.engine.now())
+
+    def restore_calls(self, run: FlowRun) -> None:
+        """Give a run what its body, or that of one whose place it takes, has called, and what that came to."""
+        if run.replay is not None:
+            results = on_record(self.results)
+            run.replay.restore(self.calls, results, self.unfinished, self.begun, any_arguments=self.any_arguments)
 
     @property
     def _was_made_ahead(self) -> bool:

@@ -16,7 +16,7 @@ from millrace.runtime.yields import Yielded, Yields, yielded_from
 from tests.runtime.stores.killing import Kill, engine_of, killed, killed_in
 from tests.runtime.stores.places import EVERY_STORE, Place
 from tests.runtime.stores.test_recovery import Ran, resumed
-from tests.runtime.worlds import SYNC, World
+from tests.runtime.worlds import ASYNC, SYNC, World
 
 
 @pytest.fixture
@@ -486,3 +486,63 @@ def test_a_record_says_what_was_yielded(serializer: Any, exhausted: bool) -> Non
     assert (found.values, found.returned, found.exhausted, found.last) == ([1, 1, {"two": None}], "end", exhausted, 2)
     again = Yields(serializer, 1000, found)
     assert again.written() == (tag, blob, "")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_a_generator_flow_had_called_does_not_run_again(kill: Kill, ran: Ran, *, fails: bool) -> None:
+    @task
+    def fetch(number: int) -> int:
+        ran(number)
+        return number
+
+    @flow
+    def part(count: int) -> Generator[int]:
+        for number in range(count):
+            yield fetch(number)
+
+    @flow
+    def body() -> Any:
+        found = list(part(3)), list(part(2))
+        kill.here()
+        if fails and not ran.calls:
+            ran("failed")
+            raise OSError
+        return found
+
+    left = killed(SYNC, kill, body)
+    ran.forget()
+    with engine_of(left) as engine:
+        if fails:
+            with pytest.raises(OSError):  # noqa: PT011
+                resumed(SYNC, engine, body)
+        assert resumed(SYNC, engine, body) == ([0, 1, 2], [0, 1])
+    assert ran.calls == (["failed"] if fails else [])
+
+
+def test_an_async_generator_flow_that_was_left_goes_on_behind_what_it_had_called(kill: Kill, ran: Ran) -> None:
+    asked_for = [1]
+
+    @task
+    async def fetch(number: int) -> int:
+        ran(number)
+        return number
+
+    @flow
+    async def part() -> AsyncGenerator[int]:
+        for number in range(5):
+            yield await fetch(number)
+
+    @flow
+    async def body() -> Any:
+        generator = part()
+        found = await first(generator, asked_for[0])
+        await close(generator)
+        kill.here()
+        return found
+
+    left = killed(ASYNC, kill, body)
+    ran.forget()
+    asked_for[0] = 3
+    with engine_of(left) as engine:
+        assert resumed(ASYNC, engine, body) == [0, 1, 2]
+    assert ran.calls == [1, 2]
