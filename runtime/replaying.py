@@ -216,14 +216,22 @@ class Replay(History):
         yields.returned = data
         return yields
 
-    def _put_down(self, strand: Strand, name: str, ids: range, marks: Marks) -> Call:
-        """Count a call, and put it on record. Under the lock."""
+    def _put_down(self, strand: Strand, name: str, ids: range, marks: Marks, besides: Path | None = None) -> Call:
+        """Count a call, and put it on record, behind what streams have given. Under the lock.
+
+        Args:
+            strand: Who calls.
+            name: What.
+            ids: Of its runs.
+            marks: Of its arguments.
+            besides: A stream that does not matter for it.
+        """
         place = strand.counts.get(name, 0)
         strand.counts[name] = place + len(ids)
         strand.made += 1
         attempt = strand.attempt
         if self._record is not None:
-            self._put_down_given()
+            self._put_down_given(besides)
             self._record.called(attempt.number, attempt.calls, strand.path, name, place, ids, marks)
         attempt.calls += 1
         return Call(name, place, ids, attempt.calls - 1)
@@ -286,7 +294,8 @@ class Replay(History):
     def pulled(self, stream: StreamReplay, ids: range, marks: Marks, serializer: Any) -> dict[int, Found]:
         """A stream has got items, and numbered their runs. By index: the results that are there already."""
         with self._lock:
-            call = self._put_down(stream.strand, stream.name, ids, marks)
+            fixed = stream.pulled + len(ids) <= stream.fixed
+            call = self._put_down(stream.strand, stream.name, ids, marks, stream.path if fixed else None)
         if not self._runs or stream.known is None:
             return {}
         return self._found(stream.known, call, marks, serializer)
@@ -307,11 +316,13 @@ class Replay(History):
             if len(given) >= MOST_GIVEN:
                 self._put_down_given()
 
-    def _put_down_given(self) -> None:
+    def _put_down_given(self, besides: Path | None = None) -> None:
         """Under the lock."""
         if not self._given or self._record is None:
             return
         given, self._given = self._given, {}
+        if besides in given:
+            self._given[besides] = given.pop(besides)
         for path, indexes in given.items():
             attempt = self._attempt
             self._record.called(attempt.number, attempt.calls, path, GIVEN, 0, range(0), packed(indexes))

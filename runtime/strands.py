@@ -206,6 +206,11 @@ def in_a_stream_of_the_body(path: Path) -> bool:
     return INSIDE not in path and STREAM in path
 
 
+def ends_in_stream(text: str) -> bool:
+    """Whether a path, as it stands on record, is that of a stream."""
+    return text.split(".")[-3:-2] == [str(STREAM)]
+
+
 def attempts_in(path: Path) -> Iterator[tuple[Path, int]]:
     """The runs of tasks on the way to a strand: what each is known by, whatever its attempt; and that attempt."""
     known = list(path)

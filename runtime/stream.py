@@ -53,6 +53,9 @@ IN_FLIGHT: Final = 100
 
 ON_ERROR: Final = ("raise", "state")
 
+_THERE: Final = frozenset({list, tuple, range, set, frozenset, dict})
+"""What has its items when a stream begins."""
+
 _KEPT_AROUND_ITEMS: Final = (allow_failure, quote, opaque)
 
 
@@ -225,6 +228,7 @@ class Stream(Generic[T_co]):
             lane = scope.engine.limits.in_front_of(lane, site, spec.rate, common.parent)
         replay = self._on_record()
         if replay is not None:
+            replay.fixed = len(self._source) if type(self._source) in _THERE else 0
             common = attrs.evolve(common, replay=replay)
             if replay.on_record:
                 common.context.run(ORIGIN.set, replay)

@@ -8,11 +8,11 @@ them then belongs to the calls that followed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from millrace.actors.stored_result import Found
-from millrace.runtime.marks import Marks, part
-from millrace.runtime.strands import Path, Place, Strand
+from millrace.runtime.marks import WIDTH, Marks, part
+from millrace.runtime.strands import Path, Place, Strand, ends_in_stream
 
 if TYPE_CHECKING:
     from millrace.runtime.replaying import Replay
@@ -22,6 +22,20 @@ GIVEN: Final = ""
 
 MOST_GIVEN: Final = 1_000
 """So many are put on record at a time, at most."""
+
+
+class RecordedPull(Protocol):
+    """A call as it goes on record. See `stores.records.Called`."""
+
+    flow_run: int
+    attempt: int
+    order: int
+    path: str
+    name: str
+    place: int
+    first: int
+    count: int
+    marks: Marks
 
 
 class StreamReplay:
@@ -35,7 +49,7 @@ class StreamReplay:
         name: Of its task.
     """
 
-    __slots__ = ("_places", "known", "name", "on_record", "path", "pulled", "replay", "script", "strand")
+    __slots__ = ("_places", "fixed", "known", "name", "on_record", "path", "pulled", "replay", "script", "strand")
 
     def __init__(self, replay: Replay, strand: Strand, path: Path, known: Path | None, name: str) -> None:
         self.replay = replay
@@ -46,6 +60,7 @@ class StreamReplay:
         self.script: Sequence[int] = replay.script(known)
         self.pulled = 0
         self.on_record = replay.on_record
+        self.fixed = 0  # so many items are there when it begins: none of them depends on what it has given
         self._places: dict[int, tuple[int, Marks]] = {}  # by id of each run that was not given: its index, and marks
 
     def pull(self, ids: range, marks: Marks, serializer: Any) -> dict[int, Found]:
@@ -70,6 +85,37 @@ class StreamReplay:
         """Where a run stands. See `strands.Origin`."""
         place = self._places.get(run_id)
         return None if place is None else Place(self.path, self.known, self.name, *place)
+
+
+class Pulls:
+    """What streams have pulled, as records of one group: what goes on where another one ends becomes one with it.
+
+    A stream whose results come one by one pulls as many items, and each of them would be a row of its own.
+    """
+
+    __slots__ = ("_last", "_next")
+
+    def __init__(self) -> None:
+        self._last: RecordedPull | None = None
+        self._next = 0  # the order of the call that would follow it
+
+    def take(self, call: RecordedPull) -> bool:
+        """A call comes to the group; whether it has become part of one that is in it."""
+        last, follows = self._last, call.order == self._next
+        self._next = call.order + 1
+        if (
+            last is not None
+            and follows
+            and (last.flow_run, last.attempt, last.path, last.name)
+            == (call.flow_run, call.attempt, call.path, call.name)
+            and (last.first + last.count, last.place + last.count) == (call.first, call.place)
+            and len(last.marks) == last.count * WIDTH
+        ):
+            last.count += call.count
+            last.marks += call.marks
+            return True
+        self._last = call if call.name != GIVEN and ends_in_stream(call.path) else None
+        return False
 
 
 def packed(indexes: Sequence[int]) -> bytes:

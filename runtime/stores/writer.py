@@ -37,8 +37,9 @@ from millrace.runtime.settings import STORE_KEY, STORE_RESULT_LIMIT
 from millrace.runtime.stores.encoding import encode
 from millrace.runtime.stores.faults import reach
 from millrace.runtime.stores.port import Group, Opened, Owner, Store
-from millrace.runtime.stores.records import Entered, Record
+from millrace.runtime.stores.records import Called, Entered, Record
 from millrace.runtime.stores.sealing import result_of
+from millrace.runtime.streamed import Pulls
 
 T = TypeVar("T")
 
@@ -348,6 +349,7 @@ class StoreWriter:
         line = self._line
         limit = STORE_RESULT_LIMIT.read()
         records: list[Record] = []
+        pulls = Pulls()
         after: list[Receipt | Errand | tuple[Callable[[Event], None], Event]] = []
         while line and len(records) < MOST_RECORDS:
             item: Any = line.popleft()
@@ -359,7 +361,7 @@ class StoreWriter:
             elif kind is Errand:
                 after.append(item)
                 break
-            else:
+            elif kind is not Called or not pulls.take(item):
                 records.append(item)
         if line:
             self._urgent = True

@@ -159,7 +159,7 @@ def test_what_a_run_was_resumed_with_is_sealed_too(place: Place, ran: Ran) -> No
         given = suspend_flow_run(wait_for_input=str)
         if fails:
             raise OSError
-        return given
+        return str(given)
 
     with engine_of(place.store()) as engine:
         body(return_state=True)
