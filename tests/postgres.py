@@ -42,13 +42,18 @@ HASTY: Sequence[str] = ("fsync=off", "full_page_writes=off", "synchronous_commit
 
 def programme(name: str) -> str:
     """Where a programme of PostgreSQL's is; installs it where it is nowhere."""
-    found = _find(name)
-    if found is None:
+    path = _find(name)
+    if path is None:
         for command in INSTALL:
             subprocess.run(command, check=True, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, timeout=600)
-        found = _find(name)
-    assert found is not None, f"There is no {name}, and Debian's package brings none."
-    return found
+        path = _find(name)
+    assert path is not None, f"There is no {name}, and Debian's package brings none."
+    return path
+
+
+def found(name: str) -> bool:
+    """Whether a programme of PostgreSQL's is there, so that nothing has to be installed."""
+    return _find(name) is not None
 
 
 def _find(name: str) -> str | None:

@@ -13,6 +13,7 @@ from benchmarks.goals import (
     cancelling,
     durable_calls,
     durable_maps,
+    durable_server,
     flow_runs,
     flows,
     growth,
@@ -55,4 +56,5 @@ GOALS: Final[Mapping[int, Callable[[bool], Goal]]] = {
     21: large_store.make,
     22: right_limit.make,
     23: small_flow.make,
+    24: durable_server.make,
 }
