@@ -115,7 +115,7 @@ class History:
         self._unfinished: dict[At, tuple[Any, Marks]] = {}  # subflows that it has not brought to their end
         self._begun: dict[At, tuple[Begun, Marks]] = {}  # runs of tasks that have not completed
         self._inside: dict[Path, int] = {}  # runs that called something: by what that is known by, the last attempt
-        self._scripts: dict[Path, list[int]] = {}  # by stream: which outcomes were given, in their order
+        self._scripts: dict[Path, Sequence[int]] = {}  # by stream: which outcomes were given, in their order
 
     @property
     def has_leftovers(self) -> bool:
@@ -207,7 +207,7 @@ class History:
         """Which argument of a call is another one than before, where that matters."""
         return None if self._any_arguments else differs(before, now)
 
-    def script(self, known: Path | None) -> list[int]:
+    def script(self, known: Path | None) -> Sequence[int]:
         """Which outcomes a stream has given in attempts before, in their order."""
         return [] if known is None else self._scripts.get(known, [])
 
@@ -300,7 +300,7 @@ class History:
 _NOBODY: Final = (-1, b"")
 
 
-def _followed_by(given: list[int], before: list[int]) -> list[int]:
+def _followed_by(given: Sequence[int], before: Sequence[int]) -> Sequence[int]:
     """What an attempt has given of a stream, and what the one before gave besides."""
     there = set(given)
     return [*given, *(each for each in before if each not in there)] if before else given

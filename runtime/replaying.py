@@ -12,6 +12,7 @@ In one process a task that is tried again begins anew, and so does a stream in a
 
 from __future__ import annotations
 
+from array import array
 from threading import Lock
 from typing import Any, Protocol
 from weakref import ref
@@ -274,6 +275,8 @@ class Replay(History):
         Raises:
             CancelledRun: the code at hand belongs to an attempt that is over.
         """
+        if self._record is None and not _is_known_here():
+            return None
         strand = self._strand_here(name, 0, NO_ARGUMENTS, body)
         if strand is None:
             return None
@@ -288,8 +291,7 @@ class Replay(History):
 
         Such a branch is known by its first call, and taking futures as they end is none.
         """
-        strand = STRAND.get()
-        return self.stream(name, body) if strand is not None and strand.owner() is this() else None
+        return self.stream(name, body) if _is_known_here() else None
 
     def pulled(self, stream: StreamReplay, ids: range, marks: Marks, serializer: Any) -> dict[int, Found]:
         """A stream has got items, and numbered their runs. By index: the results that are there already."""
@@ -308,7 +310,7 @@ class Replay(History):
         """
         with self._lock:
             if self._keeps and stream.strand.within is None:
-                stream.strand.attempt.given.setdefault(stream.path, []).append(index)
+                stream.strand.attempt.given.setdefault(stream.path, array("L")).append(index)
             if self._record is None:
                 return
             given = self._given.setdefault(stream.path, [])
@@ -399,6 +401,12 @@ class Replay(History):
             if len(other) == len(path) and other[:-1] == around and calls and calls[0].name == name
         ]
         return alike[0] if len(alike) == 1 and alike[0] not in self._attempt.strands else path
+
+
+def _is_known_here() -> bool:
+    """Whether the code at hand belongs to a strand already, and is no branch that is yet to make its first call."""
+    strand = STRAND.get()
+    return strand is not None and strand.owner() is this()
 
 
 def _place_of(run_id: int) -> Place | None:

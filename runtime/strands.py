@@ -12,6 +12,7 @@ and so do the items of a stream, below the strand that began to iterate over it.
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections.abc import Iterator
 from contextvars import ContextVar
 from threading import current_thread
@@ -172,7 +173,7 @@ class Attempt:
         self.strands: dict[Path, Strand] = {}  # by path; those of the flow's own body
         self.inside: dict[int, Strand] = {}  # by id: of runs of tasks that call something, the one to branch off
         self.calls = 0
-        self.given: dict[Path, list[int]] = {}  # by stream of the flow's own body: which outcomes were given
+        self.given: dict[Path, array[int]] = {}  # by stream of the flow's own body: which outcomes were given
         self.undone: int | None = None  # the first call, in a stream, whose runs have not all completed
 
 
