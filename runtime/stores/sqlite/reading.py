@@ -96,7 +96,7 @@ def _task_run_of(row: tuple[Any, ...], data: Value | None) -> TaskRunRow:
 def read_flow_runs(connection: Connection, wanted: RunFilter) -> list[FlowRunRow]:
     """Flow runs, newest first."""
     values: list[Any] = [id_of(wanted.first), id_of(wanted.last)]
-    tag, *_ = (*wanted.tags, None)
+    tag = next(iter(wanted.tags), None)
     table, key, tagged = FLOW_RUNS, "r.id", []
     if tag is not None:  # by its own index, from the newest one back
         table, key, tagged = TAGGED_FLOW_RUNS, "t.run", ["r.id = t.run", f"t.tag = {_bound(values, tag)}"]
