@@ -22,6 +22,13 @@ SLOW_TURNS: Final = 3
 QUICK_TURNS: Final = 64
 """So many turns of quicker bodies in a row, and they are left to one thread again."""
 
+MANY_BODIES: Final = 10
+"""As many in a turn were quick, all but one at least, however long it took."""
+
+LONG_TURNS: Final = 16
+"""A turn of many bodies that took long all the same outweighs so many quick ones: one of them may have blocked, but the
+system may have had something else to do, too."""
+
 IDLE_SHARE: Final = 0.03
 """Of the time of a turn so much may be spent waiting, before other threads had better use it."""
 
@@ -45,14 +52,16 @@ class Pace:
 
         Args:
             bodies: How many there were in it.
-            seconds: How long it took.
+            seconds: How long it took; while one thread does them, without what the system has taken for others.
             idle: For how much of that nobody in the process computed. Matters only while one thread does them.
         """
         quick = seconds <= bodies * QUICK_SECONDS
         if self.apart:
-            self._quick_turns = self._quick_turns + 1 if quick else 0
-            if self._quick_turns >= QUICK_TURNS:
-                self.apart = False
+            if quick:
+                self._quick_turns += 1
+            else:
+                self._quick_turns = max(0, self._quick_turns - LONG_TURNS) if bodies >= MANY_BODIES else 0
+            self.apart = self._quick_turns < QUICK_TURNS
             return
         self._slow_turns = 0 if quick else self._slow_turns + 1
         self._idle = max(0.0, self._idle + idle - IDLE_SHARE * seconds)

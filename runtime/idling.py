@@ -34,7 +34,9 @@ class Idling:
         self._computed = process_time()
         self._began = perf_counter()
 
-    def seconds(self) -> float:
-        """So far."""
+    def seconds(self) -> tuple[float, float]:
+        """How much time has passed, without what the system has taken; and for how much of it nobody computed."""
         passed, computed = perf_counter() - self._began, process_time() - self._computed
-        return passed - computed if _given_away() != self._given_away else 0.0
+        if _given_away() == self._given_away:
+            return min(passed, computed), 0.0
+        return passed, passed - computed

@@ -387,7 +387,7 @@ class Offload:
                 self._lookout.watch()
             idling = Idling()
             count, seconds = self._take_turn(source, me)
-            pace.took(count, seconds, idling.seconds())
+            pace.took(count, *idling.seconds())
             self._yield_after(seconds)
             return self._keeps(source, me)
         finally:

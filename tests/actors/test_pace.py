@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from millrace.actors.pace import IDLE_SHARE, MOST_IDLE_SECONDS, QUICK_SECONDS, QUICK_TURNS, SLOW_TURNS, Pace
+from millrace.actors.pace import (
+    IDLE_SHARE,
+    LONG_TURNS,
+    MANY_BODIES,
+    MOST_IDLE_SECONDS,
+    QUICK_SECONDS,
+    QUICK_TURNS,
+    SLOW_TURNS,
+    Pace,
+)
 
 QUICK = QUICK_SECONDS
 SLOW = 1.01 * QUICK_SECONDS
@@ -100,6 +109,23 @@ def test_one_that_blocks_in_between_has_them_done_apart_for_longer(apart: Pace, 
         apart.took(1, SLOW)
     for _ in range(QUICK_TURNS - 1):
         apart.took(10, 10 * QUICK)
+    assert apart.apart
+
+
+def test_a_long_turn_of_many_bodies_has_them_done_apart_for_a_little_longer(apart: Pace) -> None:
+    for _ in range(QUICK_TURNS - 1):
+        apart.took(MANY_BODIES, MANY_BODIES * QUICK)
+    apart.took(MANY_BODIES, LONG)
+    said = []
+    for _ in range(LONG_TURNS + 1):
+        apart.took(MANY_BODIES, MANY_BODIES * QUICK)
+        said.append(apart.apart)
+    assert said == [True] * LONG_TURNS + [False]
+
+
+def test_where_every_so_many_turns_are_long_they_are_done_apart_for_ever(apart: Pace) -> None:
+    for turn in range(1_000):
+        apart.took(MANY_BODIES, LONG if turn % LONG_TURNS == 0 else MANY_BODIES * QUICK)
     assert apart.apart
 
 
