@@ -11,7 +11,9 @@ data messages may wait; what happens when they are too many. What it does not kn
 Handling is pure and short, and what follows from it is done outside the turn. So a thread that holds a turn never waits
 for anything, and whoever has to wait for one (because the mailbox is full) waits for the end of a few function calls.
 
-The turn is the one thing the lower floor takes from `threading`.
+The turn is a slot that is there while nobody has it, and whoever deletes it has it. The interpreter does that in one step,
+or raises, as it does for the others. A lock would cost every run a hundred bytes, and more time than the rest of a delivery.
+Only who has to wait for a turn does so at a lock, the one thing the lower floor takes from `threading`.
 """
 
 from __future__ import annotations
@@ -46,9 +48,10 @@ class Message:
 class _Queue:
     """What waits for a busy actor. Most actors are never contended and never have one."""
 
-    __slots__ = ("control", "data", "refused")
+    __slots__ = ("bells", "control", "data", "refused")
 
     def __init__(self) -> None:
+        self.bells: list[Lock] = []  # of those who wait for the turn, first to last; len <= the number of threads
         self.control: deque[Message] = deque()
         self.data: deque[Message] = deque()  # len <= BOUND + the number of threads
         self.refused = 0
@@ -63,6 +66,22 @@ class _Queue:
             except IndexError:
                 continue
         return None
+
+    def ring(self) -> None:
+        """The turn has been given back: wake the first of those who wait for it."""
+        try:
+            bell = self.bells.pop(0)
+        except IndexError:
+            return
+        bell.release()
+
+    def unhang(self, bell: Lock) -> bool:
+        """Take a bell away; whether it had not been rung."""
+        try:
+            self.bells.remove(bell)
+        except ValueError:
+            return False
+        return True
 
 
 # The actors are attrs classes all the way down, because attrs makes one flat __init__ of a whole line of ancestors,
@@ -82,7 +101,7 @@ class Mailbox(ABC):
     __slots__ = ("_queue", "_turn", "dead_letters", "handled")
 
     def __init__(self) -> None:
-        self._turn = Lock()
+        self._turn = None  # there, whatever it is: nobody has the turn. Deleted: somebody does
         self._queue: _Queue | None = None  # made by the first contention, kept from then on
         self.handled = 0  # changed by the holder of the turn only
         self.dead_letters = 0
@@ -112,16 +131,21 @@ class Mailbox(ABC):
             MailboxFull: too many data messages wait, and the actor does not come back. The message was not taken.
         """
         queue = self._queue
-        # Nobody waits, and nobody has the turn. (Positional, because by keyword acquire takes twice as long.)
-        if (queue is None or not (queue.data or queue.control)) and self._turn.acquire(False):
+        if queue is None or not (queue.data or queue.control):  # nobody waits
             try:
-                return self.handlers[message.__class__](self, message)
-            finally:
-                self.handled += 1
-                self._turn.release()
-                # Looked at after the release: a message left between the handling and that has nobody else to see it.
-                if self._queue is not None:
-                    self._drain(self._queue)
+                del self._turn
+            except AttributeError:
+                pass  # somebody has it
+            else:
+                try:
+                    return self.handlers[message.__class__](self, message)
+                finally:
+                    self.handled += 1
+                    self._turn = None
+                    # Looked at after that: a message left between the handling and that has nobody else to see it.
+                    if self._queue is not None:
+                        self._queue.ring()
+                        self._drain(self._queue)
         self._leave(message)
         return None
 
@@ -155,16 +179,39 @@ class Mailbox(ABC):
 
     def _help(self, queue: _Queue) -> list[BaseException]:
         """Wait for the turn, and empty the full mailbox: backpressure for a sender that is faster than the actor."""
-        if not self._turn.acquire(timeout=PATIENCE_SECONDS):
-            with _rarely:
-                queue.refused += 1
-            raise MailboxFull(type(self).__name__, BOUND)
+        while not self._take():
+            if not self._wait_for_the_turn(queue):
+                with _rarely:
+                    queue.refused += 1
+                raise MailboxFull(type(self).__name__, BOUND)
         return self._handle_waiting(queue)
+
+    def _take(self) -> bool:
+        """Take the turn; whether it was free."""
+        try:
+            del self._turn
+        except AttributeError:
+            return False
+        return True
+
+    def _wait_for_the_turn(self, queue: _Queue) -> bool:
+        """Wait until it is given back; whether it is, in time. It has to be taken then, and may be gone again."""
+        bell = Lock()
+        bell.acquire()
+        queue.bells.append(bell)
+        rung = False
+        try:
+            # Looked at after the bell was hung: a turn that was given back between the two rings for nobody.
+            rung = hasattr(self, "_turn") or bell.acquire(timeout=PATIENCE_SECONDS)
+        finally:
+            if not queue.unhang(bell) and not rung:
+                queue.ring()  # too late for this one, and there may be others
+        return rung
 
     def _drain(self, queue: _Queue, errors: list[BaseException] | None = None) -> None:
         """Handle what waits, until nothing does or another thread sees to it."""
         # Append before acquire here, release before the look at the queue there: one of the two sees the message.
-        while queue and self._turn.acquire(blocking=False):
+        while queue and self._take():
             errors = (errors or []) + self._handle_waiting(queue)
         if errors:
             raise errors[0]
@@ -189,7 +236,8 @@ class Mailbox(ABC):
                 if instruction is not None:
                     instructions.append(instruction)
         finally:
-            self._turn.release()
+            self._turn = None
+            queue.ring()
         for instruction in instructions:
             try:
                 self.perform(instruction)

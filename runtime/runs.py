@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Context
-from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from millrace.actors.errors import BlockingCallOnLoop
@@ -142,7 +141,7 @@ class TaskRun(TaskRunActor[TaskSite]):
         lane: Lane,
         inputs: Inputs | None = None,
     ) -> None:
-        self._turn = Lock()
+        self._turn = None
         self._queue = None
         self.handled = 0
         self.dead_letters = 0

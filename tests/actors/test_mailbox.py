@@ -11,7 +11,7 @@ import pytest
 
 from millrace.actors import mailbox
 from millrace.actors.errors import MailboxFull
-from millrace.actors.mailbox import BOUND
+from millrace.actors.mailbox import BOUND, Mailbox
 from tests.actors.runs import Call, Doer, UrgentCall
 
 PATIENCE = 20.0  # seconds; what takes longer hangs
@@ -83,6 +83,20 @@ class Held:
     def __exit__(self, *_: object) -> None:
         self.let_go()
         self._threads.__exit__()
+
+
+def doer_that(gives_back: Callable[[Doer, int, Callable[[], None]], None]) -> Doer:
+    """An actor whose turn is given back in this way, which gets how often that has been, and what really does it."""
+    actor, slot = Doer(), vars(Mailbox)["_turn"]
+    times = 0
+
+    def set_(held: Doer, value: object) -> None:
+        nonlocal times
+        times += 1
+        gives_back(held, times, lambda: slot.__set__(held, value))
+
+    actor.__class__ = type("Doer", (Doer,), {"_turn": property(slot.__get__, set_, slot.__delete__)})
+    return actor
 
 
 # One thread.
@@ -160,10 +174,10 @@ def test_a_control_message_overtakes_data_while_that_is_being_handled() -> None:
 
 
 def test_instructions_are_performed_outside_of_the_turn() -> None:
-    actor, locked = Doer(), list[bool]()
+    actor, taken = Doer(), list[bool]()
 
     def instruct() -> Callable[[], None]:
-        return lambda: locked.append(actor._turn.locked())
+        return lambda: taken.append(not hasattr(actor, "_turn"))
 
     def outer() -> Callable[[], None]:
         actor.tell(Call(instruct))
@@ -172,7 +186,7 @@ def test_instructions_are_performed_outside_of_the_turn() -> None:
 
     actor.tell(Call(outer))
 
-    assert locked == [False, False, False]
+    assert taken == [False, False, False]
 
 
 def test_of_what_was_told_every_message_is_handled_waiting_refused_or_in_hand() -> None:
@@ -249,25 +263,15 @@ def test_an_error_takes_neither_the_messages_nor_the_instructions_around_it_alon
 
 def test_a_message_left_between_the_handling_and_the_release_is_handled() -> None:
     """The moment in which it could be lost, produced on purpose."""
-    actor, log = Doer(), list[str]()
-    turn = actor._turn
+    log: list[str] = []
 
-    class LeftAtTheLastMoment:
-        """The turn; just before it is first given back, another message comes."""
+    def give_back(actor: Doer, times: int, really: Callable[[], None]) -> None:
+        if times == 1:
+            actor.tell(Call(say(log, "left")))
+            assert log == []
+        really()
 
-        left = False
-
-        def acquire(self, *args: Any, **kwargs: Any) -> bool:
-            return turn.acquire(*args, **kwargs)
-
-        def release(self) -> None:
-            if not self.left:
-                self.left = True
-                actor.tell(Call(say(log, "left")))
-                assert log == []
-            turn.release()
-
-    actor._turn = LeftAtTheLastMoment()  # type: ignore[assignment]
+    actor = doer_that(give_back)
 
     actor.tell(Call(lambda: None))
 
@@ -276,22 +280,14 @@ def test_a_message_left_between_the_handling_and_the_release_is_handled() -> Non
 
 def test_a_message_left_just_before_the_turn_is_given_back_a_second_time_is_handled() -> None:
     """The same while messages that waited are handled."""
-    actor, log = Doer(), list[str]()
-    turn = actor._turn
+    log: list[str] = []
 
-    class LeftEachTime:
-        left = 0
+    def give_back(actor: Doer, times: int, really: Callable[[], None]) -> None:
+        if times <= 5:
+            actor.tell(Call(say(log, f"left {times}")))
+        really()
 
-        def acquire(self, *args: Any, **kwargs: Any) -> bool:
-            return turn.acquire(*args, **kwargs)
-
-        def release(self) -> None:
-            if self.left < 5:
-                self.left += 1
-                actor.tell(Call(say(log, f"left {self.left}")))
-            turn.release()
-
-    actor._turn = LeftEachTime()  # type: ignore[assignment]
+    actor = doer_that(give_back)
 
     actor.tell(Call(lambda: None))
 
@@ -301,24 +297,16 @@ def test_a_message_left_just_before_the_turn_is_given_back_a_second_time_is_hand
 
 def test_a_message_overtakes_none_that_was_left_before_it_although_the_turn_is_free() -> None:
     """The moment after the release, when whoever had the turn has not looked at the queue yet."""
-    actor, log = Doer(), list[str]()
-    turn = actor._turn
+    log: list[str] = []
 
-    class FreeWithAMessageWaiting:
-        released = False
+    def give_back(actor: Doer, times: int, really: Callable[[], None]) -> None:
+        if times == 1:
+            actor.tell(Call(say(log, "first")))
+        really()
+        if times == 1:
+            actor.tell(Call(say(log, "second")))
 
-        def acquire(self, *args: Any, **kwargs: Any) -> bool:
-            return turn.acquire(*args, **kwargs)
-
-        def release(self) -> None:
-            first, self.released = not self.released, True
-            if first:
-                actor.tell(Call(say(log, "first")))
-            turn.release()
-            if first:
-                actor.tell(Call(say(log, "second")))
-
-    actor._turn = FreeWithAMessageWaiting()  # type: ignore[assignment]
+    actor = doer_that(give_back)
 
     actor.tell(Call(lambda: None))
 
@@ -500,3 +488,82 @@ def test_the_queue_never_grows_beyond_its_bound_by_more_than_the_senders() -> No
 
     assert actor.handled == 4001
     assert longest <= BOUND + 4
+
+
+@pytest.mark.usefixtures("restless")
+def test_each_of_many_that_wait_for_the_turn_of_a_full_mailbox_has_it_in_the_end() -> None:
+    actor, log = Doer(), list[int]()
+    come = threading.Semaphore(0)
+
+    class Bells(list[Any]):
+        def append(self, bell: Any) -> None:
+            super().append(bell)
+            come.release()
+
+    def send(number: int) -> Callable[[], None]:
+        return lambda: actor.tell(Call(lambda: log.append(number)))
+
+    with Held(actor) as held:
+        for _ in range(BOUND):
+            actor.tell(Call(lambda: None))
+        queue = actor._queue
+        assert queue is not None
+        queue.bells = Bells()
+        with Threads(*(send(number) for number in range(8))):
+            assert all(come.acquire(timeout=PATIENCE) for _ in range(8))
+            held.let_go()
+
+    assert sorted(log) == list(range(8))
+    assert (actor.waiting, actor.refused, queue.bells) == (0, 0, [])
+
+
+def test_a_turn_that_is_given_back_just_before_somebody_waits_for_it_is_seen() -> None:
+    """The moment between the two, produced on purpose."""
+    actor, log = Doer(), list[str]()
+
+    class Bells(list[Any]):
+        """Those who wait; as soon as one has come whoever has the turn gives it back, and rings for nobody."""
+
+        def append(self, bell: Any) -> None:
+            super().append(bell)
+            actor._turn = None
+
+    for number in range(BOUND + 1):
+        del actor._turn
+        if number == BOUND:
+            assert actor._queue is not None
+            actor._queue.bells = Bells()
+            actor.tell(Call(say(log, "last")))
+        else:
+            actor.tell(Call(lambda: None))
+            actor._turn = None
+
+    assert log == ["last"]
+    assert actor._queue.bells == []
+
+
+def test_who_is_rung_for_too_late_passes_that_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    actor = Doer()
+    monkeypatch.setattr(mailbox, "PATIENCE_SECONDS", 0.0)
+    rung: list[str] = []
+
+    class Bells(list[Any]):
+        """Those who wait; the first is rung for in the moment in which it gives up."""
+
+        def remove(self, bell: Any) -> None:
+            super().remove(bell)
+            raise ValueError("it has been rung")
+
+    class Other:
+        def release(self) -> None:
+            rung.append("the other")
+
+    with Held(actor):
+        for _ in range(BOUND):
+            actor.tell(Call(lambda: None))
+        queue = actor._queue
+        assert queue is not None
+        queue.bells = Bells([Other()])
+        with pytest.raises(MailboxFull):
+            actor.tell(Call(lambda: None))
+        assert rung == ["the other"]

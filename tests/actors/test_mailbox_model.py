@@ -92,14 +92,14 @@ class Post(RuleBasedStateMachine):
     @precondition(lambda self: not self.model.busy)
     @rule()
     def another_thread_has_the_turn(self) -> None:
-        assert self.actor._turn.acquire(blocking=False)
+        assert self.actor._take()
         self.model.busy = True
 
     @precondition(lambda self: self.model.busy)
     @rule()
     def it_gives_the_turn_back(self) -> None:
         self.model.busy = False
-        self.actor._turn.release()
+        self.actor._turn = None
         if self.actor._queue is not None:
             self.actor._drain(self.actor._queue)
         self.model.work_off()

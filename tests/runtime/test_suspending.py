@@ -752,12 +752,13 @@ def test_a_run_is_admitted_although_somebody_else_has_its_turn(engine: Engine) -
         return "on"
 
     run = waits.begin(engine, (), {})
-    with run._turn:
-        waits.run_again(run)  # in a thread
-        for _ in range(2_000):
-            if run.waiting:
-                break
-            patience.wait(0.001)
+    assert run._take()
+    waits.run_again(run)  # in a thread
+    for _ in range(2_000):
+        if run.waiting:
+            break
+        patience.wait(0.001)
+    run._turn = None
     run.tell(Watch(CallbackWatcher(lambda: ended.append(run.state.name))))  # and what waits is handled here, too
     assert began.wait(PATIENCE)
     assert not ended
