@@ -310,6 +310,8 @@ class TaskRunActor(RunActor, Generic[N]):
         if advice is not None or self.facts is not None:
             self.known().advice = advice or NO_ADVICE
         verdict = self.propose(state, at, cause)
+        if advice is not None:
+            self.known().advice = NO_ADVICE  # it has been heard, and the run may wait for long
         if verdict.answer is Answer.ABORT:
             # Its body has ended, so the run has, whatever state was proposed to it meanwhile.
             if not state.is_final():

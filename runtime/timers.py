@@ -1,18 +1,22 @@
 """Timers: what wakes runs that wait for a time, and ends those whose time is over. A port; a simulation gives another.
 
-Decides on which loop the system's timers run, and how they are kept: all that wait on one lane are one heap, behind
+Decides on which loop the system's timers run, and how they are kept: all that wait on one lane are one queue, behind
 one timer of the loop, which is set for the earliest. So a waiting run holds no thread, no slot and no asyncio task,
 and a timer that is called off before its time costs the loop nothing.
+
+Runs of one task mostly wait equally long, so most timers come in the order of their times. Those stand in a line; a
+heap has the others, which need a number beside their time, as one that comes later may be for the same.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from heapq import heapify, heappop, heappush
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,12 +25,7 @@ if TYPE_CHECKING:
     from millrace.runtime.ports import Clock
 
 LITTER: Final = 64
-"""So many timers that were called off may stay in a heap, and as many as there are others: then they are swept out."""
-
-
-_AT: Final = 0
-_CALL: Final = 2
-_QUEUE: Final = 3
+"""So many timers that were called off may stay in a queue, and as many as there are others: then they are swept out."""
 
 
 class Alarm(Protocol):
@@ -68,57 +67,71 @@ class LoopTimers:
         return queue.add(at, call)
 
 
-class TimerEntry(list[Any]):
-    """One timer of a queue: its time, its place among those of that time, what to call, the queue.
+class TimerEntry:
+    """One timer of a queue. There may be a million of them, so it holds no more than it must."""
 
-    A list, so that it is what stands in the heap: lists are compared item by item, and the first two tell all apart. An
-    object beside that would be another hundred bytes for each of a million runs that wait. In place of what to call
-    stands None when that was called, or called off.
-    """
+    __slots__ = ("at", "call", "order", "queue")
 
-    __slots__ = ()
+    def __init__(self, at: int, call: Callable[[], None], queue: TimerQueue) -> None:
+        self.at = at
+        self.call: Callable[[], None] | None = call  # None: it was called, or called off
+        self.order = 0  # its place among those of the heap
+        self.queue = queue
+
+    def __lt__(self, other: TimerEntry) -> bool:
+        """Whether it comes before another one of the heap."""
+        return self.order < other.order if self.at == other.at else self.at < other.at
 
     @property
     def wanted(self) -> bool:
         """Whether it is still to be called."""
-        return self[_CALL] is not None
+        return self.call is not None
 
     def ring(self) -> None:
         """Its time has come."""
-        call, self[_CALL] = self[_CALL], None
+        call, self.call = self.call, None
         if call is not None:
             call()
 
     def call_off(self) -> None:
         """Call nothing."""
-        if self[_CALL] is not None:
-            self[_CALL] = None
-            self[_QUEUE].litter()
+        if self.call is not None:
+            self.call = None
+            self.queue.litter()
 
 
 class TimerQueue:
-    """All timers that one lane's loop keeps: one heap, and one timer of the loop."""
+    """All timers that one lane's loop keeps: a line, a heap, and one timer of the loop."""
 
-    __slots__ = ("_armed", "_handle", "_heap", "_lane", "_litter", "_lock", "_now", "_order")
+    __slots__ = ("_armed", "_handle", "_heap", "_lane", "_latest", "_line", "_litter", "_lock", "_now", "_order")
 
     def __init__(self, lane: LoopLane, now: Clock) -> None:
         self._lane = lane
         self._now = now
         self._lock = Lock()
+        self._line: deque[TimerEntry] = deque()  # in the order of their times, and then in that in which they came
         self._heap: list[TimerEntry] = []
-        self._order = itertools.count()
+        # The latest time of any that has stood in the line since all was empty. What is for an earlier one is in the
+        # heap, so of two for the same time the one in the line came first.
+        self._latest = 0
+        self._order = itertools.count(1)
         self._litter = 0  # entries that were called off; may lag behind by a few, as it is counted without the lock
         self._armed = 0  # for when the loop's timer is set, or is about to be; 0 where there is none
         self._handle: asyncio.TimerHandle | None = None  # touched on the loop only
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._line) + len(self._heap)
 
     def add(self, at: int, call: Callable[[], None]) -> TimerEntry:
         """Set a timer. From any thread."""
-        entry = TimerEntry((at, next(self._order), call, self))
+        entry = TimerEntry(at, call, self)
         with self._lock:
-            heappush(self._heap, entry)
+            if at >= self._latest or not (self._line or self._heap):
+                self._latest = at
+                self._line.append(entry)
+            else:
+                entry.order = next(self._order)
+                heappush(self._heap, entry)
             if self._armed and self._armed <= at:
                 return entry
             self._armed = at
@@ -131,16 +144,25 @@ class TimerQueue:
     def litter(self) -> None:
         """An entry was called off: sweep when there are too many."""
         self._litter += 1
-        if self._litter > LITTER and self._litter > len(self._heap) // 2:
+        if self._litter > LITTER and self._litter > len(self) // 2:
             with self._lock:
+                self._line = deque(each for each in self._line if each.wanted)
                 self._heap = [each for each in self._heap if each.wanted]
                 heapify(self._heap)
                 self._litter = 0
 
+    def _first(self) -> TimerEntry | None:
+        """The earliest. With the lock."""
+        line, heap = self._line, self._heap
+        if heap and not (line and line[0].at <= heap[0].at):
+            return heap[0]
+        return line[0] if line else None
+
     def _arm(self) -> None:
         """Set the loop's timer for the earliest. On the loop."""
         with self._lock:
-            at = self._armed = self._heap[0][_AT] if self._heap else 0
+            first = self._first()
+            at = self._armed = 0 if first is None else first.at
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -154,8 +176,8 @@ class TimerQueue:
         now = self._now()
         due: list[TimerEntry] = []
         with self._lock:
-            while self._heap and (self._heap[0][_AT] <= now or not self._heap[0].wanted):
-                due.append(heappop(self._heap))
+            while (first := self._first()) is not None and (first.at <= now or not first.wanted):
+                due.append(heappop(self._heap) if first.order else self._line.popleft())
         errors: list[Exception] = []
         for entry in due:
             try:
