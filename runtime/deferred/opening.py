@@ -1,7 +1,8 @@
 """Opening: which queue a run is put off to, and where one is found again.
 
 Decides that a queue belongs to a store: to the one that is named, else to that of the engine at hand, else to the one
-that the settings name. A store need not be open for that, nor belong to this process.
+that the settings name. A store need not be open for that, nor belong to this process. Whoever has a store has that
+store's own queue, which is closed with it; who has a URL has the queue of a store of this process that is there, if any.
 """
 
 from __future__ import annotations
@@ -45,26 +46,36 @@ def queue_for(option: Store | str | None) -> tuple[Queue, Engine | None]:
     named = STORE.read() if option is None else option
     if named is None:
         raise ConfigurationError("store", None, _EXPECTED)
-    queue = queue_of(store_of(named) if isinstance(named, str) else named, keep=isinstance(named, str))
-    return queue, engine if store is not None and queue_of(store) is queue else None
+    own = None if store is None or getattr(store, "queue", None) is None else queue_of(store)
+    queue = _queue_named(named) if isinstance(named, str) else queue_of(named)
+    return queue, engine if queue is own else None
 
 
-def queue_of(store: Store, *, keep: bool = False) -> Queue:
-    """The queue of a store: one for each place in this process.
-
-    Args:
-        store: The store.
-        keep: It was made for this, and nobody else holds it.
+def queue_of(store: Store) -> Queue:
+    """The queue of a store, which is found by its URL from now on.
 
     Raises:
         ConfigurationError: it has none.
     """
+    queue = _own_queue(store)
+    with _knowing:
+        _known[queue.url] = queue
+    return queue
+
+
+def _own_queue(store: Store) -> Queue:
     queue: Queue | None = getattr(store, "queue", None)
     if queue is None:
         raise ConfigurationError("store", store.name, _EXPECTED)
+    return queue
+
+
+def _queue_named(url: str) -> Queue:
+    """The queue at the place of a store's URL: one for each place."""
+    queue = _own_queue(store_of(url))
     with _knowing:
         known = _known.setdefault(queue.url, queue)
-        if keep and known is queue:
+        if known is queue:
             _opened.append(queue)
         return known
 
@@ -82,7 +93,7 @@ def queue_at(url: str) -> Queue:
         raise ConfigurationError("store", url, "a queue of this process; that one was in memory, and is gone")
     named = STORE.read()
     if named is not None:  # a URL of a server says not who connects; that is known where the settings name the same
-        queue = queue_of(store_of(named), keep=True)
+        queue = _queue_named(named)
         if queue.url == url:
             return queue
-    return queue_of(store_of(url), keep=True)
+    return _queue_named(url)

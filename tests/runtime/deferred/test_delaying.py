@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
+import shutil
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,7 @@ from millrace import (
     ParameterBindError,
     RunNotFound,
     SerializationError,
+    SqliteStore,
     StateType,
     TaskDefinitionError,
     TaskWorker,
@@ -36,6 +39,7 @@ from millrace import (
     wait,
 )
 from millrace.runtime.deferred.opening import queue_for
+from millrace.runtime.stores.rows import RunFilter
 from tests.loose import flow, task
 from tests.postgres import Server
 from tests.runtime.deferred.places import PATIENCE_SECONDS
@@ -375,6 +379,57 @@ def test_who_only_puts_off_need_not_own_the_store(monkeypatch: pytest.MonkeyPatc
     assert (engine, future.state.type) == (None, StateType.SCHEDULED)
     assert not (tmp_path / "runs.db").exists()
     queue.close()
+
+
+def remove_all(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def open_files(folder: Path) -> list[str]:
+    """The files of a folder that this process has open."""
+    places = [f"/proc/self/fd/{handle}" for handle in os.listdir("/proc/self/fd")]
+    return [file for place in places if (file := os.path.realpath(place)).startswith(str(folder))]
+
+
+def test_a_store_has_a_queue_of_its_own_although_another_was_at_its_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It was given the first one's, whose files had been taken away, and the run was gone with these."""
+    monkeypatch.setenv("MILLRACE_STORE", f"sqlite:///{tmp_path / 'runs.db'}")
+    add.delay(1)
+    first, _ = queue_for(None)
+    remove_all(tmp_path)
+
+    with Engine(store=SqliteStore(tmp_path / "runs.db")):
+        future = add.delay(2)
+
+    other = SqliteStore(tmp_path / "runs.db").queue
+    assert other is not None
+    assert [row.id for row in other.read_all(RunFilter())] == [future.task_run_id.int]
+    other.close()
+    first.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux says which files are open")
+def test_a_second_store_on_a_file_closes_the_queue_that_was_used(tmp_path: Path) -> None:
+    """It was given the first one's, which stayed open when the second one was closed."""
+    first = SqliteStore(tmp_path / "runs.db")
+    for store in (first, SqliteStore(tmp_path / "runs.db")):
+        with Engine(store=store):
+            add.delay(1)
+            assert open_files(tmp_path)
+        assert open_files(tmp_path) == []
+
+
+def test_whoever_has_the_url_of_a_store_that_is_there_has_its_queue(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    kept, _ = queue_for(url)  # the one of no store, which was asked for first
+    store = SqliteStore(tmp_path / "runs.db")
+    with Engine(store=store) as engine:
+        assert queue_for(url) == (store.queue, engine)
+        assert queue_for(SqliteStore(tmp_path / "runs.db"))[0] not in {kept, store.queue}
+    kept.close()
 
 
 # Serving.
