@@ -11,9 +11,9 @@ data messages may wait; what happens when they are too many. What it does not kn
 Handling is pure and short, and what follows from it is done outside the turn. So a thread that holds a turn never waits
 for anything, and whoever has to wait for one (because the mailbox is full) waits for the end of a few function calls.
 
-The turn is a slot that is there while nobody has it, and whoever deletes it has it. The interpreter does that in one step,
-or raises, as it does for the others. A lock would cost every run a hundred bytes, and more time than the rest of a delivery.
-Only who has to wait for a turn does so at a lock, the one thing the lower floor takes from `threading`.
+The turn is a slot that is there while nobody has it, and whoever deletes it has it. The interpreter does that in one
+step, or raises, as it does for all others. A lock would cost every run a hundred bytes, and more time than the rest of
+a delivery. Only who has to wait for a turn does so at one, which is all that the lower floor takes from `threading`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Decides that a queue belongs to a store: to the one that is named, else to that of the engine at hand, else to the one
 that the settings name. A store need not be open for that, nor belong to this process. Whoever has a store has that
-store's own queue, which is closed with it; who has a URL has the queue of a store of this process that is there, if any.
+store's own queue, which is closed with it; who has a URL has that of a store of this process, where there is one.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import pickle
 import shutil
 from collections.abc import Generator, Iterator
@@ -388,8 +387,8 @@ def remove_all(folder: Path) -> None:
 
 def open_files(folder: Path) -> list[str]:
     """The files of a folder that this process has open."""
-    places = [f"/proc/self/fd/{handle}" for handle in os.listdir("/proc/self/fd")]
-    return [file for place in places if (file := os.path.realpath(place)).startswith(str(folder))]
+    places = [place.resolve() for place in Path("/proc/self/fd").iterdir()]
+    return [str(place) for place in places if place.is_relative_to(folder)]
 
 
 def test_a_store_has_a_queue_of_its_own_although_another_was_at_its_place(
