@@ -179,14 +179,14 @@ class Mailbox(ABC):
 
     def _help(self, queue: _Queue) -> list[BaseException]:
         """Wait for the turn, and empty the full mailbox: backpressure for a sender that is faster than the actor."""
-        while not self._take():
+        while not self._take_turn():
             if not self._wait_for_the_turn(queue):
                 with _rarely:
                     queue.refused += 1
                 raise MailboxFull(type(self).__name__, BOUND)
         return self._handle_waiting(queue)
 
-    def _take(self) -> bool:
+    def _take_turn(self) -> bool:
         """Take the turn; whether it was free."""
         try:
             del self._turn
@@ -211,7 +211,7 @@ class Mailbox(ABC):
     def _drain(self, queue: _Queue, errors: list[BaseException] | None = None) -> None:
         """Handle what waits, until nothing does or another thread sees to it."""
         # Append before acquire here, release before the look at the queue there: one of the two sees the message.
-        while queue and self._take():
+        while queue and self._take_turn():
             errors = (errors or []) + self._handle_waiting(queue)
         if errors:
             raise errors[0]

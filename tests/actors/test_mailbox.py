@@ -528,18 +528,16 @@ def test_a_turn_that_is_given_back_just_before_somebody_waits_for_it_is_seen() -
             super().append(bell)
             actor._turn = None
 
-    for number in range(BOUND + 1):
-        del actor._turn
-        if number == BOUND:
-            assert actor._queue is not None
-            actor._queue.bells = Bells()
-            actor.tell(Call(say(log, "last")))
-        else:
-            actor.tell(Call(lambda: None))
-            actor._turn = None
+    assert actor._take_turn()
+    for _ in range(BOUND):
+        actor.tell(Call(lambda: None))
+    queue = actor._queue
+    assert queue is not None
+    queue.bells = Bells()
+    actor.tell(Call(say(log, "last")))
 
     assert log == ["last"]
-    assert actor._queue.bells == []
+    assert queue.bells == []
 
 
 def test_who_is_rung_for_too_late_passes_that_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ class Post(RuleBasedStateMachine):
     @precondition(lambda self: not self.model.busy)
     @rule()
     def another_thread_has_the_turn(self) -> None:
-        assert self.actor._take()
+        assert self.actor._take_turn()
         self.model.busy = True
 
     @precondition(lambda self: self.model.busy)

@@ -97,7 +97,7 @@ def test_a_flow_whose_body_has_ended_waits_for_what_was_started_meanwhile(outcom
 
 def test_what_is_started_while_the_end_of_the_body_waits_in_line_is_waited_for() -> None:
     flow = running_flow()
-    assert flow._take()  # another thread has something handled
+    assert flow._take_turn()  # another thread has something handled
     flow.tell(Returned("planks", at(3)))
     flow.tell(Spawned(1, (late := task_run(flow),)))
     flow._turn = None

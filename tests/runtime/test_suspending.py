@@ -752,7 +752,7 @@ def test_a_run_is_admitted_although_somebody_else_has_its_turn(engine: Engine) -
         return "on"
 
     run = waits.begin(engine, (), {})
-    assert run._take()
+    assert run._take_turn()
     waits.run_again(run)  # in a thread
     for _ in range(2_000):
         if run.waiting:

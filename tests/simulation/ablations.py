@@ -117,7 +117,7 @@ def _nobody_lends() -> Generator[None]:
 def _ask_without_a_second_look(actor: Any, message: Any) -> Any:
     """`Mailbox.ask`, which does not look for what has come in since it handled its message."""
     queue = actor._queue
-    if (queue is None or not (queue.data or queue.control)) and actor._take():
+    if (queue is None or not (queue.data or queue.control)) and actor._take_turn():
         try:
             return actor.handlers[message.__class__](actor, message)
         finally:
