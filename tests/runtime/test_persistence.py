@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from millrace import (
     StorageError,
     quote,
 )
+from millrace.runtime.results import StoredValue
 from tests.loose import flow, task
 from tests.runtime.ledgers import HOWS, Ledger, in_flow, outside, state_of
 from tests.runtime.worlds import ASYNC, SYNC, World
@@ -336,8 +337,47 @@ def test_what_a_flow_returns_is_kept_under_the_id_of_its_run(world: World, *, in
     made = world.flow(body, persist_result=True, result_storage=storage, cache_result_in_memory=in_memory)
     state = world.run(made, return_state=True)
     assert ResultStore(storage).read(ids[0]).value == [1, 2]
+    assert isinstance(state.data, StoredValue) is not in_memory
     assert state.result() == [1, 2]
+    assert (state.result() is state.result()) is in_memory
     assert world.run(made) == [1, 2]
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_it_is_written_in_another_thread_only_where_that_may_hold_up_a_loop(world: World, *, blocking: bool) -> None:
+    threads: list[int] = []
+
+    class Watched(MemoryStorage):
+        def write(self, key: str, blob: bytes) -> None:
+            threads.append(threading.get_ident())
+            super().write(key, blob)
+
+    storage = Watched()
+    storage.blocking = blocking
+
+    async def body() -> int:
+        threads.append(threading.get_ident())
+        return 1
+
+    world.run(world.flow(body, persist_result=True, result_storage=storage))
+    of_body, of_writing = threads
+    assert (of_body != of_writing) is (blocking and world.async_flows)
+
+
+def test_the_record_of_it_is_as_old_as_the_engines_clock_says() -> None:
+    storage = MemoryStorage()
+
+    @flow(persist_result=True, result_storage=storage)
+    async def answers() -> int:
+        return 42
+
+    async def main() -> None:
+        async with Engine(clock=lambda: 5_000_000_000):
+            await answers()
+
+    asyncio.run(main())
+    (key,) = storage._blobs
+    assert ResultStore(storage).read(key).metadata.created == datetime.fromtimestamp(5, UTC)
 
 
 @pytest.mark.parametrize("returned", [None, Completed(data=1), [Completed(), Completed()]], ids=repr)
