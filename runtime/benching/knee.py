@@ -104,7 +104,12 @@ class Finding:
     @property
     def limit(self) -> int | None:
         """The right limit, as a whole number."""
-        return None if self.knee is None else max(1, ceil(round(self.knee, 2)))
+        return None if self.knee is None else _reaching(self.knee)
+
+    @property
+    def agreed(self) -> tuple[int, int] | None:
+        """Between which limits the single rounds have their knee, as whole numbers."""
+        return None if self.range is None else (_reaching(self.range.low), _reaching(self.range.high))
 
 
 def find_knee(points: Sequence[Point], rounds: Sequence[Mapping[int, float]] = ()) -> Finding:
@@ -135,7 +140,7 @@ def find_knee(points: Sequence[Point], rounds: Sequence[Mapping[int, float]] = (
     spread = _over_rounds(limits, rounds) if found.verdict is Verdict.FOUND else None
     if spread is not None and spread.high > 2 * spread.low:
         notes.append(
-            f"The rounds do not agree on the knee ({_whole(spread.low)} to {_whole(spread.high)}): "
+            f"The rounds do not agree on the knee ({_reaching(spread.low)} to {_reaching(spread.high)}): "
             "more items or more rounds would make it surer."
         )
     return attrs.evolve(found, fitted=limits, range=spread, notes=tuple(notes))
@@ -243,7 +248,7 @@ def _judge(measured: Sequence[tuple[float, float]], *, noisy: bool = False) -> F
     knee = _first(lambda n: law(n) >= SHARE * best, least, peak)
     return attrs.evolve(
         told,
-        sentence=f"{_whole(ceil(round(knee, 2)))} in flight reach {SHARE:.0%} of the highest throughput, which is "
+        sentence=f"{_reaching(knee)} in flight reach {SHARE:.0%} of the highest throughput, which is "
         f"{_rate(best)} runs/s {_where(law, peak, most)}.",
         knee=knee,
     )
@@ -325,6 +330,11 @@ def in_words(found: Fit) -> str:
     else:
         numbers = f"capacity {law.capacity:.3g}" + (f", overload {law.overload:.2g}" if law.overload else "")
     return f"{found.title} fit: {numbers}, {found.error:.1%} off on average"
+
+
+def _reaching(knee: float) -> int:
+    """The smallest whole number that reaches a knee."""
+    return max(1, ceil(round(knee, 2)))
 
 
 def _whole(limit: float) -> str:

@@ -71,7 +71,7 @@ def _facts(report: Report) -> Iterable[str]:
         rate = units.rate(report.adaptive.point.throughput.median)
         yield _fact(
             units.limit(report.adaptive.choice.median),
-            f"what the adaptive limit {'chose' if report.adaptive.settled else 'came to'} ({rate}/s)",
+            f"what the adaptive limit {'chose' if report.adaptive.settled else 'had come to, still moving'} ({rate}/s)",
             "adaptive",
         )
 

@@ -106,8 +106,8 @@ def _of_rival(point: Point | None) -> str:
 def _conclusion(report: Report, paint: Paint) -> str:
     found = report.finding
     lines = [paint(found.sentence, "strong")]
-    if found.range is not None:
-        low, high = units.limit(found.range.low), units.limit(found.range.high)
+    if found.agreed is not None:
+        low, high = found.agreed
         agreed = f"at {low}" if low == high else f"between {low} and {high}"
         lines.append(f"The single rounds have their knee {agreed}.")
     if found.fit is not None:

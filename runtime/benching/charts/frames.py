@@ -12,7 +12,6 @@ from typing import Final
 
 import attrs
 
-from millrace.runtime.benching import units
 from millrace.runtime.benching.charts.drawing import NAMESPACE, element, line, text
 from millrace.runtime.benching.charts.scales import Log, Scale
 from millrace.runtime.benching.figures import Point
@@ -143,8 +142,8 @@ def knee_line(report: Report, x: Log, box: Box, *, label: bool = False) -> list[
         near_end = at > box[2] - ROOM_FOR_NAME
         side, shift = (" end", -8) if near_end else ("", 8)
         parts.append(text(name, at + shift, box[1] + 6, f"knee-text halo{side}"))
-        if found.range is not None:
-            low, high = units.limit(found.range.low), units.limit(found.range.high)
+        if found.agreed is not None:
+            low, high = found.agreed
             said = f"single rounds: {low}" if low == high else f"single rounds: {low} to {high}"
             parts.append(text(said, at + shift, box[1] + 22, f"quiet small halo{side}"))
     return parts

@@ -225,7 +225,7 @@ def test_rounds_that_do_not_agree_are_told() -> None:
     rounds = [{limit: law(limit) for limit in LIMITS} for law in (Saturation(10, 10, 0), Saturation(10, 40, 0))]
 
     assert find_knee(points(Saturation(10, 20, 0)), rounds).notes == (
-        "The rounds do not agree on the knee (9 to 38): more items or more rounds would make it surer.",
+        "The rounds do not agree on the knee (10 to 38): more items or more rounds would make it surer.",
     )
 
 

@@ -155,3 +155,12 @@ def test_the_page_says_why_the_adaptive_limit_comes_to_another_answer() -> None:
     told = "The adaptive limit knows of no curve, and had 4 times as long. It lets latency rise to 1.5 times the lowest"
     assert told in as_html(report(Saturation(20.0, 20.0, 0.15), chosen=37))
     assert told not in as_html(report(Saturation(20.0, 20.0, 0.15)))
+
+
+def test_the_single_rounds_are_told_by_the_limits_that_reach_their_knees_as_the_answer_is() -> None:
+    found = report(Saturation(20.0, 20.08, 0.0))  # the knee is at 19.08, which 20 reaches
+
+    assert found.finding.limit == 20
+    assert "20 in flight reach 95%" in as_text(found)
+    assert "The single rounds have their knee at 20." in as_text(found)
+    assert "single rounds: 20" in as_html(found)
