@@ -568,11 +568,11 @@ def test_a_holder_that_waits_while_others_hold_enough_bothers_nobody() -> None:
 
 
 def test_those_who_stand_in_line_for_one_limit_are_played_on_one_after_another() -> None:
-    limiter = Noted(db=3)
-    parent, other = limiter.take(db=1), limiter.take(db=2)
+    limiter = Noted(db=3, disk=1)
+    parent, other, outer = limiter.take(db=1), limiter.take(db=2), limiter.take(disk=1)
     ahead = limiter.take(db=1)
     child = limiter.take(around=[parent], db=1)
-    wide = limiter.take(around=[child], db=3)  # is there once all others are done, and they will be
+    wide = limiter.take(around=[outer], db=3)  # all are there once the others are done, and they will be
 
     assert [each.error for each in (ahead, child, wide)] == [None] * 3
     assert limiter.give_back(other) == [ahead, child]
@@ -604,16 +604,16 @@ def test_who_is_not_the_first_at_every_limit_is_not_played_on() -> None:
     assert limiter.give_back(wide) == [inner]
 
 
-def test_a_limit_that_was_removed_holds_nobody_up_who_still_waits_for_another_one() -> None:
-    limiter = Noted(db=1, disk=1)
-    parent, disk = limiter.take(of="parent", db=1), limiter.take(disk=1)
+def test_who_waits_for_a_limit_that_was_removed_and_for_another_one_is_played_on_at_that() -> None:
+    limiter = Noted(db=2, disk=1)
+    parent, other = limiter.take(of="parent", db=1), limiter.take(db=1)
+    limiter.take(disk=1)
     both = limiter.take(of="both", db=1, disk=1)
     assert limiter.change("disk", None) == []
-    child = limiter.take(of="child", around=[parent], db=1)
+    child = limiter.take(of="child", around=[parent], db=2)
 
     assert refused(child) == "task run 'child' < task run 'parent'"
-    assert limiter.give_back(disk) == []
-    assert limiter.give_back(parent) == [both]
+    assert limiter.give_back(other) == [both]
 
 
 def test_one_that_will_not_wait_for_ever_is_not_told() -> None:
