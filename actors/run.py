@@ -254,8 +254,8 @@ class RunActor(Mailbox):
                 self.record(cause)
         else:
             again = self.run_count > 0 and self.type is StateType.SCHEDULED
+            self._count_attempt(self._in_order(at))  # before it is told of: the record says which attempt it is
             self.become(_RUNNING, None, None, at, cause, RETRYING if again else None)
-            self._count_attempt(self._in_order(at))
 
     def end_plainly(self, kind: StateType, data: Any, at: int, cause: str) -> None:
         """Enter COMPLETED or CANCELLED for good, with nothing to say but the data and the time, the run's end."""

@@ -10,7 +10,7 @@ import pytest
 from millrace.actors.errors import TaskRunTimeoutError
 from millrace.actors.instructions import EXECUTE, PARK, SETTLE, STOP_ATTEMPT, Escalate, Order, WakeAt
 from millrace.actors.mailbox import Message
-from millrace.actors.messages import Admit, Cancel, Expired, Judged, Propose, Raised, Returned, Stopped
+from millrace.actors.messages import Admit, Cancel, Expired, Judged, Propose, Queued, Raised, Returned, Stopped
 from millrace.actors.policies import Advice, CrashPolicy, RetryPolicy
 from millrace.actors.states import TERMINAL, Completed, Crashed, Failed, Paused, Pending, Running, StateType
 from tests.actors.runs import SECOND, Flow, TaskRun, at, propose, running_flow, task_run
@@ -557,3 +557,40 @@ def test_a_proposal_that_is_refused_while_a_body_runs_changes_no_number() -> Non
     run.tell(Propose(Pending(), at(2)))
 
     assert (run.run_count, run.ask(Returned("plank", at(3), 1))) == (1, SETTLE)
+
+
+# What a record of an attempt says.
+
+
+def noted(run: TaskRun | Flow) -> list[tuple[StateType, int]]:
+    """The states that a run enters from now on, each with the attempts that whoever keeps a record is told of."""
+    entered: list[tuple[StateType, int]] = []
+    run.journal.keeper = lambda of, _cause: entered.append((of.type, of.run_count))
+    run.journal.sink = None  # says that somebody listens
+    return entered
+
+
+def test_the_record_of_a_run_that_has_waited_for_its_attempt_says_which_one_that_is() -> None:
+    run = task_run(retries=1, delays=(60,))
+    entered = noted(run)
+
+    run.tell(Queued("the limit 'narrow'", at(1), 0))
+    run.ask(Admit(at(2)))
+    run.ask(Stopped(Failed(), at(3)))
+    run.ask(Admit(at(70)))
+
+    assert [kind for kind, _ in entered] == [
+        StateType.SCHEDULED, StateType.RUNNING, StateType.SCHEDULED, StateType.RUNNING,
+    ]  # fmt: skip
+    assert [attempts for _, attempts in entered] == [0, 1, 1, 2]
+
+
+def test_so_does_that_of_a_flow_run_that_is_tried_again() -> None:
+    flow = running_flow()
+    flow.retry = RetryPolicy(1, (60,))
+    entered = noted(flow)
+
+    flow.ask(Raised(ValueError(), at(1), attempt=1))
+    flow.ask(Admit(at(70)))
+
+    assert entered == [(StateType.SCHEDULED, 1), (StateType.RUNNING, 2)]

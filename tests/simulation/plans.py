@@ -450,6 +450,14 @@ def tasks_of(plan: Plan, kinds: Collection[str]) -> set[str]:
     return {op.task.name for op in ops if op.task is not None and op.kind in kinds}
 
 
+def left_behind_by_tasks(plan: Plan) -> set[str]:
+    """Names of the tasks that code calls which the body of a task leaves behind, perhaps after that has ended."""
+    flows = flows_in(plan).values()
+    tasks = [op.task for each in flows for op in _ops_in(each.ops) if op.task is not None]
+    ops = [op for each in tasks for op in _ops_in(each.ops)]
+    return {op.task.name for op in ops if op.task is not None and op.kind == "leak"}
+
+
 def _ops_in(ops: tuple[Op, ...]) -> list[Op]:
     found = list(ops)
     for each in found:  # grows

@@ -36,7 +36,7 @@ from tests.simulation.audit import Audit, Told
 from tests.simulation.bodies import Stage
 from tests.simulation.disk import SimDisk, SimStore
 from tests.simulation.ledger import Broken, Ledger
-from tests.simulation.plans import Act, Death, Plan, Top, draw, flows_in, tasks_of
+from tests.simulation.plans import Act, Death, Plan, Top, draw, flows_in, left_behind_by_tasks, tasks_of
 from tests.simulation.scheduler import START_NS, Doomed, Failed, SimThread
 from tests.simulation.world import MAIN, Conditions, World
 
@@ -321,7 +321,7 @@ class Simulation:
         return {row.flow for row in audit.flow_runs if row.parent is None}
 
     def _run_always(self) -> set[str]:
-        return tasks_of(self.plan, ("stream", "iterate"))
+        return tasks_of(self.plan, ("stream", "iterate")) | left_behind_by_tasks(self.plan)
 
     def _meet_death(self) -> None:
         """Kill the process when its time has come, if it has one. In a thread of its own."""
