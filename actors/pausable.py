@@ -57,6 +57,14 @@ class Pausable(RunActor):
         self.lapsed: FlowPauseTimeout | None = None  # it was not resumed in time, and its children are being stopped
 
     @property
+    def goes_on(self) -> bool:
+        """The same as `admits`, for who looks while another thread has its turn: from RUNNING on, and until it is told.
+
+        What is told of a state comes between the two, and is long enough for others to look.
+        """
+        return self.type is StateType.RUNNING and not self.stopping
+
+    @property
     def paused(self) -> bool:
         """Whether it was paused, admits nothing now, and will when it is resumed."""
         return self.type is StateType.PAUSED and not (self.stopping or self.held)
@@ -73,6 +81,7 @@ class Pausable(RunActor):
 
     def enter(self, state: State[Any], at: int, cause: str) -> State[Any]:
         """Make a state the run's state; children are admitted while that is RUNNING."""
+        self.admits = self.admits and state.type is StateType.RUNNING  # before it is told: whoever hears it finds it so
         entered = super().enter(state, at, cause)
         self.held = False
         self.admits = entered.type is StateType.RUNNING and not self.stopping

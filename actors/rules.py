@@ -115,8 +115,13 @@ def wait_for_nothing_in_a_suspended_flow(
     return _not_admitted(around, state) if around is not None and around.suspends and around.paused else None
 
 
-def _not_admitted(supervisor: Supervisor[Any], state: State[Any] | None) -> Verdict:
-    """What becomes of a run whose flow does not run now. In one that is suspended it never will: it ends."""
+def _not_admitted(supervisor: Supervisor[Any], state: State[Any] | None) -> Verdict | None:
+    """What becomes of a run whose flow does not run now. In one that is suspended it never will: it ends.
+
+    One that goes on in this very moment, as another thread has its turn, runs.
+    """
+    if supervisor.goes_on:
+        return None
     if supervisor.suspends and supervisor.paused:
         pause = Pause(supervisor.state)  # is raised to the body that waits for this run: it is to end for now
         put_off = Cancelled(message=PUT_OFF, data=pause, state_details=_same_transition(state))
@@ -147,7 +152,7 @@ def retry_what_failed(
     policy = run.node.retry
     supervisor = run.node.supervisor
     retry = run.failures + 1
-    if retry > policy.retries or not (supervisor.admits or supervisor.paused):
+    if retry > policy.retries or not (supervisor.goes_on or supervisor.paused):
         return None
     if run.sequence >= TRANSITION_CAP:
         return None

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from millrace.actors.instructions import SETTLE, Judge
-from millrace.actors.messages import Committed, Expired, Propose, Raised, Returned, Stopped
+from millrace.actors.messages import Admit, Committed, Expired, Propose, Raised, Returned, Stopped
 from millrace.actors.rules import TRANSITION_CAP
 from millrace.actors.run import RunActor, is_final
 from millrace.actors.states import TERMINAL, StateType
@@ -31,7 +31,7 @@ _AFTER_CANCELLING = (StateType.CANCELLING, StateType.CANCELLED, StateType.CRASHE
 class Before:
     """What an actor was before a message."""
 
-    __slots__ = ("ended", "final", "nanoseconds", "sequence", "type")
+    __slots__ = ("ended", "final", "may_begin", "nanoseconds", "sequence", "type")
 
     def __init__(self, actor: RunActor) -> None:
         self.type = actor.type
@@ -39,6 +39,7 @@ class Before:
         self.ended = actor.ended
         self.nanoseconds = actor.entered
         self.final = bool(actor.ended) and (actor.type in TERMINAL or is_final(actor.state))
+        self.may_begin = _may_begin(actor)
 
 
 Rule = Callable[[Any, Before, Any, Any], str]
@@ -118,6 +119,18 @@ def what_it_waits_for_has_ended(actor: TaskRunActor[Any], before: Before, messag
     return "8, it runs before its upstream runs have ended" if begins and actor.unready and not _forced(message) else ""
 
 
+def it_begins_in_a_running_flow(actor: RunActor, before: Before, message: Any, _order: Any) -> str:
+    """A run is admitted only while the flow around it is RUNNING; one that is paused meanwhile may be told of first."""
+    begins = isinstance(message, Admit) and actor.type is StateType.RUNNING and before.type is not StateType.RUNNING
+    wrong = begins and not (before.may_begin or _may_begin(actor))
+    return "8, it runs although its flow does not" if wrong else ""
+
+
+def _may_begin(actor: RunActor) -> bool:
+    around = actor.node.supervisor if isinstance(actor, TaskRunActor) else getattr(actor, "around", None)
+    return around is None or around.admits or around.goes_on or getattr(actor, "attempting", False)
+
+
 def children_are_accounted_for(actor: Supervisor[Any], _before: Before, _message: Any, _order: Any) -> str:
     """Every child that was started lives, or has ended in some way and was counted."""
     ended = sum(actor.tally.values())
@@ -159,6 +172,7 @@ OF_RUNS: Final[tuple[Rule, ...]] = (
     an_end_is_the_end,
     an_end_is_told_once,
     cancelling_ends_cancelled,
+    it_begins_in_a_running_flow,
     it_does_not_go_in_circles,
 )
 OF_TASK_RUNS: Final[tuple[Rule, ...]] = (

@@ -19,6 +19,7 @@ from millrace.actors.instructions import (
     STOP_CHILDREN,
     GoOn,
     Instruction,
+    Order,
     WakeAt,
 )
 from millrace.actors.mailbox import Message
@@ -709,3 +710,51 @@ def test_a_subflow_that_was_paused_by_itself_goes_on_although_the_flow_around_it
 
 def test_a_flow_that_nothing_is_around_begins_by_itself() -> None:
     assert pending_flow().ask(Admit(at(0))) is EXECUTE
+
+
+# Of two threads one looks at the flow run while the other has its turn.
+
+
+def test_whoever_is_told_of_a_pause_finds_that_nothing_is_admitted_any_more() -> None:
+    told: list[tuple[StateType, Order | None]] = []
+
+    def hear(event: Event) -> None:
+        told.append((event.state.type, task_run(flow, number=len(told) + 1).ask(Admit(at(9)))))
+
+    flow = running_flow()
+    flow.journal.sink = hear
+    propose(flow, Paused())
+
+    assert told == [(StateType.PAUSED, PARK)]
+
+
+@pytest.mark.parametrize("how", ["resumed", "set to RUNNING"])
+def test_a_task_that_comes_as_its_flow_run_goes_on_is_not_ended(how: str) -> None:
+    told: list[tuple[StateType, Order | None]] = []
+
+    def hear(event: Event) -> None:
+        told.append((event.state.type, task_run(flow, number=len(told) + 1).ask(Admit(at(9)))))
+
+    flow = running_flow()
+    propose(flow, Paused())
+    flow.journal.sink = hear
+    if how == "resumed":
+        flow.tell(Resume(flow.state.id, at(8)))
+    else:
+        propose(flow, Running())
+
+    assert told == [(StateType.RUNNING, EXECUTE)]
+
+
+def test_a_task_that_fails_as_its_flow_run_goes_on_is_tried_again() -> None:
+    told: list[Order | None] = []
+
+    flow = running_flow()
+    run = task_run(flow, retries=1, delays=(60,))
+    run.ask(Admit(at(1)))
+    propose(flow, Paused())
+    flow.journal.sink = lambda _event: told.append(run.ask(Raised(ValueError(), at(8), attempt=1)))
+    flow.tell(Resume(flow.state.id, at(8)))
+
+    assert isinstance(told[0], WakeAt)
+    assert run.state.name == "AwaitingRetry"

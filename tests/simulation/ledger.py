@@ -135,8 +135,9 @@ class Ledger:
         is_subflow = state.has_details and state.state_details.child_flow_run_id is not None
         may_run = ("forced", "resumed", "proposed") if is_subflow else ("forced",)  # it may have been paused by itself
         if kind is _S.RUNNING and last.state.type is not _S.RUNNING and event.cause not in may_run:
+            # Of a pause and an admission in one moment either may be told first; what was admitted, actors look at.
             flow = self.chains.get(state._flow or 0)
-            return "8, it runs although its flow does not" if flow and flow[-1].state.type is not _S.RUNNING else ""
+            return "8, it runs although its flow has ended" if flow and flow[-1].state.type in _TERMINAL else ""
         if is_subflow:
             return ""
         if kind is _S.COMPLETED and event.cause == "returned" and self.runs_body(run, self.attempts(event)):
@@ -155,9 +156,11 @@ class Ledger:
         Raises:
             Broken: it has not.
         """
-        for run, end in self._only_made:  # somebody has looked at a run of a map that had been dropped, and so made it
+        # Somebody has looked at a run of a map that had been dropped, and so made it; or code that a task had left
+        # behind has started something in the moment in which the flow ended. Then it is cancelled, and never runs.
+        for run, end in self._only_made:
             chain = self.chains[run]
-            if len(chain) > 1 and chain[1].state.message != "Its map was cancelled.":
+            if len(chain) > 1 and chain[1].cause != "cancel":
                 self.broken.append(f"13, flow run {end} has ended before {self.names[run]} {chain[1]}")
         if self.broken:
             raise Broken(self.broken[0])
