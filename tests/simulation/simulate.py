@@ -35,7 +35,7 @@ from millrace.runtime.future_list import FutureList
 from tests.simulation.audit import Audit, Told
 from tests.simulation.bodies import Stage
 from tests.simulation.disk import SimDisk, SimStore
-from tests.simulation.ledger import Broken, Ledger
+from tests.simulation.ledger import Broken, Ledger, is_final
 from tests.simulation.plans import Act, Death, Plan, Top, draw, flows_in, left_behind_by_tasks, tasks_of
 from tests.simulation.scheduler import START_NS, Doomed, Failed, SimThread
 from tests.simulation.world import MAIN, Conditions, World
@@ -352,7 +352,9 @@ class Simulation:
                 for future in each if isinstance(each, FutureList) else [each]:
                     run = future.task_run_id
                     if future.done() and run is not None and run.int in self._begun:  # else it was replayed
-                        self.told.ends[run.int] = future.state.type
+                        # What it was forced into after that is on record a moment later, as all that is no end.
+                        ended = next(filter(is_final, future._source.history()))
+                        self.told.ends[run.int] = ended.type
 
     def _note_body(self, run: int) -> None:
         """A body begins."""
