@@ -353,8 +353,8 @@ class Simulation:
                     run = future.task_run_id
                     if future.done() and run is not None and run.int in self._begun:  # else it was replayed
                         # What it was forced into after that is on record a moment later, as all that is no end.
-                        ended = next(filter(is_final, future._source.history()))
-                        self.told.ends[run.int] = ended.type
+                        source: Any = future._source
+                        self.told.ends[run.int] = next(each.type for each in source.history() if is_final(each))
 
     def _note_body(self, run: int) -> None:
         """A body begins."""
