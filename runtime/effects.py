@@ -12,9 +12,11 @@ from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from typing import Any, Final, Protocol, TypeVar
 
+from millrace.actors.errors import EngineClosed
 from millrace.runtime.attempt import run_blocking
 from millrace.runtime.engine import Engine, current_scope
 from millrace.runtime.lending import lend
+from millrace.runtime.loop_lane import Posted
 from millrace.runtime.thread_calls import Call
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
@@ -94,6 +96,9 @@ def await_elsewhere(awaitable: Awaitable[R]) -> R:
 
     Returns:
         What awaiting it gives; what it raises is raised.
+
+    Raises:
+        EngineClosed: the loop has ended, with the engine, before it was begun.
     """
     scope = current_scope()
     lane = scope.lane_that_turns()
@@ -118,7 +123,7 @@ def await_elsewhere(awaitable: Awaitable[R]) -> R:
         for task in tasks:
             task.cancel()
 
-    lane.post(begin)
+    lane.post(Posted(begin, waiter.notify))
     try:
         with lend():
             waiter.wait()
@@ -127,4 +132,8 @@ def await_elsewhere(awaitable: Awaitable[R]) -> R:
         raise
     if ends:
         raise ends[0]
+    if not tasks:
+        if inspect.iscoroutine(awaitable):
+            awaitable.close()
+        raise EngineClosed("wait for a coroutine in sync code")
     return tasks[0].result()

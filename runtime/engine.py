@@ -12,7 +12,7 @@ import asyncio
 import functools
 import os
 from collections.abc import Callable, Container, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from contextvars import Token
 from threading import Lock, Thread, get_ident
 from types import TracebackType
@@ -44,13 +44,14 @@ from millrace.runtime.one_line import engine_logger
 from millrace.runtime.outcalls import log_raised
 from millrace.runtime.ports import Clock, IdSource, system_clock
 from millrace.runtime.rationing import Rationing, wanted_limits
+from millrace.runtime.roll import Roll
 from millrace.runtime.run_ids import is_id, number_of
 from millrace.runtime.running import running_loop
 from millrace.runtime.scope_ending import LOOP_ENDED
 from millrace.runtime.settings import MONITOR, STORE
 from millrace.runtime.thread_calls import Call
 from millrace.runtime.timers import LoopTimers, Timers
-from millrace.runtime.waiting import LoopWaiter, block_until_done
+from millrace.runtime.waiting import LoopWaiter, ThreadWaiter, block_until_done
 
 if TYPE_CHECKING:
     from millrace.actors.tickets import Amount
@@ -140,7 +141,7 @@ class Engine:
         self._grace = Grace(self)
         self._lock = Lock()
         self._subscribers: list[Callable[[Event], None]] = []
-        self._flow_runs: dict[int, FlowRun] = {}  # by id: not ended
+        self._roll = Roll()
         self._background: set[asyncio.Task[Any] | Thread] = set()
         self._entries: list[Entry] = []
         self._tokens: list[Token[Engine | None]] = []  # of the blocks of sync code that it was entered in
@@ -337,7 +338,7 @@ class Engine:
         Raises:
             RunNotFound: there is none with that id.
         """
-        run = self._flow_runs.get(number_of(run_id))
+        run = self._roll.get(number_of(run_id))
         if run is None:
             raise RunNotFound(run_id)
         return run
@@ -348,19 +349,19 @@ class Engine:
 
     def runs_flow(self, run_id: int) -> bool:
         """Whether a flow run with that id is here, and has not ended."""
-        return run_id in self._flow_runs
+        return run_id in self._roll
 
     def flow_runs(self) -> list[FlowRun]:
         """The flow runs that have not ended."""
-        return list(self._flow_runs.values())
+        return self._roll.runs()
 
     def enlist(self, run: FlowRun) -> None:
         """Keep account of a flow run that starts."""
-        self._flow_runs[run.id] = run
+        self._roll.enter(run)
 
     def discharge(self, run: FlowRun) -> None:
-        """A flow run has ended."""
-        self._flow_runs.pop(run.id, None)
+        """A flow run has ended, and so has all that was to be done then."""
+        self._roll.strike(run)
 
     def expect_end(self, run: TaskRun | FlowRun, scope: FlowRun) -> None:
         """Give up a run that was told to stop, if it has not when its grace is over.
@@ -502,6 +503,7 @@ class Engine:
                     break
                 except asyncio.CancelledError as again:
                     interrupt = again
+            await self._see_off()
             await self._end_threads()
             await self._end_writing()
         if interrupt is not None:
@@ -513,7 +515,7 @@ class Engine:
         Raises:
             BlockingCallOnLoop: something runs, and this is the thread of a loop; use `await engine.aclose()` there.
         """
-        if running_loop() is not None and (self._flow_runs or self.root.live):
+        if running_loop() is not None and (self._roll or self.root.live):
             raise BlockingCallOnLoop("Engine.close()", "await engine.aclose()")
         self.closed = True
         try:
@@ -525,7 +527,8 @@ class Engine:
             self._drain_blocking()
             raise
         finally:
-            self.offload.close()
+            self._see_off_blocking()
+            self._end_offload()
             own = self._last_loops()
             for thread in own:
                 thread.stop()
@@ -553,6 +556,25 @@ class Engine:
             block_until_done(run, None)
         self.root.join()
 
+    def _leaving(self) -> list[FlowRun]:
+        """Flow runs that have ended, and of which somebody does yet what was to be done then: their last hooks."""
+        return [run for run in self.flow_runs() if run.ended]
+
+    async def _see_off(self) -> None:
+        """Wait for what is done after the end of flow runs, as long as what is cancelled may take to stop."""
+        left = self._leaving()
+        gone = LoopWaiter(self.lane_here(), len(left))
+        self._roll.tell_when_gone(left, gone)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.grace_seconds + 1):
+                await gone.wait()
+
+    def _see_off_blocking(self) -> None:
+        left = self._leaving()
+        gone = ThreadWaiter(len(left))
+        self._roll.tell_when_gone(left, gone)
+        gone.wait(self.grace_seconds + 1)
+
     def give_up_the_dead(self) -> None:
         """End the runs of loops that were closed under them: nothing else will."""
         for scope in (*self.flow_runs(), self.root):
@@ -567,8 +589,12 @@ class Engine:
             elif run.parent is None and run.conductor is not None and run.conductor.iteration is not None:
                 run.conductor.iteration.leave()  # nothing, unless its body waits to be asked for more
 
+    def _end_offload(self) -> None:
+        """End the threads for sync code. Hooks that go on in one may wait on a loop of the engine's, which ends later."""
+        self.offload.close(wait=not self._leaving())
+
     async def _end_threads(self) -> None:
-        self.offload.close()
+        self._end_offload()
         call_off = self._watches.pop(id(asyncio.get_running_loop()), None)
         if call_off is not None:
             call_off()

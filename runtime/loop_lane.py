@@ -15,6 +15,7 @@ import asyncio
 import types
 from collections import deque
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from contextvars import Context
 from threading import Lock
 from time import perf_counter
@@ -39,6 +40,25 @@ BUDGET_SECONDS: Final = 0.0005
 
 CHUNK: Final = 16
 """Runs taken from a map at a time, or singly started ones in a row, or any between two looks at the clock."""
+
+
+class Posted:
+    """A call that somebody waits for who may outlive the loop.
+
+    Args:
+        call: The call.
+        lost: Called in its place, from any thread, where the loop was closed before.
+    """
+
+    __slots__ = ("_call", "lost")
+
+    def __init__(self, call: Callable[[], None], lost: Callable[[], None]) -> None:
+        self._call = call
+        self.lost = lost
+
+    def __call__(self) -> None:
+        """Make the call."""
+        self._call()
 
 
 class LoopLane:
@@ -126,6 +146,15 @@ class LoopLane:
             self._called = True
             self._soon(self._run_calls)
 
+    def drop_calls(self) -> None:
+        """The loop is closed: say so to those whose calls will not come."""
+        self._called = False  # first: whoever posts from now on finds the loop closed
+        while self._calls:
+            with suppress(IndexError):  # another thread drops them too
+                call = self._calls.popleft()
+                if isinstance(call, Posted):
+                    call.lost()
+
     def heal(self) -> None:
         """See to it that work is taken even after somebody cancelled every task of the loop, ours among them."""
         worker = self._worker
@@ -166,6 +195,7 @@ class LoopLane:
                     raise
                 # A closed loop runs nothing any more, and whoever waited there is gone with it.
                 self.give_back(RuntimeError("its event loop was closed"))
+                self.drop_calls()
 
     # On the loop.
 

@@ -25,6 +25,10 @@ GRACE_SECONDS: Final = 5.0
 """How long what is left on the loop of `run_in_new_loop` may take to stop."""
 
 
+MOST_ROUNDS: Final = 3
+"""So often what is left on a loop that ends is cancelled: a task may begin another one as it is."""
+
+
 def new_loop() -> asyncio.AbstractEventLoop:
     """A new event loop: uvloop's where there is one."""
     try:
@@ -69,6 +73,7 @@ class LoopThread:
                 except (KeyboardInterrupt, SystemExit):
                     continue  # likewise, and the others are yet to end
         finally:
+            self.lane.drop_calls()
             if self._on_end is not None:
                 self._on_end()
 
@@ -98,15 +103,25 @@ def finish_loop(loop: asyncio.AbstractEventLoop, grace_seconds: float, *, and_it
         grace_seconds: What has not ended after so long is left behind.
         and_its_threads: Wait for the threads of its own executor, too, however long that takes.
     """
-    left = asyncio.all_tasks(loop)
-    for task in left:
-        task.cancel()
-    if left:
-        loop.run_until_complete(asyncio.wait(left, timeout=grace_seconds))
+    _end_tasks(loop, grace_seconds)
     loop.run_until_complete(loop.shutdown_asyncgens())
     if and_its_threads:
         loop.run_until_complete(loop.shutdown_default_executor())
+    _end_tasks(loop, grace_seconds)  # that other threads have begun meanwhile
     loop.close()
+
+
+def _end_tasks(loop: asyncio.AbstractEventLoop, grace_seconds: float) -> None:
+    """Cancel what is left, and what comes in its place; but not for ever."""
+    stubborn: set[asyncio.Task[Any]] = set()
+    for _ in range(MOST_ROUNDS):
+        left = [task for task in asyncio.all_tasks(loop) if task not in stubborn]
+        if not left:
+            return
+        for task in left:
+            task.cancel()
+        _, still = loop.run_until_complete(asyncio.wait(left, timeout=grace_seconds))
+        stubborn |= still
 
 
 def at_shutdown(call: Callable[[], None]) -> Callable[[], None]:

@@ -7,7 +7,16 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
-from millrace import FlowRunContext, NotPausedError, RunNotFound, flow, pause_flow_run, resume_flow_run, task
+from millrace import (
+    FlowRunContext,
+    NotPausedError,
+    RunNotFound,
+    StateType,
+    flow,
+    pause_flow_run,
+    resume_flow_run,
+    task,
+)
 from millrace.actors import validation
 from tests.simulation.ledger import Ledger
 from tests.simulation.scheduler import SimThread
@@ -265,6 +274,81 @@ def test_a_run_that_ends_while_somebody_resumes_it_is_not_paused() -> None:
     for seed in range(25):
         play(seed, ends).check()
     assert not broken
+
+
+def closed_with_hooks_in_line(world: World, busy_seconds: float) -> tuple[list[str], list[bool]]:
+    """Close an engine whose threads are busy with bodies that were left behind, and with the hooks of a run in line.
+
+    Returns:
+        What the hooks have come to, and whether all threads of the engine have ended after that.
+    """
+    told: list[str] = []
+    ended: list[bool] = []
+
+    async def slow(_flow: Any, _run: Any, _state: Any) -> None:
+        await asyncio.sleep(1)
+        told.append("of its crash")
+
+    @task
+    def busy() -> None:
+        world.sched.sleep(busy_seconds)
+
+    @task
+    async def quick() -> None: ...
+
+    @flow(on_crashed=[slow])
+    def stubborn() -> None:
+        quick()  # for which there is a loop of the engine's from now on
+        first = busy.submit()
+        world.sched.sleep(0.5)
+        first.cancel()  # its thread is left behind, and another one stands in for that
+        busy.submit()
+        world.sched.sleep(4)
+
+    async def main() -> None:
+        async with world.engine(threads=1, grace_seconds=2) as engine:
+            future = engine.start(stubborn)
+            await asyncio.sleep(1)
+            future.flow_run.cancel("enough")
+            await asyncio.sleep(2.5)
+            assert future.flow_run.type is StateType.CRASHED
+        await asyncio.sleep(busy_seconds + 5)
+        ended.append(not engine.offload.stats().busy)
+
+    world.run(main)
+    return told, ended
+
+
+def test_an_engine_that_is_closed_waits_for_the_last_hooks_of_a_run_that_was_given_up() -> None:
+    # 1. A flow run is given up, and its hooks wait for a thread. 2. The engine is closed: the run has ended, so nothing
+    # is waited for, and the loops end. 3. There is a thread for the hooks, and they wait for a loop for ever.
+    assert closed_with_hooks_in_line(World(1, Conditions()), 5) == (["of its crash"], [True])
+
+
+def test_hooks_that_come_too_late_for_that_do_not_hold_their_thread_for_ever() -> None:
+    assert closed_with_hooks_in_line(World(1, Conditions()), 50) == ([], [True])
+
+
+def test_an_engine_does_not_wait_for_ever_for_hooks_that_do_not_end() -> None:
+    world = World(1, Conditions())
+
+    async def endless(_flow: Any, _run: Any, _state: Any) -> None:
+        await asyncio.sleep(10_000)
+
+    @flow(on_crashed=[endless])
+    def stubborn() -> None:
+        world.sched.sleep(8)
+
+    async def main() -> None:
+        async with world.engine(grace_seconds=5) as engine:
+            future = engine.start(stubborn)
+            await asyncio.sleep(1)
+            future.flow_run.cancel("enough")
+            await asyncio.sleep(6)
+        assert engine.now() - begun < 20 * 10**9
+
+    begun = world.clock.now()
+    world.run(main)
 
 
 def test_the_order_of_threads_follows_from_the_seed() -> None:
