@@ -590,7 +590,7 @@ class Engine:
                 run.conductor.iteration.leave()  # nothing, unless its body waits to be asked for more
 
     def _end_offload(self) -> None:
-        """End the threads for sync code. Hooks that go on in one may wait on a loop of the engine's, which ends later."""
+        """End the threads for sync code. Hooks that go on there may wait on loops that end later."""
         self.offload.close(wait=not self._leaving())
 
     async def _end_threads(self) -> None:
