@@ -4,6 +4,7 @@
     python -m tests.proofs.prove --write       and write the table into docs/reliability.md
     python -m tests.proofs.prove --scale 0.1   a tenth of all that is tried many times
     python -m tests.proofs.prove --only kills --folder F   one of them
+    python -m tests.proofs.prove --only simulation --log L --write   the rows of one; the others stay as they are
 
 What a proof came to stays in the folder, if one is given; one that is there is not run again, but is in the table.
 A proof that ends with another code than 0 has failed, whatever its rows say; one that leaves no rows gets one.
@@ -128,11 +129,39 @@ def come_to(proof: Proof, folder: Path, *, wanted: bool) -> Verdict | None:
     return verdict
 
 
-def with_table(page: str, rows: Sequence[Row], headline: str) -> str:
-    """A page with the table of now between its markers."""
+def with_table(page: str, rows: Sequence[Row], headline: str, *, keeps: bool = False) -> str:
+    """A page with the table of now between its markers.
+
+    Args:
+        page: The page.
+        rows: What was tried.
+        headline: How.
+        keeps: What stands there of other proofs stays, and how these were made.
+    """
     before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
+    there, _, after = rest.partition(END)
+    if keeps:
+        lines = there.strip().splitlines()
+        heads = [line for line in lines if line and not line.startswith("|")]
+        headline = "\n".join([*(line for line in heads if _command(line) != _command(headline)), headline])
+        rows = _replaced([_row(line) for line in lines if line.startswith("| ")][1:], rows)
     return f"{before}{BEGIN}\n\n{headline}\n\n{table(rows)}\n\n{END}{after}"
+
+
+def _command(headline: str) -> str:
+    """The command that a headline names."""
+    return headline.split("`")[1] if headline.count("`") > 1 else headline
+
+
+def _row(line: str) -> Row:
+    tried, came_to, held = (cell.strip() for cell in line.strip("|").split(" | "))
+    return Row(tried, came_to, held == "held")
+
+
+def _replaced(there: Sequence[Row], made: Sequence[Row]) -> list[Row]:
+    """Rows that stand on the page, those in the place of which there are new ones, and what is new altogether."""
+    new = {each.tried: each for each in made}
+    return [*(new.pop(each.tried, each) for each in there), *new.values()]
 
 
 def main() -> int:
@@ -156,12 +185,15 @@ def main() -> int:
     print(f"\n{table(rows)}")  # noqa: T201  # what was asked for
     if given.write:
         minutes = sum(each.seconds for each in verdicts) / 60
-        scale = "" if given.scale == 1 else f" --scale {given.scale:g}"
+        asked = "" if given.scale == 1 else f" --scale {given.scale:g}"
+        asked += "".join(f" --only '{each}'" if " " in each else f" --only {each}" for each in given.only or ())
+        asked += " --log FILE" if given.log else ""
         python = f"Python {platform.python_version()}"
         headline = (
-            f"`python -m tests.proofs.prove{scale}`, with {python} on {platform.system()}: {minutes:.0f} minutes."
+            f"`python -m tests.proofs.prove{asked}`, with {python} on {platform.system()}: {minutes:.0f} minutes."
         )
-        PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8"), rows, headline), encoding="utf-8")
+        page = with_table(PAGE.read_text(encoding="utf-8"), rows, headline, keeps=bool(given.only))
+        PAGE.write_text(page, encoding="utf-8")
     return int(not all(each.holds for each in rows))
 
 

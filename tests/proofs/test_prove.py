@@ -71,6 +71,21 @@ def test_the_page_keeps_what_stands_around_the_table() -> None:
     assert made.partition(END)[2] == page.partition(END)[2]
 
 
+def test_the_rows_of_one_proof_take_the_place_of_theirs_and_leave_the_others() -> None:
+    rows = [Row("kills", "200", holds=True), Row("cuts", "3 lost", holds=False), Row("seeds", "800", holds=True)]
+    page = with_table(f"{BEGIN}{END}", rows, "`prove`, in an hour.")
+    made = with_table(
+        page, [Row("cuts", "0 lost", holds=True), Row("races", "9", holds=True)], "`prove --only cuts`: 1.", keeps=True
+    )
+    again = with_table(made, [Row("cuts", "0 of 5", holds=True)], "`prove --only cuts`: 2.", keeps=True)
+
+    lines = [line for line in again.splitlines() if line]
+    assert lines[1:3] == ["`prove`, in an hour.", "`prove --only cuts`: 2."]
+    assert lines[5:-1] == [
+        "| kills | 200 | held |", "| cuts | 0 of 5 | held |", "| seeds | 800 | held |", "| races | 9 | held |",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("grows", ["files", "threads", "tasks", "objects", "resident", "unresolved"])
 def test_a_soak_finds_what_grows(grows: str) -> None:
     flat = {"files": 9, "threads": 5, "tasks": 1, "objects": 40_000, "resident": 50 * 2**20, "unresolved": 0}

@@ -2,10 +2,11 @@
 
 --seed N             the simulation of a seed
 --seed N --count K   those of K seeds; with --log FILE those of them that are not in that file yet, and then they are
---log FILE --sum     what stands in that file
+--log FILE --sum     what stands in that file, with the commits that it was found at
 --seed N --trace     what happens in it, line by line; with --plan what is run in it
 --seed N --shrink    the smallest plan that fails in the same way
---proof              as `make proof` does it: many seeds, some of them twice, and one that has to fail
+--proof              as `make proof` does it: many seeds, and all that stand in the log; some of them twice; and one
+                     that has to fail
 --ablations          likewise: each safeguard taken away
 """
 
@@ -14,9 +15,12 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import subprocess
 import sys
 from functools import reduce
 from pathlib import Path
+
+import attrs
 
 from tests.proofs.verdicts import Row, tell
 from tests.simulation.ablations import ABLATIONS
@@ -45,6 +49,7 @@ def main() -> int:
     parser.add_argument("--chars", type=int, default=4_000, help="of each problem")
     parser.add_argument("--lines", type=int, default=120, help="of the trace of a plan that was shrunk")
     parser.add_argument("--log", type=Path, help="a file that holds what seeds have come to")
+    parser.add_argument("--commit", help="of the engine, for the log; by default that of the checkout")
     for flag in ("trace", "plan", "digests", "shrink", "proof", "ablations", "sum"):
         parser.add_argument(f"--{flag}", action="store_true")
     given = parser.parse_args()
@@ -65,23 +70,35 @@ def _shrink(seed: int, lines: int) -> int:
 def _run(given: argparse.Namespace) -> int:
     if given.plan or given.trace or given.digests:
         return _show(given)
-    tally = reduce(Tally.with_more, Log(given.log).read().values(), Tally()) if given.sum else _tally(given)
+    tally = _logged(given.log) if given.sum else _tally(given)
     print(tally, flush=True)
     return int(bool(tally.failed))
 
 
+def _logged(log: Path | None) -> Tally:
+    """All that stands in a log."""
+    return reduce(Tally.with_more, Log(log).read().values() if log else (), Tally())
+
+
+def _commit() -> str:
+    """Of the checkout; empty where this is none."""
+    asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def _tally(given: argparse.Namespace) -> Tally:
-    """What the seeds come to. Batches that stand in the log are not run again."""
+    """What the seeds come to. Batches that stand in the log are not run again, unless a seed of theirs has failed."""
     log = Log(given.log) if given.log else None
     there = log.read() if log is not None else {}
     tally = Tally()
     for first in range(given.seed, given.seed + given.count, BATCH):
         batch = range(first, min(first + BATCH, given.seed + given.count))
         found = there.get((first, len(batch)))
-        if found is None:
+        if found is None or found.failed:
             found = in_child(batch, given.stop, given.chars)
-            if log is not None:
-                log.write(batch, found)
+            if log is not None and found.seeds == len(batch):  # it may have been broken off
+                commit = given.commit or _commit()
+                log.write(batch, attrs.evolve(found, commits=(commit,) if commit else ()))
         tally = tally.with_more(found)
         if given.count > BATCH:
             print(f"… {tally}", flush=True)
@@ -109,8 +126,10 @@ def _show(given: argparse.Namespace) -> int:
 
 def _prove(given: argparse.Namespace) -> int:
     given.count = SEEDS if given.count == 1 else given.count
-    seeds = range(given.seed, given.seed + given.count)
     tally = _tally(given)
+    if given.log:
+        tally = _logged(given.log)
+    seeds = range(given.seed, given.seed + tally.seeds)
     twice = in_child(seeds[::20][:MOST_TWICE], given.stop, given.chars, twice=True)
     canary = simulate(CANARY).problem
     rows = [

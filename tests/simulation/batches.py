@@ -36,6 +36,7 @@ class Tally:
         groups: How many groups of records were written to a store in them.
         seconds: Of CPU.
         failed: The seeds that failed.
+        commits: Of the engine that they were run on; none for that of now.
     """
 
     seeds: int = 0
@@ -46,6 +47,7 @@ class Tally:
     groups: int = 0
     seconds: float = 0.0
     failed: tuple[int, ...] = ()
+    commits: tuple[str, ...] = ()
 
     def with_more(self, other: Tally) -> Tally:
         """The two together."""
@@ -53,13 +55,15 @@ class Tally:
             name: getattr(self, name) + getattr(other, name)
             for name in ("seeds", "steps", "runs", "killed", "groups", "seconds", "failed")
         }
-        return Tally(least=min(self.least, other.least), **sums)
+        commits = tuple(dict.fromkeys(self.commits + other.commits))
+        return Tally(least=min(self.least, other.least), commits=commits, **sums)
 
     def __str__(self) -> str:
         failed = ", ".join(map(str, self.failed)) or "none"
+        at = f"; at {', '.join(self.commits)}" if self.commits else ""
         return (
             f"{self.seeds:,} seeds, failed: {failed}; {self.steps:,} steps, {self.least:,} at least in each; "
-            f"{self.runs:,} runs, {self.killed:,} kills, {self.groups:,} groups; {self.seconds:,.0f} s of CPU"
+            f"{self.runs:,} runs, {self.killed:,} kills, {self.groups:,} groups; {self.seconds:,.0f} s of CPU{at}"
         )
 
 
@@ -120,8 +124,8 @@ class Log:
 
 
 def _tally(found: dict[str, Any]) -> Tally:
-    counts = {name: count for name, count in found.items() if name != "failed"}
-    return Tally(**counts, failed=tuple(found["failed"]))
+    lists = {name: tuple(found.get(name, ())) for name in ("failed", "commits")}
+    return Tally(**{**found, **lists})
 
 
 def run_all(seeds: Iterable[int], stop: int, chars: int, *, twice: bool = False) -> Tally:

@@ -33,11 +33,13 @@ def test_a_batch_that_stands_in_a_log_is_counted_from_there(tmp_path: Path) -> N
     log = Log(tmp_path / "seeds.log")
     assert log.read() == {}
 
-    log.write(range(250), Tally(250, 130_000, 507, 9_000, 12, 400, 20.5, ()))
-    log.write(range(250, 500), Tally(250, 140_000, 511, 8_000, 13, 300, 21.5, (317,)))
+    log.write(range(250), Tally(250, 130_000, 507, 9_000, 12, 400, 20.5, (), ("0cf0caa",)))
+    log.write(range(250, 500), Tally(250, 140_000, 511, 8_000, 13, 300, 21.5, (317,), ("5c3fc61",)))
 
     first, second = log.read().values()
-    assert first.with_more(second) == Tally(500, 270_000, 507, 17_000, 25, 700, 42.0, (317,))
+    both = first.with_more(second)
+    assert both == Tally(500, 270_000, 507, 17_000, 25, 700, 42.0, (317,), ("0cf0caa", "5c3fc61"))
+    assert str(both).endswith("42 s of CPU; at 0cf0caa, 5c3fc61")
     assert list(log.read()) == [(0, 250), (250, 250)]
 
 
