@@ -43,6 +43,19 @@ def comes_after(run: Any, before: Any) -> bool:
     return asked is not None and bool(asked(before))
 
 
+def _is_behind(target: Any, before: list[Any]) -> bool:
+    """Whether a run, or one that it depends on, is not even asked for before some others are out of the way."""
+    needed = {target: None}  # in the order in which they were found
+    new = [target]
+    while new:
+        if any(comes_after(each, other) for each in new for other in before):
+            return True
+        several = [run for each in new for run in getattr(each, "depends_on", list)()]
+        new = [run for run in dict.fromkeys(several) if run not in needed]
+        needed.update(dict.fromkeys(new))
+    return False
+
+
 class Awaits:
     """Who waits for whom."""
 
@@ -77,7 +90,7 @@ class Awaits:
             come = [waits for each in new for waits in self._by_target.get(each, ())]
             come += [waits for each in new for waits in _dependents(each)]
             come += [waits for waits, target in self._for_several if waits not in found and awaits(target, found)]
-            come += [target for target in self._by_target if any(comes_after(target, each) for each in new)]
+            come += [target for target in self._by_target if target not in found and _is_behind(target, new)]
             new = list(set(come) - found)
             found.update(new)
         return found

@@ -302,6 +302,11 @@ class TaskRun(TaskRunActor[TaskSite]):
             if self.unready and self.node.scope.engine.rationing.tags:
                 self.node.scope.engine.limits.limiter.holds_up((), None, self)  # what it waits for may be in vain
 
+    def depends_on(self) -> list[Any]:
+        """The runs that it waits for before it begins."""
+        inputs = self.inputs
+        return [] if inputs is None or not self.unready else [each for each, _ in inputs.upstreams if not each.done]
+
     def fail_unstarted(self, error: Exception) -> None:
         """End the run before its body, because its arguments cannot be used."""
         self.tell(Stopped(exception_to_failed_state(error), self.node.now()))
