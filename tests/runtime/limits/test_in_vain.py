@@ -196,7 +196,7 @@ async def test_whoever_waits_for_a_late_item_of_a_map_waits_for_those_before_it(
             await until(lambda: len(engine.limits["db"].waiters()) == 1)  # it is before the map, and has to wait
             items = wants.map(range(20))
             await until(lambda: len(engine.limits["db"].waiters()) == 17)
-            with pytest.raises((DeadlockError, UnfinishedRun), match="would wait for ever"):
+            with pytest.raises((DeadlockError, UnfinishedRun)):  # the run that it needs has failed with the first
                 await wait_for(items[-1])
         return str(await both)
 
