@@ -89,6 +89,7 @@ class Awaits:
         while new:
             come = [waits for each in new for waits in self._by_target.get(each, ())]
             come += [waits for each in new for waits in _dependents(each)]
+            come += [caller for each in new if (caller := getattr(each, "called_by", None)) is not None]
             come += [waits for waits, target in self._for_several if waits not in found and awaits(target, found)]
             come += [target for target in self._by_target if target not in found and _is_behind(target, new)]
             new = list(set(come) - found)

@@ -71,6 +71,8 @@ class ThreadHere(HeldUp, _Here):
 
     __slots__ = ("loop",)
 
+    is_the_callers = True  # the code that called the run goes on only after it
+
     def __init__(self) -> None:  # flat: one is made for every direct call
         self._pending = False
         self._waiter = None

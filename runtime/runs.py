@@ -302,6 +302,14 @@ class TaskRun(TaskRunActor[TaskSite]):
             if self.unready and self.node.scope.engine.rationing.tags:
                 self.node.scope.engine.limits.limiter.holds_up((), None, self)  # what it waits for may be in vain
 
+    @property
+    def called_by(self) -> TaskRun | FlowRun | None:
+        """The run whose code has called it, where its body runs in the middle of that."""
+        if not getattr(self.lane, "is_the_callers", False):
+            return None
+        scope = self.node.scope
+        return scope if self.parent is None else scope.children.get(self.parent)
+
     def depends_on(self) -> list[Any]:
         """The runs that it waits for before it begins."""
         inputs = self.inputs

@@ -13,7 +13,7 @@ from millrace import DeadlockError, Engine, UnfinishedRun, as_completed, concurr
 from millrace.runtime.entering import stand_in
 from tests.checkpoints import until
 from tests.runtime.limits.held import held
-from tests.runtime.worlds import ASYNC, SYNC, SYNC_IN_ASYNC, World
+from tests.runtime.worlds import ASYNC, PATIENCE, SYNC, SYNC_IN_ASYNC, World
 
 TASKS = {"async": ASYNC, "sync": SYNC}
 
@@ -314,3 +314,32 @@ async def test_who_asks_a_generator_for_a_value_waits_for_its_slot(kind: str) ->
 
     async with Engine(limits={"db": 1}):
         await work()
+
+
+def test_who_waits_for_a_run_waits_for_what_that_calls_in_its_own_thread() -> None:
+    taken = Event()
+
+    @task(tags=["db"])
+    def wants() -> str:
+        return "served"
+
+    @task
+    def asks() -> Any:
+        assert taken.wait(PATIENCE)
+        return wants.submit().result()
+
+    @task
+    def calls() -> Any:
+        return asks()
+
+    @flow
+    def holds() -> Any:
+        called = calls.submit()  # before there is anything that is held around it
+        with concurrency("db"):
+            taken.set()
+            with pytest.raises(DeadlockError):
+                called.result()
+        return wants()
+
+    with Engine(limits={"db": 1}):
+        assert holds() == "served"
