@@ -384,7 +384,7 @@ def test_a_source_that_does_not_stop_is_given_up_in_time(world: World) -> None:
                 yield x
         finally:
             while not release.is_set():  # noqa: ASYNC110  # it does not stop, and that is what is tested
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0)
 
     async def body() -> None:
         async for _ in each_of(world, same.stream(stubborn(), max_in_flight=2)):

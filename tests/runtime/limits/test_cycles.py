@@ -122,7 +122,7 @@ async def test_task_runs_with_errors_cancels_timeouts_and_retries_lose_nothing()
             if draw.random() < 0.2:
                 raise Broken
             if draw.random() < 0.02:
-                await asyncio.sleep(60)
+                await asyncio.Event().wait()
         finally:
             inside.add([name], -1)
 
@@ -130,7 +130,7 @@ async def test_task_runs_with_errors_cancels_timeouts_and_retries_lose_nothing()
 
     @task(tags=["db", "adaptive"], timeout_seconds=0.02)
     async def hangs() -> None:
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     @flow
     async def work() -> dict[str, int]:

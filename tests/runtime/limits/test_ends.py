@@ -462,7 +462,7 @@ async def test_an_adaptive_limit_shrinks_where_runs_fail_and_not_where_they_are_
     async def infer(number: int) -> None:
         if number < 0:
             raise Failed
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     @flow
     async def work(engine: Engine) -> None:
