@@ -298,11 +298,11 @@ def closed_with_hooks_in_line(world: World, busy_seconds: float) -> tuple[list[s
 
     @flow(on_crashed=[slow])
     def stubborn() -> None:
-        quick()  # for which there is a loop of the engine's from now on
+        _: Any = quick()  # for which there is a loop of the engine's from now on
         first = busy.submit()
         world.sched.sleep(0.5)
         first.cancel()  # its thread is left behind, and another one stands in for that
-        busy.submit()
+        _ = busy.submit()
         world.sched.sleep(4)
 
     async def main() -> None:
