@@ -26,6 +26,9 @@ from tests.simulation.plans import draw
 from tests.simulation.simulate import simulate
 from tests.simulation.world import Conditions, modules
 
+_NOT_MISSED: Final = ("TypeError", "AttributeError", "NameError")
+"""What a simulation comes to where it is the ablation that is wrong."""
+
 
 @attrs.frozen
 class Ablation:
@@ -59,6 +62,8 @@ class Ablation:
                 conditions = attrs.evolve(conditions, switching=self.switching)
             plan = draw(rng, self.has)
             problem = simulate(seed, plan=plan, conditions=conditions, without=self.without, least_steps=0).problem
+            if problem.startswith(_NOT_MISSED):
+                raise AssertionError(f"what takes away that {self.name} does not fit the engine any more: {problem}")
             if problem and not simulate(seed, plan=plan, conditions=conditions, least_steps=0).problem:
                 return seed, problem
         return -1, ""
@@ -184,9 +189,9 @@ def _acknowledge_before_writing(store: SimStore, group: Group) -> None:
 _HELD: list[tuple[SimStore, Group]] = []
 
 
-def _forget_results(replay: Any, calls: Any, _results: Any, unfinished: Any, begun: Any) -> None:
+def _forget_results(replay: Any, calls: Any, _results: Any, *left: Any, **options: Any) -> None:
     """`Replay.restore` that forgets what calls had come to."""
-    _restore(replay, calls, {}, unfinished, begun)
+    _restore(replay, calls, {}, *left, **options)
 
 
 _restore = replaying.Replay.restore
