@@ -258,7 +258,6 @@ class Drawer:
         self._rng = rng
         self._names = 0
         self._holding = 0  # what is being drawn is inside of so many that hold limits
-        self._holding_up = 0  # and of so many sync bodies that are called on a loop, and hold that up
         # A swarm: each seed has some of the faults, and others not at all.
         self._has = {
             each: rng.random() < 0.5
@@ -313,11 +312,10 @@ class Drawer:
     def _sync(self) -> bool:
         return self._has["sync"] and self._rng.random() < 0.5
 
-    def _flow(self, depth: int, caller: str = "") -> FlowPlan:
-        """A flow; `caller` is the kind of the body that calls it, if one does."""
+    def _flow(self, depth: int) -> FlowPlan:
+        """A flow."""
         rng = self._rng
         kind = "sync" if self._sync() else "async"
-        holds_up = kind == "sync" and caller == "async"
         options: dict[str, Any] = {}
         if self._has["retries"] and rng.random() < 0.3:
             options["retries"] = rng.randrange(1, 3)
@@ -330,9 +328,7 @@ class Drawer:
             )  # fmt: skip
         fails = rng.choice((0, 0, 0, 1, 2, 9)) if self._has["errors"] else 0
         name = self._name("f")
-        self._holding_up += holds_up
         ops = tuple(self._op(depth, kind, flow=True) for _ in range(rng.randrange(1, 6)))
-        self._holding_up -= holds_up
         return FlowPlan(
             name,
             kind,
@@ -354,19 +350,17 @@ class Drawer:
         chosen = rng.sample(points, rng.randrange(1, len(points) + 1))
         return tuple((point, rng.choice(("sync", "async", "raises", "sleeps", "cancels", "exits"))) for point in chosen)
 
-    def _task(self, depth: int, caller: str = "") -> TaskPlan:
-        """A task; `caller` is the kind of the body that calls it, if one does."""
+    def _task(self, depth: int) -> TaskPlan:
+        """A task."""
         rng = self._rng
         kind = "sync" if self._sync() else "async"
-        holds_up = kind == "sync" and caller == "async"
-        self._holding_up += holds_up
         options: dict[str, Any] = {}
         if self._has["retries"] and rng.random() < 0.5:
             options["retries"] = rng.randrange(1, 4)
             options["retry_delay_seconds"] = rng.choice(DELAYS)
         if self._has["timeouts"] and rng.random() < 0.4:
             options["timeout_seconds"] = rng.choice((0.001, 0.5, 1.5))
-        holds = self._has["limits"] and not self._holding_up and rng.random() < 0.5
+        holds = self._has["limits"] and rng.random() < 0.5
         if holds:
             options["tags"] = rng.choice((("narrow",), ("wide",), ("narrow", "wide")))
         self._holding += holds
@@ -375,7 +369,6 @@ class Drawer:
         name = self._name("t")
         ops = tuple(self._op(depth + 1, kind, flow=False) for _ in range(rng.choice((0, 1, 1, 2, 3))))
         self._holding -= holds
-        self._holding_up -= holds_up
         fails = rng.choice((0, 0, 0, 1, 2, 9)) if self._has["errors"] else 0
         hooks = self._hooks(("on_running", "on_completion", "on_failure"))
         return TaskPlan(name, kind, ops, tuple(options.items()), fails, self._error(), hooks)
@@ -392,8 +385,6 @@ class Drawer:
             return False
         if each.name == "gather" and self._holding:
             return False  # the engine does not know for what such a body waits, and may not see that it waits in vain
-        if each.name == "occupy" and self._holding_up:
-            return False  # who has what it wants may be code of that very loop; not all such cases are noticed
         if each.only_async and kind == "sync":
             return False
         if each.rare_in_flows and flow and self._rng.random() < 0.7:
@@ -410,7 +401,7 @@ class Drawer:
         else:
             op = attrs.evolve(op, count=rng.choice((1, 2, 4)))
         if chosen.made == "flow":
-            return attrs.evolve(op, flow=self._flow(depth + 1, kind if what == "subflow" else ""))
+            return attrs.evolve(op, flow=self._flow(depth + 1))
         if chosen.made == "ops":
             self._holding += what == "occupy"
             inside = tuple(self._op(depth + 1, kind, flow=True) for _ in range(rng.randrange(1, 3)))
@@ -424,7 +415,7 @@ class Drawer:
         made = chosen.made
         if made == "nothing":
             return TaskPlan(self._name("t"))
-        task = self._task(depth, kind if chosen.name == "call" else "")
+        task = self._task(depth)
         if made == "generator":
             return attrs.evolve(task, kind=f"{kind}-generator")
         return attrs.evolve(task, kind="async") if made == "async" else task
