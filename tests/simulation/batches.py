@@ -125,7 +125,8 @@ class Log:
 
 def _tally(found: dict[str, Any]) -> Tally:
     lists = {name: tuple(found.get(name, ())) for name in ("failed", "commits")}
-    return Tally(**{**found, **lists})
+    given: dict[str, Any] = {**found, **lists}
+    return Tally(**given)
 
 
 def run_all(seeds: Iterable[int], stop: int, chars: int, *, twice: bool = False) -> Tally:
