@@ -46,15 +46,16 @@ class Message:
 
 
 class _Queue:
-    """What waits for a busy actor. Most actors are never contended and never have one."""
+    """What waits for a busy actor, and what was lost. Most actors are never contended and never have one."""
 
-    __slots__ = ("bells", "control", "data", "refused")
+    __slots__ = ("bells", "control", "data", "dead_letters", "refused")
 
     def __init__(self) -> None:
         self.bells: list[Lock] = []  # of those who wait for the turn, first to last; len <= the number of threads
         self.control: deque[Message] = deque()
         self.data: deque[Message] = deque()  # len <= BOUND + the number of threads
         self.refused = 0
+        self.dead_letters = 0
 
     def __len__(self) -> int:
         return len(self.control) + len(self.data)
@@ -98,13 +99,12 @@ class Mailbox(ABC):
     handlers: ClassVar[Mapping[type, Callable[[Any, Any], Order | None]]]
     """By class of the message: handles it in the actor's turn, and returns the instruction that follows, or None."""
 
-    __slots__ = ("_queue", "_turn", "dead_letters", "handled")
+    __slots__ = ("_queue", "_turn", "handled")
 
     def __init__(self) -> None:
         self._turn = None  # there, whatever it is: nobody has the turn. Deleted: somebody does
-        self._queue: _Queue | None = None  # made by the first contention, kept from then on
+        self._queue: _Queue | None = None  # made by the first contention or loss, kept from then on
         self.handled = 0  # changed by the holder of the turn only
-        self.dead_letters = 0
 
     @abstractmethod
     def perform(self, instruction: Order) -> None:
@@ -119,6 +119,24 @@ class Mailbox(ABC):
     def refused(self) -> int:
         """Messages that were refused because the mailbox was full."""
         return 0 if self._queue is None else self._queue.refused
+
+    @property
+    def dead_letters(self) -> int:
+        """Messages that were handled and found no use any more. Changed in the actor's turn only."""
+        return 0 if self._queue is None else self._queue.dead_letters
+
+    @dead_letters.setter
+    def dead_letters(self, count: int) -> None:
+        self._queue_or_new().dead_letters = count
+
+    def _queue_or_new(self) -> _Queue:
+        queue = self._queue
+        if queue is None:
+            with _rarely:
+                queue = self._queue
+                if queue is None:
+                    queue = self._queue = _Queue()
+        return queue
 
     def ask(self, message: Message) -> Order | None:
         """Deliver a message; hand the teller the instruction it leads to, if it was handled at once.
@@ -160,12 +178,7 @@ class Mailbox(ABC):
             self.perform(instruction)
 
     def _leave(self, message: Message) -> None:
-        queue = self._queue
-        if queue is None:
-            with _rarely:
-                queue = self._queue
-                if queue is None:
-                    queue = self._queue = _Queue()
+        queue = self._queue_or_new()
         if message.control:
             queue.control.append(message)
         else:

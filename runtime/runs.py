@@ -144,7 +144,6 @@ class TaskRun(TaskRunActor[TaskSite]):
         self._turn = None
         self._queue = None
         self.handled = 0
-        self.dead_letters = 0
         self.id = run_id
         self.created = created
         self.journal: Journal = site.journal
