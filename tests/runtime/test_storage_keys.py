@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millrace import ConfigurationError, FlowRunContext, State, TaskRunContext, quote
+from millrace import INPUTS, ConfigurationError, FlowRunContext, State, TaskRunContext, quote
 from millrace.runtime.shape import Shape
 from millrace.runtime.storage_keys import StorageKey
 from tests.loose import flow, task
@@ -247,6 +247,23 @@ def test_a_key_of_the_users_own_is_looked_for_first() -> None:
     assert [(state.name, state.result()) for state in states] == [("Completed", 1), ("Cached", 1), ("Completed", 2)]
     assert states[1].state_details.cache_key is None
     assert days == ["monday", "tuesday"]
+
+
+def test_beside_a_policy_it_is_where_a_result_lies_and_is_looked_for() -> None:
+    ledger = Ledger()
+    days: list[str] = []
+
+    @task(result_storage=ledger, result_storage_key="{day}", cache_policy=INPUTS)
+    def count(day: str, page: int) -> int:
+        days.append(day)
+        return page
+
+    states: list[State[int]] = [count("monday", page, return_state=True) for page in (1, 2)]
+
+    assert [(state.name, state.result()) for state in states] == [("Completed", 1), ("Cached", 1)]
+    assert (ledger.keys, days) == (["monday"], ["monday"])
+    first, second = (state.state_details.cache_key for state in states)
+    assert first != second
 
 
 def test_the_id_of_the_run_is_another_each_time() -> None:

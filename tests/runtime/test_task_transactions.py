@@ -217,6 +217,19 @@ def test_a_task_by_itself_is_a_transaction_too(world: World, account: Account) -
     assert account.told == ["commit 1", "commit 2"]
 
 
+@pytest.mark.parametrize("hooks", ["on_commit", "on_rollback"])
+def test_hooks_of_either_kind_give_the_body_of_a_task_a_transaction(world: World, hooks: str) -> None:
+    def has_one() -> bool:
+        return get_transaction() is not None
+
+    async def body() -> list[bool]:
+        return [
+            await world.call(world.task(has_one, **options)) for options in ({}, {hooks: [lambda _transaction: None]})
+        ]
+
+    assert world.body(body) == [False, True]
+
+
 def test_the_values_of_a_block_are_seen_by_its_tasks_and_their_hooks(world: World) -> None:
     seen: list[Any] = []
 
