@@ -295,13 +295,12 @@ class End(Protocol[R_co]):
         ...
 
 
-class AsItIs:
-    """A body ends as it ends: what is to be made of that is decided elsewhere."""
+class _EndsAsItEnds:
+    """What is to be made of the end of a body is decided elsewhere."""
 
-    __slots__ = ("closed",)
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self.closed = False  # the coroutine was closed around it
+    closed: bool
 
     def returned(self, value: Any) -> Any:
         """Give what it returned."""
@@ -314,6 +313,25 @@ class AsItIs:
             raise error
         finally:
             del error  # it holds this frame
+
+
+class AsItIs(_EndsAsItEnds):
+    """A body ends as it ends: what is to be made of that is decided elsewhere."""
+
+    __slots__ = ("closed",)
+
+    def __init__(self) -> None:
+        self.closed = False  # the coroutine was closed around it
+
+
+class InterruptibleAsItIs(Interruptible, _EndsAsItEnds):
+    """The same of a body that can be cancelled; both in one object, as there may be very many at once."""
+
+    __slots__ = ("closed",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed = False
 
 
 def drive(context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any, end: End[R]) -> Generator[Any, Any, R]:

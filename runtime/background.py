@@ -7,8 +7,6 @@ in a thread of its own. What they come to is in their states, as there is nobody
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import Coroutine
 from contextvars import Context, copy_context
 from threading import Thread
 from typing import Any
@@ -66,28 +64,39 @@ def _start_thread(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], w
 
 def _start_task(run: FlowRun, call: tuple[tuple[Any, ...], dict[str, Any], Any], context: Context) -> None:
     """See a run through in a task of its own, on the running loop."""
-    engine = run.engine
-    run.loop_lane = engine.lane_here()
-    see_through_body = see_through_async(run, *call)
-    body = _to_the_end(see_through_body)
-    task = asyncio.get_running_loop().create_task(body, context=context)
-    engine.keep(task)
-
-    def over(_: asyncio.Task[None]) -> None:
-        engine.let_go(task)
-        if inspect.getcoroutinestate(see_through_body) == inspect.CORO_CREATED:
-            body.close()  # it was cancelled before its first step
-            see_through_body.close()
-            conclude(run, None, asyncio.CancelledError())
-
-    task.add_done_callback(over)
+    run.loop_lane = run.engine.lane_here()
+    background = _Background(run)
+    task = asyncio.get_running_loop().create_task(background.see_through(*call), context=context)
+    run.engine.keep(task)
+    task.add_done_callback(background, context=context)
 
 
-async def _to_the_end(body: Coroutine[Any, Any, None]) -> None:
-    """A background run's errors are in its state; its task has nobody to raise them to."""
-    try:
-        await body
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        raise  # they are meant for the task and the loop
-    except BaseException:  # noqa: BLE001, S110  # recorded by the run before it was raised
-        pass
+class _Background:
+    """A run in an asyncio task of its own; called when that is over.
+
+    There may be very many at once, and what each consists of is looked at by the garbage collector again and again: so
+    it is one object, and no closures.
+    """
+
+    __slots__ = ("_begun", "_run")
+
+    def __init__(self, run: FlowRun) -> None:
+        self._run = run
+        self._begun = False
+
+    async def see_through(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
+        """What the run raises is in its state; its task has nobody to raise it to."""
+        self._begun = True
+        whole = see_through_async(self._run, args, kwargs, wait_for)
+        del self, args, kwargs  # a crash holds this frame, and the run holds that
+        try:
+            await whole
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            raise  # they are meant for the task and the loop
+        except BaseException:  # noqa: BLE001, S110  # recorded by the run before it was raised
+            pass
+
+    def __call__(self, task: asyncio.Task[None]) -> None:
+        self._run.engine.let_go(task)
+        if not self._begun:  # it was cancelled before its first step
+            conclude(self._run, None, asyncio.CancelledError())

@@ -14,7 +14,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -47,6 +46,9 @@ if TYPE_CHECKING:
     from millrace.runtime.flow_iterating import FlowIteration
     from millrace.runtime.flow_run import FlowRun
 
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+"""Of the call of a flow: positional ones, and those by keyword."""
+
 _NOT_AGAIN: Final = Advice(retry=False)
 
 
@@ -67,8 +69,11 @@ class Outcome:
     in_vain: bool = False
 
 
-class Conductor:
-    """Sees one flow run through. See the module's docstring.
+Attempt = Callable[["FlowRun", "Conductor", Arguments, Any], Awaitable[Outcome]]
+
+
+class Conductor(Bell):
+    """Sees one flow run through. See the module's docstring. Rung, it looks at what there is to do.
 
     Args:
         run: The flow run.
@@ -76,18 +81,18 @@ class Conductor:
     """
 
     __slots__ = (
-        "_asking", "_bell", "_fx", "_given_up", "_guard", "_orders", "_stopped_by_hooks", "_told_to_stop",
+        "_asking", "_fx", "_given_up", "_orders", "_stopped_by_hooks", "_told_to_stop",
         "body", "call", "interruption", "iteration", "leaving", "run",
     )  # fmt: skip
 
     def __init__(self, run: FlowRun, fx: Effects) -> None:
+        super().__init__()
         self.run = run
         self._fx = fx
-        self._bell = Bell()
-        self._guard = Lock()  # of the next three
+        # Guarded by the bell's lock, as are the next two: there may be very many conductors at once.
         self._asking = False  # it listens to the supervisor; else nobody here is there to follow an order
         self._given_up = False  # the run has ended while nobody listened
-        self._orders: list[Order] = []  # from the supervisor, where another thread had its turn
+        self._orders: tuple[Order, ...] = ()  # from the supervisor, where another thread had its turn
         self._stopped_by_hooks = False  # the hooks for a cancellation have been called
         self._told_to_stop = False  # the supervisor has heard that the wait for another attempt is over
         self.call: tuple[tuple[Any, ...], dict[str, Any]] | None = None  # the arguments, once they are ready
@@ -105,12 +110,12 @@ class Conductor:
 
     def follow(self, order: Order) -> bool:
         """The supervisor has answered. Whether somebody here is there to follow it."""
-        with self._guard:
+        with self._lock:
             if not self._asking:
                 self._given_up |= not answers_admission(order)
                 return False
-            self._orders.append(order)
-        self._bell.ring()
+            self._orders += (order,)
+        self.ring()
         return True
 
     def stop(self) -> None:
@@ -118,34 +123,36 @@ class Conductor:
         body = self.body
         if body is not None:
             body.cancel_soon()
-        self._bell.ring()
+        self.ring()
         if self.iteration is not None:
             self.iteration.stop()
 
     def ask_again(self) -> None:
         """What the run waits for may have become another thing: have it ask for admission now."""
-        self._bell.ring()
+        self.ring()
 
     # Where the flow runs.
 
-    async def see_through(self, attempt: Callable[[], Awaitable[Outcome]]) -> None:
+    async def see_through(self, attempt: Attempt, given: Arguments, wait_for: Any) -> None:
         """Run attempts until the run has ended.
 
         Args:
             attempt: Runs the body once, and waits for all that it starts.
+            given: The arguments of the call.
+            wait_for: What else the run waits for.
 
         Raises:
             BaseException: what interrupted the last attempt, after it was recorded.
         """
         while True:
-            end = await self.conclude(await attempt())
+            end = await self.conclude(await attempt(self.run, self, given, wait_for))
             if end is not None:
                 break
         try:
             if end.goes_up and end.error is not None:
                 raise end.error
         finally:
-            del self, attempt, end  # an exception that is raised here holds this frame, and the run holds that
+            del self, attempt, given, wait_for, end  # an exception that is raised here holds this frame, and the run holds that
 
     async def announce(self) -> None:
         """The body is about to run: call the hooks for that."""
@@ -161,7 +168,7 @@ class Conductor:
         """
         run = self.run
         outcome = await self._seen_to(outcome)
-        with self._guard:
+        with self._lock:
             self._asking = not self._given_up
         order = run.ask(self.message(outcome)) if self._asking else None
         while self._asking:
@@ -225,15 +232,15 @@ class Conductor:
         if order is RUN_AGAIN:  # it was resumed before it was let go
             return
         if order is PARK and self.run.parent is not None:
-            self.run.parent.park(self._bell.ring)
+            self.run.parent.park(self.ring)
         if not isinstance(order, WakeAt):
-            await self._bell.wait(self._waiter())
+            await self.wait(self._new_waiter())
             return
         run = self.run
         lane = run.lane_that_turns() if self._fx is BLOCKING else run.lane_for_async()
-        alarm = run.engine.timers.call_at(order.at, self._bell.ring, lambda: lane)
+        alarm = run.engine.timers.call_at(order.at, self.ring, lambda: lane)
         try:
-            await self._bell.wait(self._waiter())
+            await self.wait(self._new_waiter())
         finally:
             alarm.call_off()
 
@@ -241,7 +248,8 @@ class Conductor:
         """The next order; where there is none, ask for the next attempt, unless the run is to end instead."""
         run = self.run
         if self._orders:
-            return self._orders.pop(0)
+            with self._lock:
+                return self._first_order()
         if run.type is StateType.CANCELLING or run.type in TERMINAL:
             if self._told_to_stop:
                 return None
@@ -250,6 +258,11 @@ class Conductor:
                 await self._call_stop_hooks(asyncio.CancelledError())
             return run.ask(raised(asyncio.CancelledError(), run.engine.now()))
         return run.ask(Admit(run.engine.now())) if run.type is StateType.SCHEDULED or run.held else None
+
+    def _first_order(self) -> Order:
+        order, *left = self._orders
+        self._orders = tuple(left)
+        return order
 
     def message(self, outcome: Outcome) -> Any:
         """What the supervisor is told of the end of an attempt."""
@@ -269,9 +282,9 @@ class Conductor:
             What the supervisor has said meanwhile, which is to be followed here.
         """
         run = self.run
-        with self._guard:
+        with self._lock:
             if self._orders:
-                return self._orders.pop(0)
+                return self._first_order()
             self._asking = False
             run.leave_loops()
             run.conductor = None
@@ -306,7 +319,7 @@ class Conductor:
         chronicle = self.run.engine.chronicle
         if chronicle is None:
             return
-        waiter = self._waiter()
+        waiter = self._new_waiter()
         chronicle.writer.when_committed(lambda *_: waiter.notify())
         if isinstance(waiter, LoopWaiter):
             await waiter.wait()
@@ -319,7 +332,7 @@ class Conductor:
         self.run.interrupt(_why(error))
         self.run.tell(raised(error, self.run.engine.now()))
 
-    def _waiter(self) -> ThreadWaiter | LoopWaiter:
+    def _new_waiter(self) -> ThreadWaiter | LoopWaiter:
         return ThreadWaiter() if self._fx is BLOCKING else LoopWaiter(self.run.engine.lane_here())
 
     async def _call_stop_hooks(self, error: BaseException | None) -> None:

@@ -12,7 +12,6 @@ import types
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context, copy_context
-from functools import partial
 from time import sleep
 from types import GeneratorType
 from typing import Any, Final
@@ -22,8 +21,8 @@ from millrace.actors.instructions import PARK, SETTLE, WakeAt
 from millrace.actors.messages import Admit, Returned
 from millrace.actors.outcomes import pause_in
 from millrace.actors.states import StateType
-from millrace.runtime.attempt import AsItIs, Interruptible, drive, raised, run_blocking
-from millrace.runtime.conductor import Conductor, Outcome
+from millrace.runtime.attempt import InterruptibleAsItIs, drive, raised, run_blocking
+from millrace.runtime.conductor import Arguments, Conductor, Outcome
 from millrace.runtime.context import CURRENT, TAGS
 from millrace.runtime.effects import BLOCKING, ON_LOOP, in_thread
 from millrace.runtime.flow_deadlines import FlowDeadline
@@ -39,8 +38,6 @@ from millrace.runtime.running import running_loop
 from millrace.runtime.signals import InBodies, handles_here
 from millrace.runtime.waiting import block_until_done, wait_until_done
 
-Arguments = tuple[tuple[Any, ...], dict[str, Any]]
-
 
 def see_through(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
     """Run a sync flow on this thread, to the end of its last attempt.
@@ -51,26 +48,24 @@ def see_through(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wai
     run.enter_on(running_loop())
     conductor = run.conductor = Conductor(run, BLOCKING)
 
-    attempt = partial(_attempt, run, conductor, (args, kwargs), wait_for)
     outermost = (run.parent is None or run.parent.flow is None) and run.outer_loop is None
-    whole = conductor.see_through(attempt)
-    del run, conductor, attempt  # an exception that is raised here holds this frame, and the run holds that
+    whole = conductor.see_through(_attempt, (args, kwargs), wait_for)
+    del run, conductor  # an exception that is raised here holds this frame, and the run holds that
     with InBodies() if outermost and handles_here() else nullcontext():
         run_blocking(whole)
 
 
-async def see_through_async(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
-    """Run an async flow in this task, to the end of its last attempt.
+def see_through_async(
+    run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
+) -> Coroutine[Any, Any, None]:
+    """Run an async flow in this task, to the end of its last attempt. What is returned is to be awaited at once.
 
     Raises:
-        BaseException: what interrupted the body or the wait for its children, after it was recorded.
+        BaseException: (when awaited) what interrupted the body or the wait for its children, after it was recorded.
     """
     run.loop_lane = run.engine.lane_here()
     conductor = run.conductor = Conductor(run, ON_LOOP)
-
-    whole = conductor.see_through(partial(_attempt_async, run, conductor, (args, kwargs), wait_for))
-    del run, conductor  # see above
-    await whole
+    return conductor.see_through(_attempt_async, (args, kwargs), wait_for)
 
 
 class Pass:
@@ -90,7 +85,8 @@ class Pass:
         self.conductor = conductor
         self._given = given
         self._wait_for = wait_for
-        self._deadline = FlowDeadline(run, conductor)
+        seconds = conductor.timeout_seconds
+        self._deadline = None if seconds is None else FlowDeadline(run, conductor, seconds)
         self._in_vain = False  # the arguments cannot be used, and will not be the next time
         self.begun = False  # admitted; not where the run was cancelled before
 
@@ -107,7 +103,8 @@ class Pass:
                     await self._wait_until_done(upstream)
                 conductor.call = await self._ready(inputs)
             await conductor.announce()
-            self._deadline.start()
+            if self._deadline is not None:
+                self._deadline.start()
         return self.begun
 
     @property
@@ -157,7 +154,7 @@ class Pass:
                 except BaseException as raised:  # noqa: BLE001  # a cancellation of the wait for another scope's future
                     left = raised
         except GeneratorExit as closing:
-            self._deadline.stop()
+            self._stop_deadline()
             run.interrupt(_why(closing))
             run.give_up_children(_why(closing))
             run.conductor = None
@@ -170,11 +167,15 @@ class Pass:
 
     def over(self, value: Any, error: BaseException | None, *, goes_up: bool = False) -> Outcome:
         """What the attempt came to; all that it has started has ended."""
-        self._deadline.stop()
+        self._stop_deadline()
         error = _leave_runner(self.run, error)
         if error is None and not self.begun:
             error = asyncio.CancelledError()
         return Outcome(value, error, goes_up, self._in_vain)
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.stop()
 
     def _inputs(self) -> Inputs | None:
         run, (args, kwargs) = self.run, self._given
@@ -251,17 +252,16 @@ async def _attempt_async(run: FlowRun, conductor: Conductor, given: Arguments, w
         return Outcome(run.found.data)
     value: Any = None
     error: BaseException | None = None
-    end = AsItIs()
-    body = conductor.body = Interruptible()  # before admission: a cancellation right after it finds the handle
+    body = conductor.body = InterruptibleAsItIs()  # before admission: a cancellation right after it finds the handle
     called = False
     try:
         called = await attempt.begin()
         if called:
-            value = await _call_async(copy_context(), attempt, end)
+            value = await _call_async(copy_context(), attempt, body)
     except BaseException as raised:  # noqa: BLE001  # whatever a body raises is its run's outcome
         error = raised
     conductor.body = None
-    closed = end.closed or (not called and isinstance(error, GeneratorExit))
+    closed = body.closed or (not called and isinstance(error, GeneratorExit))
     try:
         return await attempt.left_async(value, error, wanted_elsewhere=body.close(), closed=closed)
     finally:
@@ -314,7 +314,7 @@ def _listed(value: Any) -> Any:
 
 
 @types.coroutine
-def _call_async(context: Context, attempt: Pass, end: AsItIs) -> Generator[Any, Any, Any]:
+def _call_async(context: Context, attempt: Pass, end: InterruptibleAsItIs) -> Generator[Any, Any, Any]:
     run = attempt.run
     assert run.flow is not None  # the engine's own scope has no body
     prints = prints_of(run)

@@ -22,18 +22,20 @@ if TYPE_CHECKING:
 
 
 class FlowDeadline:
-    """The time of one attempt; nothing where the flow has no timeout.
+    """The time of one attempt of a flow with a timeout.
 
     Args:
         run: The flow run.
         conductor: Knows what of its body can be interrupted.
+        seconds: How much time there is.
     """
 
-    __slots__ = ("_alarm", "_attempt", "_conductor", "_lock", "_over", "_run")
+    __slots__ = ("_alarm", "_attempt", "_conductor", "_lock", "_over", "_run", "_seconds")
 
-    def __init__(self, run: FlowRun, conductor: Conductor) -> None:
+    def __init__(self, run: FlowRun, conductor: Conductor, seconds: float) -> None:
         self._run = run
         self._conductor = conductor
+        self._seconds = seconds
         self._attempt = 0
         self._alarm: Alarm | None = None
         self._over = False  # the attempt is
@@ -41,10 +43,9 @@ class FlowDeadline:
 
     def start(self) -> None:
         """The body is about to begin."""
-        seconds = self._conductor.timeout_seconds
-        if seconds is not None:
-            self._attempt = self._run.run_count
-            self._set_alarm(round(seconds * 1e9), lambda: self._expire(seconds))
+        seconds = self._seconds
+        self._attempt = self._run.run_count
+        self._set_alarm(round(seconds * 1e9), lambda: self._expire(seconds))
 
     def stop(self) -> None:
         """All has ended."""

@@ -177,7 +177,7 @@ class FlowIteration(Stepper):
             if not await self._awaited(self._pass.begin()):
                 return await self._end(None, None)
             self._context.run(enter_body, run)
-            self._prints = prints_of(run)
+            self._prints = self._context.run(prints_of, run)
             self._context.run(self._prints.__enter__)
             args, kwargs = self._pass.call
             body = self._context.run(run.flow.fn, *args, **kwargs)

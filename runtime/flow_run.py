@@ -114,7 +114,7 @@ class FlowRun(ScopeEnding):
         self._lock = Lock()  # guards the numbering
         self._next_id = number + 1
         self._sites: dict[tuple[int, int], TaskSite] = {}  # by identity of the task, which the site holds
-        self.ongoing: Ongoing = Ongoing()  # maps and streams that have not come to their end
+        self.ongoing: Ongoing = Ongoing(self._lock)  # maps and streams that have not come to their end
         self._subflows: dict[str, int] = {}  # by name: runs numbered so far. Guarded by the lock
 
     @property
@@ -193,8 +193,9 @@ class FlowRun(ScopeEnding):
         if self.replay is not None:
             self.replay.close()
         self.ongoing.close_streams("Its flow run has ended.")
-        self._sites, self.ongoing = {}, Ongoing()
-        self.tracker = Tracker()
+        self._sites = {}
+        self.ongoing.forget()
+        self.tracker.forget()
         if self.done:
             watchers, self.watchers = self.watchers, None
             self._tell_end(watchers or ())

@@ -113,7 +113,7 @@ class FutureList(list[Future[R]]):
             if source is None:
                 source = self._source_at(index)
             if not source.ended or source.watchers is not None:  # not `done`, which is slower
-                yield from wait_until_done(source, source.waiting_lane()).__await__()
+                yield from wait_until_done(source, source.waiting_lane())
         sources, values = self._outcomes(raise_on_failure=True)
         if sources and (self._runs is None or sources[0].stores):
             for index, value in enumerate(values):

@@ -254,7 +254,7 @@ class Future(Generic[R_co]):
         """The run's result, or what it raised. Cancellation: only the wait ends, the run goes on."""
         source = self._source
         if not source.done:
-            yield from wait_until_done(source, source.waiting_lane()).__await__()
+            yield from wait_until_done(source, source.waiting_lane())
         try:
             if source.stores:
                 return cast("R_co", (yield from take_async(source).__await__()))

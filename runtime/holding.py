@@ -9,13 +9,14 @@ context variables.
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from threading import RLock, get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from millrace.runtime.context import CURRENT
+from millrace.runtime.lending import NOTHING
 from millrace.runtime.running import running_loop
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 HOLDING: ContextVar[tuple[Ticket, ...]] = ContextVar("millrace_holding", default=())
 """The tickets around the code at hand, the innermost first; some may have been given back."""
-
-_NOTHING: Final = nullcontext()
 
 
 def place_here() -> int:
@@ -79,7 +78,7 @@ def waits_for(target: Any, run: Any = None, *, blocks: bool = False) -> Abstract
     run = run or CURRENT.get()
     if HOLDING.get() or (run is not None and run.engine.rationing.tags):
         return _Waits(target, run, blocks=blocks)
-    return _NOTHING
+    return NOTHING
 
 
 class Started:

@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import local
+from typing import Final
+
+NOTHING: Final[AbstractContextManager[None]] = nullcontext()
+"""To wait in where nobody need know of it: the same one for all who wait, as there may be very many."""
 
 _here = local()  # .place: the place of the worker on this thread; absent on other threads
 
@@ -46,4 +50,4 @@ def set_lender(lender: Callable[[], AbstractContextManager[None]]) -> None:
 def lend() -> AbstractContextManager[None]:
     """Lend this thread's place for as long as the block lasts; nothing happens on threads that are nobody's worker."""
     place: _Place | None = getattr(_here, "place", None)
-    return nullcontext() if place is None else place.lent()
+    return NOTHING if place is None else place.lent()

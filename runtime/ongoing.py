@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 
 
 class Ongoing:
-    """The maps and streams of one scope."""
+    """The maps and streams of one scope.
+
+    Args:
+        lock: Held for a moment only.
+    """
 
     __slots__ = ("_entrusted", "_lock", "_maps", "_pipes")
 
-    def __init__(self) -> None:
-        self._lock = Lock()  # maps may be started from several threads at once
+    def __init__(self, lock: Lock) -> None:
+        self._lock = lock  # that of the scope: maps may be started from several threads at once
         self._maps: dict[int, Cursor] = {}  # that have not started all their runs, by identity; and some that have
         self._pipes: dict[int, Pipe] = {}  # of streams that are iterated over and have not been closed, likewise
         self._entrusted: dict[int, Entrusted] = {}  # that wait for their slots, likewise
@@ -99,6 +103,12 @@ class Ongoing:
         """What there was has come to its end."""
         with self._lock:
             self._maps = {}
+
+    def forget(self) -> None:
+        """The scope has ended."""
+        self.begin_again()
+        self._pipes.clear()
+        self._entrusted.clear()
 
 
 def is_of_the_body(pipe: Any) -> bool:

@@ -16,7 +16,7 @@ import io
 import logging
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import ContextVar, Token
 from threading import RLock, Thread
 from typing import Any, Final, TypeVar
@@ -112,13 +112,14 @@ class _Release:
         self._token: Token[_Capture | _Carried | None] | None = None
 
     def __enter__(self) -> None:
-        if _captured_by.get() is not None:
-            self._token = _captured_by.set(None)
+        self._token = _captured_by.set(None)
 
     def __exit__(self, *_: object) -> None:
-        if self._token is not None:
-            _give_back(self._token)
+        token, self._token = self._token, None
+        _give_back(token)
 
+
+_AS_EVER: Final = nullcontext()
 
 _captured_by: ContextVar[_Capture | _Carried | None] = ContextVar("millrace_prints", default=None)
 
@@ -129,11 +130,11 @@ def _give_back(token: Token[_Capture | _Carried | None] | None) -> None:
             _captured_by.reset(token)
 
 
-def capture_prints(logger_factory: Callable[[], Logger | None] | None) -> _Capture | _Release:
+def capture_prints(logger_factory: Callable[[], Logger | None] | None) -> AbstractContextManager[None]:
     """Have what a body prints go to a logger.
 
-    `with capture_prints(get_run_logger):` stands around the body. It is entered in the context that the body runs in,
-    and each run needs one of its own: prints are captured until its body has ended. What is printed to anything but
+    `with capture_prints(get_run_logger):` stands around the body. It is made and entered in the context that the body
+    runs in, and each run needs one of its own: prints are captured until its body has ended. What is printed to anything but
     `sys.stdout` and `sys.stderr` is printed there as ever.
 
     Args:
@@ -144,7 +145,9 @@ def capture_prints(logger_factory: Callable[[], Logger | None] | None) -> _Captu
     Returns:
         The context manager, good for one time.
     """
-    return _Release() if logger_factory is None else _Capture(logger_factory)
+    if logger_factory is None:
+        return _Release() if _captured_by.get() is not None else _AS_EVER
+    return _Capture(logger_factory)
 
 
 # What stands in the place of others while a body captures. Outside of such a body it does what they do.

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections import deque
 from collections.abc import Collection, Sequence
 from enum import Enum
 from types import ModuleType
@@ -96,11 +95,18 @@ class Tracker:
         self._batches: list[tuple[list[Any], Sequence[int]]] = []
         # (result, the number and the kind of its run): what calls have given, not looked into before somebody asks. By
         # then most are gone, and have cost an entry here instead of one in the table, and of one in the next sweep.
-        self._latest: deque[tuple[object, int, type[TaskRunInput]]] = deque()  # len <= _FEW + the number of threads
+        # A list although it is taken from at its front: it is short, and an empty deque takes ten times its memory.
+        self._latest: list[tuple[object, int, type[TaskRunInput]]] = []  # len <= _FEW + the number of threads
 
     def __bool__(self) -> bool:
         """Whether anything may be found."""
         return bool(self.known())
+
+    def forget(self) -> None:
+        """The flow run has ended: nobody will ask any more."""
+        self._latest.clear()
+        self._batches.clear()
+        self._known.clear()
 
     def known(self) -> Collection[int]:
         """The ids of the objects that `find` may know something of; for a quick look before asking."""
@@ -146,7 +152,7 @@ class Tracker:
         latest = self._latest
         while latest:
             try:
-                value, run_id, kind = latest.popleft()
+                value, run_id, kind = latest.pop(0)
             except IndexError:  # another thread is at it, too
                 return
             if sys.getrefcount(value) > 2:  # noqa: PLR2004  # the one here, and the argument's

@@ -7,14 +7,15 @@ Decides who may block: never the thread of a loop whose own work is waited for. 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Generator
 from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
 from millrace.actors.messages import Unwatch, Watch
 from millrace.runtime import interrupting
 from millrace.runtime.holding import waits_for
-from millrace.runtime.lending import lend
+from millrace.runtime.lending import NOTHING, lend
 
 if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
@@ -80,7 +81,7 @@ class LoopWaiter:
         self._future: asyncio.Future[None] = lane.loop.create_future()
         self._ident = get_ident()
         self._left = count
-        self._guard = Lock()
+        self._guard = Lock() if count > 1 else NOTHING  # waking it twice would do no harm
         if count <= 0:
             self._future.set_result(None)
 
@@ -100,9 +101,9 @@ class LoopWaiter:
         if not self._future.done():
             self._future.set_result(None)
 
-    async def wait(self) -> None:
-        """Wait. Cancellation: only the wait ends."""
-        await self._future
+    def wait(self) -> asyncio.Future[None]:
+        """To be awaited at once. Cancellation: only the wait ends."""
+        return self._future
 
 
 class CallbackWatcher:
@@ -145,15 +146,20 @@ def block_until_told(run: TaskRun | FlowRun) -> None:
             block_until_done(run, None)
 
 
-async def wait_until_done(run: Watchable, lane: LoopLane) -> None:
+@types.coroutine
+def wait_until_done(run: Watchable, lane: LoopLane) -> Generator[Any, Any, None]:
     """Wait in a loop until a run has ended. Cancellation: only the wait ends."""
     if run.done:
         return
     waiter = LoopWaiter(lane)
     run.tell(Watch(waiter))
     try:
-        with lend(), waits_for(run):  # a body in a worker's own loop waits here for the worker too
-            await waiter.wait()
+        lent, told = lend(), waits_for(run)  # a body in a worker's own loop waits here for the worker too
+        if lent is told is NOTHING:  # mostly; a block would keep its two ends for as long as this lasts
+            yield from waiter.wait()
+        else:
+            with lent, told:
+                yield from waiter.wait()
     except BaseException:
         run.tell(Unwatch(waiter))
         raise

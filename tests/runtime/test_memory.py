@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import subprocess
 import sys
 from collections import Counter
 from contextvars import copy_context
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.loop_lane import CHUNK
 from millrace.runtime.mapping import Cursor
 from millrace.runtime.runs import TaskRun
+from tests.checkpoints import turns
 
 pytestmark = pytest.mark.anyio
 
@@ -105,6 +108,36 @@ async def test_a_kept_run_of_the_ordinary_way_holds_no_state_objects() -> None:
     kept = await body()
     assert kept["TaskRun"] == MANY
     assert kept["State"] == 0
+
+
+async def test_a_flow_run_that_waits_is_made_of_few_objects() -> None:
+    """The garbage collector looks at each of them again and again where very many flow runs go on at once."""
+    many = 50
+    gate = asyncio.Event()
+
+    @flow
+    async def waits() -> None:
+        await gate.wait()
+
+    def here() -> Counter[str]:
+        gc.collect()
+        kinds = [type(each) for each in gc.get_objects()]
+        return Counter(
+            kind.__name__ for kind in kinds if kind.__module__.startswith("millrace.") or kind is type(Lock())
+        )
+
+    async with Engine() as engine:
+        before = here()
+        futures = [engine.start(waits) for _ in range(many)]
+        await turns()
+        each = {name: round(count / many) for name, count in (here() - before).items()}
+        gate.set()
+        assert await asyncio.gather(*futures) == [None] * many
+    locks = each.pop("lock")
+    assert locks == 3  # of its turn, of its numbering, of its conductor
+    assert {name: count for name, count in each.items() if count} == dict.fromkeys(
+        ("FlowRun", "Tracker", "Ongoing", "FlowFuture", "_Background", "Conductor", "Pass", "InterruptibleAsItIs"), 1
+    )
 
 
 CYCLES = """
