@@ -3,7 +3,9 @@
 Decides the order of async runs on a loop and how long they may hold it: runs that never wait are taken one after
 another until a time budget is used up, then the loop gets a turn, so that a host's handlers stay responsive while a
 map of a million items runs. Maps and streams take turns with each other, and with single runs. Where a single run has
-come between them the loop gets its turn sooner: somebody may wait for that run, and go on.
+come between them the loop gets its turn sooner: somebody may wait for that run, and go on. So it does for a while when
+its last turn took time, because then it is not only ours: a request to a host takes several turns of its loop, and
+waits for us before each of them.
 
 Nothing is installed in the loop: no task factory, no signal handler, no policy. A lane belongs to one engine and one
 loop.
@@ -37,6 +39,15 @@ if TYPE_CHECKING:
 
 BUDGET_SECONDS: Final = 0.0005
 """How long runs may hold the loop before it gets a turn."""
+
+SHORT_BUDGET_SECONDS: Final = 0.0001
+"""The same while others are there who have something to do."""
+
+GUESTS_SECONDS: Final = 0.00005
+"""How long a turn of the loop takes, at least, in which others had something to do. An empty one is a system call."""
+
+GUESTS_STAY: Final = 16
+"""For so many turns they are expected to come again."""
 
 CHUNK: Final = 16
 """Runs taken from a map at a time, or singly started ones in a row, or any between two looks at the clock."""
@@ -81,6 +92,7 @@ class LoopLane:
         self._urgent: Ranks[TaskRun | RunSource] | None = None  # with a priority above the usual one; None: never any
         self._patient: Ranks[TaskRun | RunSource] | None = None  # the same below it
         self._hurry = False  # a single run was taken from between maps since the loop had its last turn
+        self._guests = 0  # for so many turns others are expected to have something to do
         self._awake = False  # a worker is on its way, or takes runs right now; set by whoever brings work
         self._worker: asyncio.Task[None] | None = None  # the last one that was made
         self._calls: deque[Callable[[], None]] = deque()
@@ -292,10 +304,10 @@ class LoopLane:
                 taken += 1
                 if taken % CHUNK == 0 and (self._hurry or perf_counter() > until):
                     self._hurry = False
-                    await _yield_to_loop()
+                    budget = await self._turn_of_the_loop()
                     if self._writer is not None:
                         await self._room()
-                    until = perf_counter() + BUDGET_SECONDS
+                    until = perf_counter() + budget
         except BaseException as error:
             # An interrupt that hit a body, or a fault of the engine's own: it ends this run and this task, not the
             # lane.
@@ -307,6 +319,17 @@ class LoopLane:
                 else:
                     self._start_successor()
             raise
+
+    @types.coroutine
+    def _turn_of_the_loop(self) -> Generator[None, Any, float]:
+        """Let the loop go on with all else; how long runs may hold it after that, in seconds."""
+        began = perf_counter()
+        yield
+        if perf_counter() - began > GUESTS_SECONDS:
+            self._guests = GUESTS_STAY
+        elif self._guests:
+            self._guests -= 1
+        return SHORT_BUDGET_SECONDS if self._guests else BUDGET_SECONDS
 
     async def _room(self) -> None:
         """Wait until what has come about so far is written, if that is much."""
@@ -340,8 +363,3 @@ async def execute_async(run: TaskRun, order: Order | Suspended | None = None) ->
             run.perform(order)
     finally:
         del run  # from Python 3.12 on the frame of the body holds this one, and the run holds its exception
-
-
-@types.coroutine
-def _yield_to_loop() -> Generator[None, Any, None]:
-    yield

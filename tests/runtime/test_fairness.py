@@ -68,6 +68,59 @@ async def test_a_map_of_fifty_thousand_lets_others_have_turns_in_between(monkeyp
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("busy", [True, False])
+async def test_while_others_have_something_to_do_they_have_turns_more_often(
+    monkeypatch: pytest.MonkeyPatch, *, busy: bool
+) -> None:
+    """A request to a host takes several turns of its loop, each of which was a whole budget of ours later."""
+    clock = Clock(step=0.0)
+    monkeypatch.setattr(loop_lane, "perf_counter", clock)
+    rows: list[int] = []
+    row = 0
+
+    @task
+    async def takes_time(_x: int) -> None:
+        nonlocal row
+        row += 1
+        clock.now += loop_lane.SHORT_BUDGET_SECONDS / (loop_lane.CHUNK - 1)
+
+    async def ticks() -> None:
+        nonlocal row
+        while True:
+            await asyncio.sleep(0)
+            rows.append(row)
+            row = 0
+            if busy:
+                clock.now += 2 * loop_lane.GUESTS_SECONDS
+
+    @flow
+    async def body() -> None:
+        await takes_time.map(range(1_000))
+
+    ticker = asyncio.create_task(ticks())
+    await asyncio.wait_for(body(), WAIT)
+    ticker.cancel()
+    usual = sorted(rows)[-2]  # all but the first, which was when nobody had come yet
+    assert usual == loop_lane.CHUNK if busy else usual >= 4 * loop_lane.CHUNK
+
+
+@pytest.mark.anyio
+async def test_others_are_expected_to_come_again_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(step=0.0)
+    monkeypatch.setattr(loop_lane, "perf_counter", clock)
+    lane = loop_lane.LoopLane(asyncio.get_running_loop())
+
+    async def budget_after(seconds: float) -> float:
+        asyncio.get_running_loop().call_soon(lambda: setattr(clock, "now", clock.now + seconds))
+        return await lane._turn_of_the_loop()
+
+    assert await budget_after(0.9 * loop_lane.GUESTS_SECONDS) == loop_lane.BUDGET_SECONDS
+    assert await budget_after(1.1 * loop_lane.GUESTS_SECONDS) == loop_lane.SHORT_BUDGET_SECONDS
+    budgets = [await budget_after(0) for _ in range(loop_lane.GUESTS_STAY)]
+    assert budgets == [loop_lane.SHORT_BUDGET_SECONDS] * (loop_lane.GUESTS_STAY - 1) + [loop_lane.BUDGET_SECONDS]
+
+
+@pytest.mark.anyio
 async def test_the_longest_row_of_bodies_between_two_turns_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     # The budget is used up at the first look at the clock: then no row is longer than the runs between two looks.
     monkeypatch.setattr(loop_lane, "perf_counter", Clock(step=1.0))
