@@ -51,16 +51,19 @@ class Made(Message):
 
 
 class TakeUp(Message):
-    """Somebody is about to execute the run that was made ahead.
+    """Somebody is about to execute the run, which was made ahead, or is suspended and its body has ended for now.
 
     Args:
         reply: Gets whether that is to be, in the actor's turn: not where somebody else was first, or it was cancelled.
+        paused: The id of the state that it is suspended by; None for a run that was made ahead.
     """
 
-    __slots__ = ("reply",)
+    __slots__ = ("at", "paused", "reply")
 
-    def __init__(self, reply: Callable[[bool], None]) -> None:
+    def __init__(self, reply: Callable[[bool], None], at: int, paused: UUID | None = None) -> None:
         self.reply = reply
+        self.at = at
+        self.paused = paused
 
 
 class Leave(Message):

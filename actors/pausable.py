@@ -119,9 +119,8 @@ class Pausable(RunActor):
 
     def recover(self, at: int) -> None:
         """Another process has left the run, as it was restored; it is to be run again. Before anybody else knows it."""
-        self.resuming = True
         self.resumptions += 1
-        self.become(StateType.SCHEDULED, None, None, at, "resumed", RESUMING)
+        self._become_resumed(at)
 
     def conclude(self, state: State[Any], at: int, cause: str) -> Order | None:
         """The run ends in a state, if nothing speaks against it."""
@@ -135,12 +134,16 @@ class Pausable(RunActor):
         if not self._is_in(message.paused):
             return None
         if self.let_go:
-            self.resuming = True
-            self.become(StateType.SCHEDULED, None, None, message.at, "resumed", RESUMING)
+            self._become_resumed(message.at)
             return RUN_AGAIN
         self.become(StateType.RUNNING, None, None, message.at, "resumed")
         self.admits = True
         return GoOn(message.paused)
+
+    def _become_resumed(self, at: int) -> None:
+        """It is to be run again after a suspension."""
+        self.resuming = True
+        self.become(StateType.SCHEDULED, None, None, at, "resumed", RESUMING)
 
     def _lapsed(self, message: Lapsed) -> Order | None:
         if not self._is_in(message.paused):
@@ -173,9 +176,14 @@ class Pausable(RunActor):
         return None
 
     def _take_up(self, message: TakeUp) -> Order | None:
-        taken = self.ahead and not (self.ended or self.left)
-        if taken:
-            self.ahead = False
+        if message.paused is not None:
+            taken = self._is_in(message.paused) and self.let_go and not self.left
+            if taken:
+                self._become_resumed(message.at)
+        else:
+            taken = self.ahead and not (self.ended or self.left)
+            if taken:
+                self.ahead = False
         message.reply(taken)
         return None
 

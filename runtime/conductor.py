@@ -285,12 +285,21 @@ class Conductor(Bell):
         with self._lock:
             if self._orders:
                 return self._first_order()
-            self._asking = False
-            run.leave_loops()
-            run.conductor = None
+            self._step_back()
         if run.engine.closed:
             run.leave_it()
         return None
+
+    def let_go(self) -> None:
+        """Somebody else sees the run through from now on, which is suspended. From any thread."""
+        with self._lock:
+            self._step_back()
+
+    def _step_back(self) -> None:
+        self._asking = False
+        if self.run.conductor is self:  # else another one sees the run through already
+            self.run.leave_loops()
+            self.run.conductor = None
 
     async def _settle(self, outcome: Outcome) -> None:
         """The run has ended: call the hooks for that, then tell everybody."""

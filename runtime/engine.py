@@ -351,6 +351,11 @@ class Engine:
         """Whether a flow run with that id is here, and has not ended."""
         return run_id in self._roll
 
+    def is_let_go(self, run_id: int) -> bool:
+        """Whether a flow run with that id is here, has not ended, and nobody sees it through."""
+        run = self._flow_runs.get(run_id)
+        return run is not None and run.let_go
+
     def flow_runs(self) -> list[FlowRun]:
         """The flow runs that have not ended."""
         return self._roll.runs()

@@ -1,7 +1,7 @@
 """Made ahead: a flow run that is there before it is executed.
 
 Decides where such a run waits for that: on record where its engine has a store, so that any process may execute it,
-else in the engine. That only one of those who come to execute it does is decided by its actor, or by the store.
+else in the engine. How it is executed then is `taking_up`'s.
 """
 
 from __future__ import annotations
@@ -9,22 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import copy_context
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
-from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, FlowDefinitionError, RunNotResumable
-from millrace.actors.messages import Leave, TakeUp
-from millrace.actors.states import Scheduled, StateDetails, StateType
+from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, FlowDefinitionError
+from millrace.actors.messages import Leave
+from millrace.actors.states import Scheduled, StateDetails
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.effects import in_thread
 from millrace.runtime.engine import Engine, not_a_flow
 from millrace.runtime.flow import AsyncFlow, BaseFlow, Flow
-from millrace.runtime.hearing import hears_of
 from millrace.runtime.running import running_loop
-from millrace.runtime.waiting import ThreadWaiter
-
-if TYPE_CHECKING:
-    from millrace.runtime.flow_run import FlowRun
 
 
 def create_flow_run(
@@ -101,49 +96,3 @@ def _create(
         run.tell(Leave())
         engine.chronicle.writer.flush()
     return run.uuid
-
-
-def taken_up(
-    engine: Engine, run_id: UUID | str, flow: BaseFlow[Any, Any] | None, parameters: Mapping[str, Any] | None
-) -> tuple[FlowRun, tuple[tuple[Any, ...], dict[str, Any]]]:
-    """Take a run that was made ahead, and waits in its engine: nobody else will execute it.
-
-    Args:
-        engine: The engine, which has no store.
-        run_id: The id of the run.
-        flow: What it is to be a run of; None for whatever it is.
-        parameters: In place of those that it was made with.
-
-    Returns:
-        The run, and the arguments of its body.
-
-    Raises:
-        RunNotFound: the engine has no such run.
-        ConfigurationError: it is a run of another flow.
-        SignatureMismatchError: the parameters do not fit.
-        RunNotResumable: somebody else executes it, or it was cancelled.
-    """
-    run = engine.find_flow_run(run_id)
-    made_of = run.flow
-    assert made_of is not None  # the engine's own scope is not among its flow runs
-    if flow is not None and flow != made_of:
-        raise ConfigurationError("flow", flow, f"{made_of!r}, of which the run was made")
-    given = dict(run.parameters if parameters is None else parameters)
-    call = made_of.shape.call_of(given)
-    answers: list[bool] = []
-    if not hears_of(run.uuid):
-        answered = ThreadWaiter()
-
-        def reply(taken: bool) -> None:  # noqa: FBT001  # an answer
-            answers.append(taken)
-            answered.notify()
-
-        run.tell(TakeUp(reply))
-        answered.wait()  # at once, unless another thread has the run's turn for a moment
-    if answers != [True]:
-        advice = "Use resume_flow_run()." if run.type is StateType.PAUSED else ""
-        raise RunNotResumable(
-            run.name, f"it is {run.type}, and no run that was made ahead and waits for somebody", advice
-        )
-    run.parameters = given
-    return run, call

@@ -37,8 +37,8 @@ def run_flow(
         wait_for: In a subflow, futures or states to wait for without using their results.
         return_type: `"result"`, or `"state"` for the final state.
         context: Where to run it, in a copy; by default the current one. It says which flow run the run belongs to.
-        flow_run_id: A run that is there already, instead of a new one: made ahead, see `create_flow_run`, or recorded,
-            see `resume_run`. It belongs to no other.
+        flow_run_id: A run that is there already, instead of a new one: made ahead, see `create_flow_run`, suspended, or
+            recorded, see `resume_run`. It belongs to no other.
 
     Returns:
         What a call of the flow gives: the result or the state; a coroutine for an async flow; a generator for a
@@ -49,7 +49,7 @@ def run_flow(
         FlowDefinitionError: it is not a flow.
         SignatureMismatchError: a name is not a parameter, or a required one is missing.
         RunNotFound: there is no such run, in the engine or on record.
-        RunNotResumable: it has completed, was cancelled, or is running.
+        RunNotResumable: it has completed, was cancelled, or its body goes on.
         ConfigurationError: an argument is of the wrong type; or there is something to wait for, for a run that is there
             already.
         Exception: what a call of the flow raises.

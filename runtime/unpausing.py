@@ -87,6 +87,20 @@ async def aresume_flow_run(
 def resume_here(engine: Engine, number: int, run_input: Any) -> FlowRun:
     """Let a flow run of this engine go on. See `resume_flow_run`."""
     run = engine.find_flow_run(UUID(int=number))
+    run.tell(Resume(end_pause(run, run_input), run.engine.now()))
+    return run
+
+
+def end_pause(run: FlowRun, run_input: Any) -> UUID:
+    """Take it upon oneself to let a run go on.
+
+    Returns:
+        The id of the state that it is paused by: nobody else will end that pause.
+
+    Raises:
+        NotPausedError: it is not paused, or somebody else has resumed it.
+        ParameterTypeError: the input cannot be converted to the type that the run waits for; it stays paused.
+    """
     paused, pausing = run.state, run.pauses.present
     if pausing is not None and pausing.id != paused.id:
         pausing = None  # it is about to begin; the present one was proposed from outside
@@ -99,5 +113,4 @@ def resume_here(engine: Engine, number: int, run_input: Any) -> FlowRun:
         run.pauses.given[pausing.key] = given
         if run.engine.chronicle is not None:
             run.engine.chronicle.answered(run, pausing.key, given)
-    run.tell(Resume(paused.id, run.engine.now()))
-    return run
+    return paused.id

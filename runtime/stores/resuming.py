@@ -38,9 +38,9 @@ from millrace.runtime.flow_body import conclude, see_through, see_through_async
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import FlowFuture
 from millrace.runtime.loops import run_in_new_loop
-from millrace.runtime.made_ahead import taken_up
 from millrace.runtime.run_ids import is_id
 from millrace.runtime.running import running_loop
+from millrace.runtime.run_ids import number_of
 from millrace.runtime.stores.chronicle import Chronicle
 from millrace.runtime.stores.encoding import decode, serializer_for, state_of
 from millrace.runtime.stores.records import Entry
@@ -48,6 +48,7 @@ from millrace.runtime.stores.recovery import Recovery
 from millrace.runtime.stores.rows import FlowRunRow
 from millrace.runtime.stores.sealing import ENTRY, check_entry, parameter_of
 from millrace.runtime.stores.verdicts import MOST_DEATHS
+from millrace.runtime.taking_up import taken_up
 
 Prepared = tuple[FlowRun, tuple[tuple[Any, ...], dict[str, Any]]]
 """A run that is about to begin, and the arguments of its body."""
@@ -67,9 +68,9 @@ def resume_run(
 ) -> Any:
     """Run a recorded flow run again, here: results on record are given to the calls that had completed.
 
-    That is for runs that CRASHED, as they do when their process is killed, FAILED, were suspended, or were made ahead
-    (`create_flow_run`), which begin then; those need no store. The body runs
-    from its beginning. Each call of a task or subflow that had completed gets its result without running again; the
+    That is for runs that CRASHED, as they do when their process is killed, or FAILED; were suspended, and go on as if
+    `resume_flow_run` had given them nothing; or were made ahead (`create_flow_run`), and begin then. The last two need
+    no store where they are this engine's. The body runs from its beginning. Each call of a task or subflow that had completed gets its result without running again; the
     first one that had not is run, and so is all that follows. Until then the body has to make the same calls.
 
     Args:
@@ -87,7 +88,9 @@ def resume_run(
     Raises:
         ConfigurationError: the engine has no store, and what was given is the beginning of an id.
         RunNotFound: there is no such run, or there are several with such a beginning.
-        RunNotResumable: it has completed, was cancelled, or is running; or its flow or parameters cannot be had.
+        RunNotResumable: it has completed, was cancelled, or is running; the time of its suspension is over; or its flow
+            or parameters cannot be had.
+        ParameterTypeError: this engine has suspended it, and it waits for an input that has to be given.
         FlowOrderChanged: (by the body) it calls something else than it did.
         FlowArgumentsChanged: (by the body) it calls the same with other arguments.
         BlockingCallOnLoop: a loop runs on this thread, and it is not said that the flow is a sync one, whose call would
@@ -193,11 +196,7 @@ def start_suspended(engine: Engine, run_id: int, run_input: Any) -> FlowFuture[A
         raise RunNotFound(UUID(int=run_id))
     if not row.suspended or row.ahead:
         raise NotPausedError(row.name, row.state.type)
-    details = state_of(row.state, row.id, None).state_details
-    if details.pause_timeout is not None and details.pause_timeout <= from_nanoseconds(engine.now()):
-        raise RunNotResumable(row.name, f"its pause was over at {details.pause_timeout}", "Run its flow anew.")
-    key = details.pause_key
-    run, call = prepare(engine, UUID(int=run_id), None, None, force=False, answer=(key, run_input))
+    run, call = prepare(engine, UUID(int=run_id), None, None, force=False, run_input=run_input)
     Context().run(start, run, *call, None)
     return FlowFuture[Any].of(run)  # type: ignore[return-value]
 
@@ -210,7 +209,7 @@ def prepare(  # what a resumption is made of
     *,
     force: bool,
     any_arguments: bool = False,
-    answer: tuple[str | None, Any] | None = None,
+    run_input: Any = None,
 ) -> Prepared:
     """Bring a recorded run back, as far as its body beginning. May block: it reads, and claims the run.
 
@@ -221,14 +220,14 @@ def prepare(  # what a resumption is made of
         parameters: See `resume_run`.
         force: See `resume_run`.
         any_arguments: See `resume_run`.
-        answer: The key of the pause that it is in, and what it is resumed with.
+        run_input: What it is resumed with, if it is suspended.
 
     Returns:
         The run, and the arguments of its body.
     """
     if flow is not None and not isinstance(flow, BaseFlow):
         raise not_a_flow(flow, "resume_run()")
-    if engine.chronicle is None and is_id(run_id):
+    if is_id(run_id) and (engine.chronicle is None or engine.is_let_go(number_of(run_id))):
         return taken_up(engine, run_id, flow, parameters)
     chronicle = _chronicle_of(engine)
     store, writer = chronicle.writer.store, chronicle.writer
@@ -237,6 +236,7 @@ def prepare(  # what a resumption is made of
     if somebody_runs and writer.do(lambda: store.end_dead_owner(row.id, writer.opened.token, engine.now())):
         row = find_run(chronicle, run_id)
     _check(engine, row, force=force)
+    key = _key_of_pause(engine, row) if row.suspended and not row.ahead else None
     flow = flow or find_flow(row)
     if not isinstance(flow, (Flow, AsyncFlow)):
         raise RunNotResumable(row.name, "its flow yields values to whoever iterates over it", "Run the flow anew.")
@@ -246,16 +246,27 @@ def prepare(  # what a resumption is made of
     recovery = Recovery.read(store, row, any_arguments=any_arguments)
     recovery.warn_of_losses()
     run = flow.begin_recorded(engine, recovery, given)
-    if answer is not None:
-        _answer(chronicle, run, answer)
+    if key is not None:
+        _answer(chronicle, run, key, run_input)
     return run, call
 
 
-def _answer(chronicle: Chronicle, run: FlowRun, answer: tuple[str | None, Any]) -> None:
+def _key_of_pause(engine: Engine, row: FlowRunRow) -> str | None:
+    """The key of the pause that a suspended run is in.
+
+    Raises:
+        RunNotResumable: its time is over.
+    """
+    details = state_of(row.state, row.id, None).state_details
+    if details.pause_timeout is not None and details.pause_timeout <= from_nanoseconds(engine.now()):
+        raise RunNotResumable(row.name, f"its pause was over at {details.pause_timeout}", "Run its flow anew.")
+    return details.pause_key
+
+
+def _answer(chronicle: Chronicle, run: FlowRun, text: str, given: Any) -> None:
     """What the run is resumed with; a pause that counts itself is known by its number, too."""
-    text, given = answer
-    keys: list[Any] = [] if text is None else [text]
-    if text is not None and text.isdigit():
+    keys: list[Any] = [text]
+    if text.isdigit():
         keys.append((int(text),))
     for key in keys:
         chronicle.answered(run, key, given)

@@ -652,7 +652,7 @@ def made_ahead() -> Flow:
 def taken(flow: Flow) -> bool:
     """Whether somebody who comes to execute it may."""
     answers: list[bool] = []
-    assert flow.ask(TakeUp(answers.append)) is None
+    assert flow.ask(TakeUp(answers.append, at(1))) is None
     (answer,) = answers
     return answer
 

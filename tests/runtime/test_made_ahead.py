@@ -34,7 +34,6 @@ from millrace import (
 )
 from millrace.runtime.entering import ENTERED
 from tests.clock import START, Stepped
-from tests.runtime.people import resume, suspend, suspended_run
 from tests.runtime.worlds import PATIENCE, World
 
 IN_A_MINUTE = datetime.fromtimestamp(START / 1e9, UTC) + timedelta(minutes=1)
@@ -217,17 +216,6 @@ def test_one_that_is_being_executed_is_not_executed_again(world: World, engine: 
         _ = engine.resume(run_id)
     gate.open()
     assert future.wait(PATIENCE)
-
-
-def test_one_that_is_paused_is_resumed_and_not_executed(world: World, engine: Engine) -> None:
-    @world.flow
-    async def body() -> Any:
-        return await suspend()
-
-    run = suspended_run(world, body, engine)
-    with pytest.raises(RunNotResumable, match=r"it is PAUSED, and .* Use resume_flow_run\(\)\.$"):
-        execute(world, body, run.uuid)
-    assert resume(run).result(PATIENCE) is None
 
 
 def test_an_engine_that_is_closed_cancels_what_nobody_has_executed(world: World) -> None:
