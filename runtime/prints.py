@@ -134,8 +134,8 @@ def capture_prints(logger_factory: Callable[[], Logger | None] | None) -> Abstra
     """Have what a body prints go to a logger.
 
     `with capture_prints(get_run_logger):` stands around the body. It is made and entered in the context that the body
-    runs in, and each run needs one of its own: prints are captured until its body has ended. What is printed to anything but
-    `sys.stdout` and `sys.stderr` is printed there as ever.
+    runs in, and each run needs one of its own: prints are captured until its body has ended. What is printed to
+    anything but `sys.stdout` and `sys.stderr` is printed there as ever.
 
     Args:
         logger_factory: Asked at every print, in the context of that. The logger gets messages of level INFO, without

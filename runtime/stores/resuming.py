@@ -38,9 +38,8 @@ from millrace.runtime.flow_body import conclude, see_through, see_through_async
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import FlowFuture
 from millrace.runtime.loops import run_in_new_loop
-from millrace.runtime.run_ids import is_id
+from millrace.runtime.run_ids import is_id, number_of
 from millrace.runtime.running import running_loop
-from millrace.runtime.run_ids import number_of
 from millrace.runtime.stores.chronicle import Chronicle
 from millrace.runtime.stores.encoding import decode, serializer_for, state_of
 from millrace.runtime.stores.records import Entry
@@ -70,8 +69,9 @@ def resume_run(
 
     That is for runs that CRASHED, as they do when their process is killed, or FAILED; were suspended, and go on as if
     `resume_flow_run` had given them nothing; or were made ahead (`create_flow_run`), and begin then. The last two need
-    no store where they are this engine's. The body runs from its beginning. Each call of a task or subflow that had completed gets its result without running again; the
-    first one that had not is run, and so is all that follows. Until then the body has to make the same calls.
+    no store where they are this engine's. The body runs from its beginning. Each call of a task or subflow that had
+    completed gets its result without running again; the first one that had not is run, and so is all that follows.
+    Until then the body has to make the same calls.
 
     Args:
         run_id: The flow run; its id, or a beginning of that no other run has.

@@ -12,7 +12,17 @@ from uuid import UUID
 
 import pytest
 
-from millrace import ConfigurationError, Engine, Event, ParameterTypeError, RunNotResumable, State, flow, run_flow, suspend_flow_run, suspend_flow_run
+from millrace import (
+    ConfigurationError,
+    Engine,
+    Event,
+    ParameterTypeError,
+    RunNotResumable,
+    State,
+    flow,
+    run_flow,
+    suspend_flow_run,
+)
 from millrace.runtime.conductor import Conductor
 from millrace.runtime.entering import ENTERED
 from tests.clock import START
@@ -174,7 +184,7 @@ def test_a_listener_that_is_told_of_its_suspension_cannot_execute_it(engine: Eng
 def test_one_that_is_about_to_be_let_go_is_left_to_whoever_comes_for_it(
     world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """1. The body ends for now. 2. Somebody executes the run. 3. Who saw it through steps back, from a run that ended."""
+    """1. The body ends for now. 2. Somebody executes the run. 3. Who saw it through before steps back from it."""
     body = asking(world)
     withdraw = Conductor._withdraw
     outcomes: list[Any] = []
