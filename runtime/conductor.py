@@ -152,13 +152,8 @@ class Conductor(Bell):
             if end.goes_up and end.error is not None:
                 raise end.error
         finally:
-            del (
-                self,
-                attempt,
-                given,
-                wait_for,
-                end,
-            )  # an exception that is raised here holds this frame, and the run holds that
+            # An exception that is raised here holds this frame, and the run holds that.
+            del self, attempt, given, wait_for, end
 
     async def announce(self) -> None:
         """The body is about to run: call the hooks for that."""
