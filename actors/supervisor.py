@@ -150,7 +150,9 @@ class Supervisor(Pausable, Generic[C]):
 
     def _child_ended(self, message: ChildEnded) -> Order | None:
         child = message.child
-        self.children.pop(child.id, None)
+        known = self.children.pop(child.id, None)
+        if known is not child and known is not None:  # whoever waited for the end has had it run again already
+            self.children[child.id] = known
         kind = child.type
         self.tally[kind] = self.tally.get(kind, 0) + 1
         if kind is not _COMPLETED:

@@ -115,7 +115,9 @@ def run_task(
     Args:
         task: The task.
         parameters: Its arguments by name.
-        task_run_id: The id that the run is to have; by default one of its flow run's own.
+        task_run_id: The id that the run is to have; by default one of its flow run's own. Where a run with that id is
+            on record in the engine's store, of this task and outside of any flow, and has CRASHED or FAILED, that run
+            is executed again: with these parameters, as parameters of task runs are not on record.
         wait_for: Futures or states to wait for without using their results.
         return_type: `"result"`, or `"state"` for the final state.
         dependencies: By parameter: what the run is recorded to depend on, beside what its arguments show.
@@ -142,7 +144,7 @@ def run_task(
     if context is not None and not isinstance(context, Context):
         raise ConfigurationError("context", context, "a context, as contextvars.copy_context() gives it")
     args, kwargs = task.shape.call_of(by_name(parameters))
-    given = Given(0 if task_run_id is None else task_run_id.int, dependencies or {})
+    given = Given(0 if task_run_id is None else task_run_id.int, dependencies or {}, again=True)
     place = None if context is None else context.copy()  # nobody is in a copy yet
     if isinstance(task, (Task, AsyncTask)):
         return _run(task, (args, kwargs, wait_for, given), place, return_state=return_type == "state")

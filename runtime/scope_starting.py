@@ -166,7 +166,7 @@ class ScopeStarting(ScopeLanes):
         inputs = scan(task.shape.name_of, args, kwargs, wait_for, self)
         run_id, key = self.number(site)
         if given is not None:
-            run_id = given.id_in(self.scope, run_id)
+            run_id = given.id_in(self.scope, run_id, task.name)
             inputs = given.added_to(inputs)
         current = CURRENT.get()
         found = None
@@ -184,7 +184,10 @@ class ScopeStarting(ScopeLanes):
                 self.perform(order)
         else:  # counted before it is told of, so that the flow's end waits; and put in place after that
             self.tell(Spawned(1))
-            run.record("created")
+            if given is None:
+                run.record("created")
+            else:
+                given.tell_of(run)
             if replay is not None and replay.has_leftovers:
                 run.go_on(replay)
             self.tell(Born((run,)))

@@ -10,14 +10,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from millrace.actors.errors import StoreError
 from millrace.actors.messages import Committed
+from millrace.actors.pausable import RESUMING
 from millrace.actors.run import is_final
-from millrace.actors.states import TERMINAL, StateType
+from millrace.actors.states import TERMINAL, State, StateType
 from millrace.runtime.replaying import Replay
-from millrace.runtime.stores.encoding import details_as_text, encode, holds_data, key_as_text, serializer_for
+from millrace.runtime.stores.encoding import (
+    details_as_text,
+    encode,
+    holds_data,
+    key_as_text,
+    serializer_for,
+    state_of,
+)
 from millrace.runtime.stores.flow_record import FlowRecord
 from millrace.runtime.stores.records import Answered, Called, Entered, Entry, FlowRunMade, Renamed, TaskRunMade, Undone
 from millrace.runtime.stores.sealing import answer_of, parameter_of, seal_of
@@ -30,7 +38,9 @@ if TYPE_CHECKING:
     from millrace.runtime.flow import BaseFlow
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.runs import TaskRun
+    from millrace.runtime.stores.rows import TaskRunRow
 
+_MAY_GO_ON: Final = (StateType.CRASHED, StateType.FAILED)
 _PENDING = StateType.PENDING
 _COMPLETED = StateType.COMPLETED
 
@@ -43,12 +53,13 @@ class Chronicle:
         now: The time, in nanoseconds since the epoch.
     """
 
-    __slots__ = ("_given", "_now", "writer")
+    __slots__ = ("_again", "_given", "_now", "writer")
 
     def __init__(self, writer: StoreWriter, now: Callable[[], int]) -> None:
         self.writer = writer
         self._now = now
         self._given: set[int] = set()  # ids that task runs were given from outside
+        self._again: dict[tuple[int, int], object] = {}  # by id and last state on record: who executes it again
 
     def steer(self, engine: Engine) -> None:
         """Let other processes say what is to be done with the runs of the engine, where they can reach the store."""
@@ -73,6 +84,32 @@ class Chronicle:
             return False
         self._given.add(run_id)
         return True
+
+    def take_again(self, run_id: int, scope: FlowRun, task: str) -> TaskRunRow | None:
+        """Take a task run that is on record, to execute it again; None where that may not be. Reads the store.
+
+        Only one that belongs to no flow, for else it is its flow that goes on with it; and only where no other process
+        has the same store open, which might do the same.
+        """
+        self.writer.flush()  # a crash goes up before it is committed
+        row = self.writer.store.read_task_run(run_id)
+        control = getattr(self.writer.store, "control", None)
+        if row is None or scope.flow is not None or (control is not None and control.is_shared):
+            return None
+        if row.flow_run is not None or row.task != task or row.ended is None or row.state.type not in _MAY_GO_ON:
+            return None
+        mine = object()
+        return row if self._again.setdefault((run_id, row.state.sequence), mine) is mine else None
+
+    def go_on(self, run: TaskRun, row: TaskRunRow) -> None:
+        """A task run that was taken so goes on where it was left. Before anybody knows it."""
+        states = [state_of(state, None, run.id) for state in self.writer.store.read_states(run.id)]
+        run.restore(states, row.attempts)
+        run.key, run.parent = row.key, row.parent
+        if row.name != run.name:
+            run.known().name = row.name
+        message = f"It goes on after {row.attempts} attempts that are on record."
+        run.enter(State(type=StateType.SCHEDULED, name=RESUMING, message=message), self._now(), "resumed")
 
     def replay_of(self, run: FlowRun, *, keeps: bool) -> Replay:
         """What a flow run has called, which is put on record.

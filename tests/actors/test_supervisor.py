@@ -224,6 +224,20 @@ def test_a_child_that_ended_before_its_birth_was_told_is_not_kept() -> None:
     assert account(flow) == (2, 1, [], {"CANCELLED": 1})
 
 
+def test_a_run_that_has_the_id_of_one_whose_end_is_told_late_is_kept() -> None:
+    """1. A run ends, and who waits for it is told. 2. They have it run again. 3. The flow is told of the end."""
+    flow = running_flow()
+    first = child_of(flow)
+    again = child_of(flow)
+    assert first.id == again.id
+
+    end_child(flow, first)
+    assert flow.children == {again.id: again}
+
+    end_child(flow, again)
+    assert (flow.children, flow.live) == ({}, 0)
+
+
 def test_children_that_are_dropped_count_as_cancelled() -> None:
     flow = running_flow()
     flow.tell(Spawned(1000))
