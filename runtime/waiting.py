@@ -81,17 +81,17 @@ class LoopWaiter:
         self._future: asyncio.Future[None] = lane.loop.create_future()
         self._ident = get_ident()
         self._left = count
-        self._guard = Lock() if count > 1 else NOTHING  # waking it twice would do no harm
+        self._guard = Lock() if count > 1 else None  # the first one wakes it, and another does no harm
         if count <= 0:
             self._future.set_result(None)
 
     def notify(self, _run: Any = None) -> None:
         """One end more."""
-        with self._guard:
-            self._left -= 1
-            last = self._left == 0
-        if not last:
-            return
+        if self._guard is not None:
+            with self._guard:
+                self._left -= 1
+                if self._left:
+                    return
         if get_ident() == self._ident:
             self._wake()
         else:
