@@ -11,7 +11,7 @@ from contextvars import Context, copy_context
 from threading import Thread
 from typing import Any
 
-from millrace.runtime.flow_body import conclude, see_through, see_through_async
+from millrace.runtime.flow_body import conclude, see_through, see_through_here
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.running import running_loop
 
@@ -87,7 +87,7 @@ class _Background:
     async def see_through(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
         """What the run raises is in its state; its task has nobody to raise it to."""
         self._begun = True
-        whole = see_through_async(self._run, args, kwargs, wait_for)
+        whole = see_through_here(self._run, args, kwargs, wait_for)
         del self, args, kwargs  # a crash holds this frame, and the run holds that
         try:
             await whole

@@ -20,7 +20,7 @@ from millrace.runtime.binding import Bindable
 from millrace.runtime.conductor import finish_elsewhere
 from millrace.runtime.context import CURRENT
 from millrace.runtime.engine import Engine
-from millrace.runtime.flow_body import see_through, see_through_async
+from millrace.runtime.flow_body import see_through, see_through_here
 from millrace.runtime.flow_options import (
     FlowOptions,
     check_names,
@@ -400,7 +400,7 @@ class AsyncFlow(BaseFlow[P, R]):
     async def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, *, return_state: bool) -> Any:
         run = self.begin(Engine.current(), args, kwargs)
         try:
-            await see_through_async(run, args, kwargs, wait_for)
+            await see_through_here(run, args, kwargs, wait_for)
             return outcome_of_flow(run, return_state=True) if return_state else await take_async(run)
         finally:
             run.see()

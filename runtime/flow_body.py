@@ -55,14 +55,21 @@ def see_through(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wai
         run_blocking(whole)
 
 
-def see_through_async(
-    run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
-) -> Coroutine[Any, Any, None]:
-    """Run an async flow in this task, to the end of its last attempt. What is returned is to be awaited at once.
+async def see_through_async(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
+    """Run an async flow in this task, to the end of its last attempt.
 
     Raises:
-        BaseException: (when awaited) what interrupted the body or the wait for its children, after it was recorded.
+        BaseException: what interrupted the body or the wait for its children, after it was recorded.
     """
+    whole = see_through_here(run, args, kwargs, wait_for)
+    del run, args, kwargs  # see above
+    await whole
+
+
+def see_through_here(
+    run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
+) -> Coroutine[Any, Any, None]:
+    """The same, called where a loop runs already: what it gives is to be awaited there at once. A coroutine less."""
     run.loop_lane = run.engine.lane_here()
     conductor = run.conductor = Conductor(run, ON_LOOP)
     return conductor.see_through(_attempt_async, (args, kwargs), wait_for)

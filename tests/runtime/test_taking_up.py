@@ -19,9 +19,12 @@ from millrace import (
     ParameterTypeError,
     RunNotResumable,
     State,
+    create_flow_run,
     flow,
+    resume_run,
     run_flow,
     suspend_flow_run,
+    task,
 )
 from millrace.runtime.conductor import Conductor
 from millrace.runtime.entering import ENTERED
@@ -77,6 +80,22 @@ def test_one_that_is_suspended_goes_on_here_with_what_it_had_come_to(world: Worl
 
     assert execute(world, body, run.uuid) == ("Ada", 1, None)
     assert names(run) == ["Pending", "Running", "Suspended", "Resuming", "Running", "Completed"]
+
+
+def test_plain_code_executes_one_of_an_async_flow_in_a_loop_of_its_own(engine: Engine) -> None:
+    @task
+    async def waits(number: int) -> int:
+        await asyncio.sleep(0)
+        return number
+
+    @flow
+    async def body(number: int) -> int:
+        await suspend_flow_run()
+        return await waits(number)
+
+    run_id = create_flow_run(body, {"number": 3})
+    assert resume_run(run_id, body, return_state=True).name == "Suspended"
+    assert resume_run(run_id, body) == 3
 
 
 def test_its_state_is_given_where_that_is_asked_for(world: World, engine: Engine) -> None:
