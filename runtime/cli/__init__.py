@@ -151,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--id", dest="run", metavar="RUN", help="a run that is on record, instead of a new one: see millrace resume"
     )
-    run.set_defaults(force=False, any_arguments=False, answer=None)
+    run.set_defaults(force=False, any_arguments=False, run_input=None)
     _add_common(run)
     resume = commands.add_parser(
         "resume",
@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     resume.add_argument("--force", action="store_true", help="run it although it has ended its process again and again")
     add_any_arguments(resume)
-    resume.set_defaults(answer=None)
+    resume.set_defaults(run_input=None)
     _add_common(resume)
     _add_serve(commands)
     add_bench(commands)

@@ -132,8 +132,10 @@ def _begin_again(engine: Engine, options: argparse.Namespace, verbosity: int) ->
             given = read_parameters(options.pairs, options.params) or None
         elif options.flow is not None:
             flow = _flow_of(options.flow)
-        force, any_arguments, answer = options.force, options.any_arguments, options.answer
-        run, call = prepare(engine, options.run, flow, given, force=force, any_arguments=any_arguments, answer=answer)
+        force, any_arguments, run_input = options.force, options.any_arguments, options.run_input
+        run, call = prepare(
+            engine, options.run, flow, given, force=force, any_arguments=any_arguments, run_input=run_input
+        )
     except MillraceError as error:
         raise Stop(USAGE, f"millrace: {error}") from None
     except Exception as error:  # noqa: BLE001  # whatever a file raises is its author's affair

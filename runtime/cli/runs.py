@@ -40,7 +40,6 @@ from millrace.runtime.cli.times import moment, seconds_in
 from millrace.runtime.stores import by_id, put_off
 from millrace.runtime.stores.by_id import Steered
 from millrace.runtime.stores.control import NobodyListens, Request
-from millrace.runtime.stores.encoding import state_of
 from millrace.runtime.stores.records import LARGEST_ID
 from millrace.runtime.stores.rows import MOST_ROWS, FlowRunRow, RunFilter
 from millrace.runtime.stores.verdicts import first_id_at
@@ -219,12 +218,11 @@ def _resume_here(options: argparse.Namespace, row: FlowRunRow, given: Any) -> in
     """Run a flow run again in this process, as nobody has the store open: `millrace resume`."""
     from millrace.runtime.cli.running import run_command  # noqa: PLC0415  # the other commands run no flow
 
-    key = state_of(row.state, row.id, None).state_details.pause_key
     return run_command(
         argparse.Namespace(
             command="resume",
             run=str(UUID(int=row.id)),
-            answer=(key, given) if row.suspended and not row.ahead else None,
+            run_input=given,
             flow=None,
             force=options.force,
             any_arguments=options.any_arguments,
