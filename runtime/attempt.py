@@ -295,18 +295,19 @@ class End(Protocol[R_co]):
         ...
 
 
-class _EndsAsItEnds:
-    """What is to be made of the end of a body is decided elsewhere."""
+class AsItIs:
+    """A body ends as it ends: what is to be made of that is decided elsewhere."""
 
-    __slots__ = ()
+    __slots__ = ("closed",)
 
-    closed: bool
+    def __init__(self) -> None:
+        self.closed = False  # the coroutine was closed around it
 
-    def returned(self, value: Any) -> Any:
+    def returned(self: Any, value: Any) -> Any:
         """Give what it returned."""
         return value
 
-    def raised(self, error: BaseException) -> Any:
+    def raised(self: Any, error: BaseException) -> Any:
         """Raise what it raised."""
         self.closed = isinstance(error, Closed)
         try:
@@ -315,16 +316,7 @@ class _EndsAsItEnds:
             del error  # it holds this frame
 
 
-class AsItIs(_EndsAsItEnds):
-    """A body ends as it ends: what is to be made of that is decided elsewhere."""
-
-    __slots__ = ("closed",)
-
-    def __init__(self) -> None:
-        self.closed = False  # the coroutine was closed around it
-
-
-class InterruptibleAsItIs(Interruptible, _EndsAsItEnds):
+class InterruptibleAsItIs(Interruptible):
     """The same of a body that can be cancelled; both in one object, as there may be very many at once."""
 
     __slots__ = ("closed",)
@@ -332,6 +324,9 @@ class InterruptibleAsItIs(Interruptible, _EndsAsItEnds):
     def __init__(self) -> None:
         super().__init__()
         self.closed = False
+
+    returned = AsItIs.returned
+    raised = AsItIs.raised
 
 
 def drive(context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any, end: End[R]) -> Generator[Any, Any, R]:

@@ -13,7 +13,7 @@ from millrace.actors.states import StateType
 from millrace.actors.stored_result import StoredResult, loaded
 from millrace.runtime.futures import Future, take_all
 from millrace.runtime.gathering import AsCompleted, block_for_all
-from millrace.runtime.waiting import wait_until_done
+from millrace.runtime.waiting import waiting
 
 if TYPE_CHECKING:
     from millrace.runtime.mapping import Cursor, MadeRuns
@@ -113,7 +113,7 @@ class FutureList(list[Future[R]]):
             if source is None:
                 source = self._source_at(index)
             if not source.ended or source.watchers is not None:  # not `done`, which is slower
-                yield from wait_until_done(source, source.waiting_lane())
+                yield from waiting(source, source.waiting_lane())
         sources, values = self._outcomes(raise_on_failure=True)
         if sources and (self._runs is None or sources[0].stores):
             for index, value in enumerate(values):

@@ -22,7 +22,7 @@ from millrace.actors.telling import shown
 from millrace.runtime.one_line import engine_logger
 from millrace.runtime.outcalls import log_raised
 from millrace.runtime.sources import PromiseSource, Source
-from millrace.runtime.waiting import CallbackWatcher, block_until_done, wait_until_done
+from millrace.runtime.waiting import CallbackWatcher, block_until_done, wait_until_done, waiting
 
 if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
@@ -254,7 +254,7 @@ class Future(Generic[R_co]):
         """The run's result, or what it raised. Cancellation: only the wait ends, the run goes on."""
         source = self._source
         if not source.done:
-            yield from wait_until_done(source, source.waiting_lane())
+            yield from waiting(source, source.waiting_lane())
         try:
             if source.stores:
                 return cast("R_co", (yield from take_async(source).__await__()))

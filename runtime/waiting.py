@@ -146,9 +146,8 @@ def block_until_told(run: TaskRun | FlowRun) -> None:
             block_until_done(run, None)
 
 
-@types.coroutine
-def wait_until_done(run: Watchable, lane: LoopLane) -> Generator[Any, Any, None]:
-    """Wait in a loop until a run has ended. Cancellation: only the wait ends."""
+def waiting(run: Watchable, lane: LoopLane) -> Generator[Any, Any, None]:
+    """What `wait_until_done` does, for an `__await__`."""
     if run.done:
         return
     waiter = LoopWaiter(lane)
@@ -163,3 +162,7 @@ def wait_until_done(run: Watchable, lane: LoopLane) -> Generator[Any, Any, None]
     except BaseException:
         run.tell(Unwatch(waiter))
         raise
+
+
+wait_until_done = types.coroutine(waiting)
+"""Wait in a loop until a run has ended. Cancellation: only the wait ends."""
