@@ -134,7 +134,7 @@ async def test_a_flow_run_that_waits_is_made_of_few_objects() -> None:
         gate.set()
         assert await asyncio.gather(*futures) == [None] * many
     locks = each.pop("lock")
-    assert locks == 3  # of its turn, of its numbering, of its conductor
+    assert locks == 2  # of its numbering, of its conductor
     assert {name: count for name, count in each.items() if count} == dict.fromkeys(
         ("FlowRun", "Tracker", "Ongoing", "FlowFuture", "_Background", "Conductor", "Pass", "InterruptibleAsItIs"), 1
     )
