@@ -353,7 +353,7 @@ class Engine:
 
     def is_let_go(self, run_id: int) -> bool:
         """Whether a flow run with that id is here, has not ended, and nobody sees it through."""
-        run = self._flow_runs.get(run_id)
+        run = self._roll.get(run_id)
         return run is not None and run.let_go
 
     def flow_runs(self) -> list[FlowRun]:
