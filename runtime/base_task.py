@@ -98,7 +98,7 @@ class BaseTask(Bindable, Generic[P, R]):
         described = text_of(options, "description")
         self.description: str | None = inspect.getdoc(self.fn) if described is None else described
         self.tags: frozenset[str] = tags_of(options)
-        self.pace = Pace()  # of its bodies, on threads
+        self.pace: Pace = Pace()  # of its bodies, on threads
         self.version: str | None = text_of(options, "version")
         self.task_run_name: str | Callable[..., str] | None = options.get("task_run_name")
         self.run_name: RunName | None = run_name_of(options, "task_run_name", self.shape, self.name)
