@@ -33,13 +33,14 @@ class Before:
 
     __slots__ = ("ended", "final", "may_begin", "nanoseconds", "sequence", "type")
 
-    def __init__(self, actor: RunActor) -> None:
+    def __init__(self, actor: RunActor, message: Any) -> None:
         self.type = actor.type
         self.sequence = actor.sequence
         self.ended = actor.ended
         self.nanoseconds = actor.entered
         self.final = bool(actor.ended) and (actor.type in TERMINAL or is_final(actor.state))
-        self.may_begin = _may_begin(actor)
+        # Only where it matters: at the end of the stack there may be room for what is checked, and not for looking.
+        self.may_begin = isinstance(message, Admit) and _may_begin(actor)
 
 
 Rule = Callable[[Any, Before, Any, Any], str]
@@ -230,7 +231,7 @@ def _checked(
             report(f"15, {actor.name} handles two messages at once: {message!r}")
         in_hand.add(id(actor))
         try:
-            was = Before(actor)
+            was = Before(actor, message)
             order = handler(actor, message)
             moved = actor.sequence != was.sequence or order is not None or actor.type is not was.type
             for rule in rules if moved else still:

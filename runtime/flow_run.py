@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from millrace.runtime.loop_lane import LoopLane
     from millrace.runtime.replaying import Replay
     from millrace.runtime.runners import TaskRunner
+    from millrace.runtime.runs import TaskRun
     from millrace.runtime.subflow_run import SubflowTaskRun
 
 _NO_SOURCES: Mapping[str, list[TaskRunInput]] = {}
@@ -102,6 +103,7 @@ class FlowRun(ScopeEnding):
         self.loop_lane: LoopLane | None = None  # where async tasks run; a sync scope gets one when it needs it
         self.runner: TaskRunner | None = None  # None: the engine's own lanes
         self.joiner: Watcher | None = None  # waits for the last child
+        self._to_end: list[tuple[TaskRun, BaseException]] | None = None  # see `end_later`; guarded by the lock
         self.conductor: Conductor | None = None  # sees the run through; None: nobody does, or not yet
         # What earlier attempts came to, where there may be another one; else None.
         records = self.retry.retries > 0 or (flow is not None and flow.persist_result is True)

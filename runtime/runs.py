@@ -47,6 +47,7 @@ from millrace.runtime.lanes import NOWHERE, RecordedLane
 from millrace.runtime.lending import lend
 from millrace.runtime.prints import logs_prints
 from millrace.runtime.running import running_loop
+from millrace.runtime.stack import ROOM_TO_START, check_room
 from millrace.runtime.tracking import UNTRACKED, TaskRunInput, TaskRunResult
 from millrace.runtime.upstream import UpstreamLink
 
@@ -368,7 +369,16 @@ class TaskRun(TaskRunActor[TaskSite]):
             self.node.scope.engine.when_committed(self)
 
     def crash(self, error: BaseException) -> None:
-        """End the run because what was to see it through was interrupted, or failed."""
+        """End the run because what was to see it through was interrupted, or failed.
+
+        Where that may have been for want of stack, and there is no room for this either, the flow run it belongs to
+        sees to it when its own body is over: else it would wait for it for ever.
+        """
+        try:
+            check_room(ROOM_TO_START)
+        except RecursionError:
+            self.node.scope.end_later(self, error)
+            return
         self.tell(
             Stopped(exception_to_crashed_state(error), self.node.now(), isinstance(error, asyncio.CancelledError))
         )

@@ -35,11 +35,12 @@ LOOP_ENDED: Final = "Its event loop has ended."
 class ScopeEnding(ScopeStarting):
     """A flow run, as far as its end goes. See the module's docstring."""
 
-    __slots__ = ("_pauses", "conductor", "joiner")
+    __slots__ = ("_pauses", "_to_end", "conductor", "joiner")
 
     conductor: Conductor | None
     joiner: Watcher | None
     _pauses: Pauses | None
+    _to_end: list[tuple[TaskRun, BaseException]] | None
 
     def _stop_scopes(self) -> None:
         """Cancel the children, and theirs; then the bodies of the flows that are to end."""
@@ -143,8 +144,20 @@ class ScopeEnding(ScopeStarting):
             iteration.leave()
         return bool(left)
 
+    def end_later(self, child: TaskRun, error: BaseException) -> None:
+        """Note that a child is to be ended when the body is over: where it was interrupted there was no stack left."""
+        with self._lock:
+            if self._to_end is None:
+                self._to_end = []
+            self._to_end.append((child, error))
+
     def unfinished(self) -> bool:
         """Whether something goes on that was started here; streams that are left when nothing else is are closed."""
+        if self._to_end is not None:
+            with self._lock:
+                to_end, self._to_end = self._to_end, None
+            for child, error in to_end or ():
+                child.crash(error)
         if self.live:
             return True
         self.ongoing.close_streams("What it belongs to is ending.")

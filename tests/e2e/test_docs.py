@@ -101,7 +101,7 @@ BY_CHANCE = (
     (re.compile(r"\b[0-9a-f]{8,32}\b|\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "ID"),
     (re.compile(r"\b(\d+ h )?[\d.]+ (ms|s|min)( \d+ s)?( ago)?(?= |,|$)", re.MULTILINE), "SPAN"),
     (re.compile(r"\bprocess \d+ on [\w.-]+"), "PROCESS"),
-    (re.compile(r"\b[\d.]+ KiB"), "SIZE"),
+    (re.compile(r"\b([\d.]+ KiB|\d+ bytes)"), "SIZE"),
     (re.compile(r"\S*/examples/"), "examples/"),
     (re.compile(r"\S*/runs\.db"), "runs.db"),
     (re.compile(r" +"), " "),

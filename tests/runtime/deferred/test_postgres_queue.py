@@ -15,7 +15,7 @@ import pytest
 from millrace import DistributedFuture, PostgresStore
 from millrace.actors.errors import StoreError, StoreFenced
 from millrace.actors.states import StateType
-from millrace.runtime.deferred.opening import queue_of
+from millrace.runtime.deferred.opening import queue_at
 from millrace.runtime.deferred.port import Step, Told
 from millrace.runtime.deferred.postgres import PostgresQueue
 from millrace.runtime.stores.postgres.address import Address
@@ -411,7 +411,7 @@ def test_where_the_settings_name_the_same_store_a_future_that_was_sent_finds_it(
     future: DistributedFuture[int] = pickle.loads(sent)
 
     assert future.state.type is StateType.SCHEDULED
-    queue_of(PostgresStore(url)).close()
+    queue_at(queue.url).close()
     store.close()
 
 
