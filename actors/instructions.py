@@ -162,8 +162,3 @@ class Serve:
 
 Order = Instruction | WakeAt | GoOn | Notify | Tell | Escalate | Judge | Serve
 """What `receive` may return, beside None."""
-
-
-def answers_admission(order: Order) -> bool:
-    """Whether an order answers a proposal to begin: whoever has made that sees in the run's state what came of it."""
-    return order is EXECUTE or order is PARK or isinstance(order, WakeAt)

@@ -27,7 +27,6 @@ from millrace.actors.instructions import (
     SETTLE,
     Order,
     WakeAt,
-    answers_admission,
 )
 from millrace.actors.messages import Admit, Returned
 from millrace.actors.policies import Advice
@@ -109,10 +108,14 @@ class Conductor(Bell):
     # From any thread.
 
     def follow(self, order: Order) -> bool:
-        """The supervisor has answered. Whether somebody here is there to follow it."""
+        """The supervisor has answered. Whether somebody here is there to follow it.
+
+        The thread that had the supervisor's turn may come with an answer after others have got on: what the conductor
+        has asked for since then has been answered, and only the end of the run is still to be heard of.
+        """
         with self._lock:
             if not self._asking:
-                self._given_up |= not answers_admission(order)
+                self._given_up |= order is SETTLE
                 return False
             self._orders += (order,)
         self.ring()
@@ -230,7 +233,9 @@ class Conductor(Bell):
 
     async def listen(self, order: Order | None) -> None:
         """Wait until there is something to do: another order, a time, or the end of a pause of the flow run around."""
-        if order is RUN_AGAIN:  # it was resumed before it was let go
+        if (
+            order is RUN_AGAIN or self._orders
+        ):  # it was resumed before it was let go; or one ring was for several orders
             return
         if order is PARK and self.run.parent is not None:
             self.run.parent.park(self.ring)
@@ -248,9 +253,10 @@ class Conductor(Bell):
     async def _next_order(self) -> Order | None:
         """The next order; where there is none, ask for the next attempt, unless the run is to end instead."""
         run = self.run
-        if self._orders:
-            with self._lock:
-                return self._first_order()
+        with self._lock:
+            order = self._first_order()
+        if order is not None:
+            return order
         if run.type is StateType.CANCELLING or run.type in TERMINAL:
             if self._told_to_stop:
                 return None
@@ -260,10 +266,14 @@ class Conductor(Bell):
             return run.ask(raised(asyncio.CancelledError(), run.engine.now()))
         return run.ask(Admit(run.engine.now())) if run.type is StateType.SCHEDULED or run.held else None
 
-    def _first_order(self) -> Order:
-        order, *left = self._orders
-        self._orders = tuple(left)
-        return order
+    def _first_order(self) -> Order | None:
+        """Take the first order that is left; but none to wait for what an attempt has started that is over."""
+        while self._orders:
+            order, *left = self._orders
+            self._orders = tuple(left)
+            if order is not JOIN or self.run.attempting:
+                return order
+        return None
 
     def message(self, outcome: Outcome) -> Any:
         """What the supervisor is told of the end of an attempt."""
@@ -284,8 +294,9 @@ class Conductor(Bell):
         """
         run = self.run
         with self._lock:
-            if self._orders:
-                return self._first_order()
+            order = self._first_order()
+            if order is not None:
+                return order
             self._step_back()
         if run.engine.closed:
             run.leave_it()

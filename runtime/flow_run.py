@@ -19,13 +19,13 @@ from millrace.actors.instructions import (
     END_WAITING,
     IDLE,
     RUN_AGAIN,
+    SETTLE,
     STOP_CHILDREN,
     GoOn,
     Judge,
     Notify,
     Order,
     Tell,
-    answers_admission,
 )
 from millrace.actors.messages import Born, ChildEnded, ChildSeen, Judged, Leave, Made, Spawned
 from millrace.actors.states import State, StateType
@@ -178,13 +178,13 @@ class FlowRun(ScopeEnding):
             self._follow_elsewhere(instruction)
 
     def _follow_elsewhere(self, instruction: Order) -> None:
-        """Carry out what nobody who sees the run through is there for."""
+        """Carry out what nobody who sees the run through is there for; all else was meant for who did."""
         if self.flow is None:
             return
         if instruction is RUN_AGAIN:
             self.begin_again()
             Context().run(self.flow.run_again, self)  # with nothing that belongs to whoever resumes it
-        elif not answers_admission(instruction):
+        elif instruction is SETTLE:
             self.flow.finish_elsewhere(self)
 
     def settle_up(self) -> None:

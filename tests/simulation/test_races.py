@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
 from millrace import (
+    Abort,
+    EngineClosed,
     FlowRunContext,
     NotPausedError,
+    Paused,
     RunNotFound,
     StateType,
     flow,
     pause_flow_run,
+    propose_state,
     resume_flow_run,
     task,
 )
 from millrace.actors import validation
+from millrace.runtime.flow_run import FlowRun
 from tests.simulation.ledger import Ledger
 from tests.simulation.scheduler import SimThread
 from tests.simulation.world import Conditions, World
@@ -274,6 +280,52 @@ def test_a_run_that_ends_while_somebody_resumes_it_is_not_paused() -> None:
     for seed in range(25):
         play(seed, ends).check()
     assert not broken
+
+
+def left_and_disturbed(_world: World) -> Any:
+    """A flow whose subflow leaves code behind that starts tasks, while others cancel it and want it paused."""
+    threads: list[SimThread] = []
+
+    @task
+    def quick() -> None: ...
+
+    def start_many() -> None:
+        with suppress(EngineClosed):
+            for _ in range(4):
+                quick.submit()
+
+    def disturb(run: FlowRun) -> None:
+        run.cancel()
+        for _ in range(6):
+            with suppress(Abort, RunNotFound):
+                propose_state(Paused(), flow_run_id=run.uuid)
+
+    @flow
+    def inner() -> None:
+        context = FlowRunContext.get()
+        assert context is not None
+        threads.append(SimThread(target=copy_context().run, args=(start_many,)))
+        threads.append(SimThread(target=copy_context().run, args=(disturb, context.flow_run)))
+        for each in threads:
+            each.start()
+
+    @flow
+    def body() -> None:
+        inner(return_state=True)
+        for each in threads:
+            each.join()
+
+    return body
+
+
+def test_an_answer_that_comes_after_others_have_got_on_ends_nothing() -> None:
+    # 1. A flow run that is cancelled has been left by its body, and code that this has left behind starts a task. 2. A
+    # thread that wants the run paused has its turn, so it hears that the task is to be waited for, and is interrupted.
+    # 3. Whoever sees the run through is rung for, asks again, waits for the task, and ends the run. 4. The thread says
+    # that the task is to be waited for: to nobody, and the run's end was told once more; or beside the end, which went
+    # unheard, as one ring was for both.
+    for seed in range(300):
+        play(seed, left_and_disturbed).check()
 
 
 def closed_with_hooks_in_line(world: World, busy_seconds: float) -> tuple[list[str], list[bool]]:
