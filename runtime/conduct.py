@@ -214,10 +214,20 @@ class Attempt:
             return deadline.call(_call, (fn, args, kwargs), {})
 
     async def announce(self) -> None:
-        """Call the hooks for a run that has begun to run."""
-        hooks = self._run.task.hooks_at(_RUNNING)
-        if hooks:
-            await call_hooks(hooks, self._run.task, self._run, self._run.state, self._fx)
+        """Call the hooks for a run that has begun to run; its body comes next.
+
+        Raises:
+            CancelledError: the body is not to begin, because the run was cancelled since then, or has ended.
+        """
+        run = self._run
+        hooks = run.task.hooks_at(_RUNNING)
+        if not hooks:
+            return
+        await call_hooks(hooks, run.task, run, run.state, self._fx)
+        if run.stopping or not run.expects(self.number):
+            if run.task.is_async:
+                await asyncio.sleep(0)  # where the asyncio task is to be cancelled for that, it is here, and not later
+            raise asyncio.CancelledError
 
     async def returned(self, value: Any) -> Order | None:
         """The body has returned: keep its result, then tell the run's actor."""

@@ -110,8 +110,9 @@ class Pass:
                     await self._wait_until_done(upstream)
                 conductor.call = await self._ready(inputs)
             await conductor.announce()
-            if self._deadline is not None:
-                self._deadline.start()
+            self.begun = not (run.ended or run.type is StateType.CANCELLING)  # it may have been cancelled since then
+        if self.begun and self._deadline is not None:
+            self._deadline.start()
         return self.begun
 
     @property
