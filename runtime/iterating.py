@@ -51,7 +51,8 @@ class Iteration(Stepper):
     """
 
     __slots__ = (
-        "_attempt", "_context", "_deadline", "_exhausted", "_held", "_ready", "_resting", "run", "value", "yields",
+        "_attempt", "_context", "_deadline", "_exhausted", "_held", "_ready", "_resting", "_yielded", "run", "value",
+        "yields",
     )  # fmt: skip
 
     fx: ClassVar[Effects]
@@ -70,6 +71,7 @@ class Iteration(Stepper):
         self._deadline: Deadline | None = None
         # The body between two steps. None in there: an attempt was stopped, and the next one waits to be asked for.
         self._resting: deque[Any] = deque()
+        self._yielded: Any = None  # the body, from when it has yielded to when it rests
         self._exhausted = False  # the body, and with it the run, has come to its own end
         run.tell(Watch(lane))
 
@@ -90,7 +92,7 @@ class Iteration(Stepper):
         run = self.run
         try:
             body = self._take()
-            if body is not TAKEN and body is not None and await self._inside(self._step_on(body, sent, thrown)):
+            if body is not TAKEN and body is not None and await self._go_on(self._step_on(body, sent, thrown)):
                 return True
             while not run.ended:
                 if not (self._ready or run.granted):
@@ -175,7 +177,29 @@ class Iteration(Stepper):
         """Run something in the context of the body."""
         raise NotImplementedError
 
-    # How it goes on. All that follows runs in the context of the body.
+    # How it goes on.
+
+    async def _go_on(self, coroutine: Coroutine[Any, Any, bool]) -> bool:
+        """Run a step in the context of the body; whether that has yielded something, and rests.
+
+        It rests when the context has been left: whoever comes for the body, in another thread, enters it.
+        """
+        try:
+            if not await self._inside(coroutine):
+                return False
+            body, self._yielded = self._yielded, None
+            self._rest(body)
+            return True
+        finally:
+            del self, coroutine  # see `advance`
+
+    async def _attempt_anew(self) -> bool:
+        self._take()
+        self._context = self.run.context.copy()
+        self._context.run(CURRENT.set, self.run)
+        return await self._go_on(self._begin())
+
+    # All that follows runs in the context of the body.
 
     async def _begin(self) -> bool:
         """Begin an attempt, and go on to its first value; whether there is one."""
@@ -216,7 +240,7 @@ class Iteration(Stepper):
             if self.yields is not None:
                 self.yields.add(value)
             self.run.remember(value)
-            self._rest(body)
+            self._yielded = body
             return True
         finally:
             del self, thrown  # see `advance`
@@ -299,12 +323,6 @@ class Iteration(Stepper):
         if order is not SETTLE and not run.ended:  # it was over its time, and the next attempt is waited for
             order = run.ask(Returned(None, run.node.now()))
         return order
-
-    async def _attempt_anew(self) -> bool:
-        self._take()
-        self._context = self.run.context.copy()
-        self._context.run(CURRENT.set, self.run)
-        return await self._inside(self._begin())
 
     def _rest(self, body: Any) -> None:
         """Put the body where others may find it."""

@@ -122,7 +122,7 @@ class LoopIteration(Iteration):
         if body is None:
             run.abandon_body()
             return
-        await self._inside(self._step_on(body, None, None))
+        await self._go_on(self._step_on(body, None, None))
         if not run.ended:
             self._rest(None)
             if run.granted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
@@ -16,7 +16,9 @@ from millrace import (
     Paused,
     RunNotFound,
     StateType,
+    TaskRunContext,
     flow,
+    opaque,
     pause_flow_run,
     propose_state,
     resume_flow_run,
@@ -24,6 +26,7 @@ from millrace import (
 )
 from millrace.actors import validation
 from millrace.runtime.flow_run import FlowRun
+from millrace.runtime.runs import TaskRun
 from tests.simulation.ledger import Ledger
 from tests.simulation.scheduler import SimThread
 from tests.simulation.world import Conditions, World
@@ -326,6 +329,33 @@ def test_an_answer_that_comes_after_others_have_got_on_ends_nothing() -> None:
     # unheard, as one ring was for both.
     for seed in range(300):
         play(seed, left_and_disturbed).check()
+
+
+def test_a_generator_that_comes_to_rest_while_its_flow_ends_is_closed() -> None:
+    # 1. Code that a task has left behind asks a generator for a value, and all else in its flow has ended. 2. The body
+    # yields, and is put where it rests. 3. Whoever waits for the end of the flow is woken, and comes for it, before the
+    # other thread has left the context of the body: nobody else may enter that, and so nobody closed the body.
+    def leaves_behind(_world: World) -> Any:
+        @task
+        def counts(run: TaskRun) -> Iterator[int]:
+            run.cancel("enough")  # it has ended by that, and its body goes on
+            yield from range(10)
+
+        @task
+        def iterates() -> None:
+            context = TaskRunContext.get()
+            assert context is not None
+            for _ in counts(opaque(context.task_run)):
+                pass
+
+        @flow
+        def body() -> None:
+            iterates.submit()
+
+        return body
+
+    for seed in range(30):
+        play(seed, leaves_behind).check()
 
 
 def closed_with_hooks_in_line(world: World, busy_seconds: float) -> tuple[list[str], list[bool]]:
