@@ -295,7 +295,7 @@ def left_and_disturbed(_world: World) -> Any:
     def start_many() -> None:
         with suppress(EngineClosed):
             for _ in range(4):
-                quick.submit()
+                _ = quick.submit()
 
     def disturb(run: FlowRun) -> None:
         run.cancel()
@@ -350,7 +350,7 @@ def test_a_generator_that_comes_to_rest_while_its_flow_ends_is_closed() -> None:
 
         @flow
         def body() -> None:
-            iterates.submit()
+            _ = iterates.submit()
 
         return body
 
