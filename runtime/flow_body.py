@@ -346,10 +346,14 @@ def _call_async(context: Context, attempt: Pass, end: InterruptibleAsItIs) -> Ge
 _WAITING: Final = (StateType.PENDING, StateType.SCHEDULED)
 """What a run is before its body begins: in the latter, where it was suspended and has been resumed."""
 
+_BEFORE_ITS_END: Final = (*_WAITING, StateType.RUNNING, StateType.PAUSED)
+"""What a run may be while its body runs, as others may propose all of these to it; unless it is being stopped."""
+
 
 async def _admitted(run: FlowRun, conductor: Conductor) -> bool:
     """Propose RUNNING; whether the body is to be run. Not where the run was cancelled before it began."""
-    while run.type in _WAITING or run.held:  # else it is another attempt, admitted when the one before ended
+    # Another attempt was admitted when the one before ended, whatever has been proposed to the run since then.
+    while (run.type in _WAITING or run.held) and not run.attempting:
         order = run.ask(Admit(run.engine.now()))
         if order is SETTLE:
             run.perform(SETTLE)
@@ -357,8 +361,8 @@ async def _admitted(run: FlowRun, conductor: Conductor) -> bool:
             await conductor.listen(order or PARK)
         elif order is None:
             _give_way()  # another thread has the run's turn, for the length of a few function calls
-    # It may have been paused since then; a body that was cancelled since then never begins.
-    begins = run.type is StateType.RUNNING or (run.type is StateType.PAUSED and run.attempting)
+    # It may have been paused, or put off, since then; a body that was cancelled since then never begins.
+    begins = run.type is StateType.RUNNING or (run.attempting and run.type in _BEFORE_ITS_END)
     if begins and run.runner is None and run.flow is not None:
         runner = run.flow.task_runner
         run.runner = None if runner is None else runner.begun()

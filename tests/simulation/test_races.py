@@ -11,10 +11,12 @@ from typing import Any
 from millrace import (
     Abort,
     EngineClosed,
+    Event,
     FlowRunContext,
     NotPausedError,
     Paused,
     RunNotFound,
+    Scheduled,
     StateType,
     TaskRunContext,
     flow,
@@ -356,6 +358,37 @@ def test_a_generator_that_comes_to_rest_while_its_flow_ends_is_closed() -> None:
 
     for seed in range(30):
         play(seed, leaves_behind).check()
+
+
+def test_an_attempt_begins_though_its_run_is_put_off_in_the_moment_in_which_it_is_admitted() -> None:
+    # 1. An attempt fails, and the next one is admitted at once. 2. Somebody who is told of that proposes SCHEDULED.
+    # 3. Whoever sees the run through asked for admission until it was RUNNING, and so for ever.
+    def fails_twice(_world: World) -> Any:
+        attempts: list[int] = []
+
+        def put_off(event: Event) -> None:
+            if event.state.name == "Retrying":
+                thread = SimThread(target=copy_context().run, args=(propose, event.state.state_details.flow_run_id))
+                thread.start()
+
+        def propose(run_id: Any) -> None:
+            with suppress(Abort, RunNotFound):
+                propose_state(Scheduled(), flow_run_id=run_id)
+
+        @flow(retries=2)
+        def body() -> None:
+            context = FlowRunContext.get()
+            assert context is not None
+            if not attempts:
+                context.flow_run.engine.subscribe(put_off)
+            attempts.append(1)
+            if len(attempts) < 3:
+                raise ValueError
+
+        return body
+
+    for seed in range(100):
+        play(seed, fails_twice).check()
 
 
 def closed_with_hooks_in_line(world: World, busy_seconds: float) -> tuple[list[str], list[bool]]:
