@@ -67,6 +67,7 @@ _FAILURES = (StateType.FAILED, StateType.CRASHED)
 _COMPLETED = StateType.COMPLETED
 _RUNNING = StateType.RUNNING
 _CANCELLING = StateType.CANCELLING
+_LIVES_ON = (_RUNNING, StateType.PENDING, StateType.SCHEDULED)
 _NO_REASON = "no reason was given"
 _LONGEST_LINE = 200  # of what a final state's message quotes
 
@@ -245,8 +246,8 @@ class Supervisor(Pausable, Generic[C]):
 
     @property
     def _goes_on(self) -> bool:
-        """Whether a child lives although its body has ended: code that was left behind has started one since then."""
-        return self.live > 0 and self.attempting and not self.ended
+        """Whether a child lives although no body does: code that was left behind has started one since then."""
+        return self.live > 0 and not self.ended
 
     def _returned(self, message: Returned) -> Order | None:
         if self._goes_on:
@@ -401,7 +402,9 @@ class Supervisor(Pausable, Generic[C]):
         if verdict.answer is not Answer.ABORT and self.type is _CANCELLING and not self.stopping:
             self.stopping = state.message or _NO_REASON
             return self.conclude(self._cancelled(), message.at, "cancel") if let_go else STOP_CHILDREN
-        if before.type is StateType.PAUSED and self.type is _RUNNING:
+        if (
+            before.type is StateType.PAUSED and self.type in _LIVES_ON
+        ):  # also for what cannot go on, and is to hear that
             return GoOn(before.id)
         return END_WAITING if self.suspends else None
 

@@ -152,10 +152,11 @@ def test_one_that_is_being_stopped_is_not_resumed(stop: Any) -> None:
     assert not flow.admits
 
 
-def test_whoever_proposes_running_ends_the_pause_too() -> None:
+@pytest.mark.parametrize("state", [Running(), Scheduled(), Pending()], ids=str)
+def test_whoever_proposes_another_state_ends_the_pause_too(state: State[Any]) -> None:
     flow = paused_flow()
     paused = flow.state.id
-    assert propose(flow, Running(), 3).answer is Answer.ACCEPT
+    assert propose(flow, state, 3).answer is Answer.ACCEPT
     (order,) = flow.orders
     assert isinstance(order, GoOn)
     assert order.paused == paused

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from millrace.actors.errors import Abort, RestartLimitExceeded, TerminationSignal
-from millrace.actors.instructions import EXECUTE, IDLE, JOIN, SETTLE, STOP_CHILDREN, Judge, Notify
+from millrace.actors.instructions import EXECUTE, IDLE, JOIN, SETTLE, STOP_CHILDREN, Judge, Notify, WakeAt
 from millrace.actors.messages import (
     Admit,
     Born,
@@ -27,7 +28,7 @@ from millrace.actors.messages import (
     UpstreamEnded,
     Watch,
 )
-from millrace.actors.policies import CrashPolicy, RestartWindow
+from millrace.actors.policies import CrashPolicy, RestartWindow, RetryPolicy
 from millrace.actors.states import (
     TERMINAL,
     Cancelled,
@@ -93,6 +94,23 @@ def test_a_flow_whose_body_has_ended_waits_for_what_was_started_meanwhile(outcom
 
     end_child(flow, late)
     assert flow.ask(outcome) is SETTLE
+
+
+def test_a_flow_that_is_cancelled_between_two_attempts_waits_for_what_was_started_meanwhile() -> None:
+    flow = running_flow()
+    flow.retry = RetryPolicy(retries=1, delays=(60.0,))
+    assert isinstance(flow.ask(Raised(ValueError("flood"), at(3))), WakeAt)
+    late = child_of(flow)  # by code that the body has left behind
+
+    assert flow.ask(Cancel("enough", at(4))) is STOP_CHILDREN
+    cancelled = Raised(asyncio.CancelledError(), at(5), cancelled=True)
+    assert flow.ask(cancelled) is JOIN
+    assert not flow.ended
+
+    assert late.ask(Cancel("enough", at(4))) is SETTLE
+    flow.tell(ChildEnded(late))
+    assert flow.ask(cancelled) is SETTLE
+    assert (flow.type, flow.live) == (StateType.CANCELLED, 0)
 
 
 def test_what_is_started_while_the_end_of_the_body_waits_in_line_is_waited_for() -> None:
