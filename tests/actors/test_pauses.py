@@ -228,6 +228,16 @@ def test_a_cancellation_comes_before_the_end_of_its_time() -> None:
     assert flow.state.is_cancelled()
 
 
+def test_the_time_of_an_attempt_that_is_over_means_nothing_to_the_next_one() -> None:
+    flow = running_flow()
+    flow.retry = RetryPolicy(1)
+    assert flow.ask(Raised(ValueError(), at(2))) is EXECUTE
+
+    assert flow.ask(Expired(5, at(6), 1, stops=True)) is None
+    assert (flow.stopping, flow.admits) == ("", True)
+    assert flow.ask(Expired(5, at(7), 2, stops=True)) is STOP_CHILDREN
+
+
 def test_the_flows_own_time_goes_on_in_a_pause_and_not_between_two_bodies() -> None:
     flow = paused_flow()
     assert flow.ask(Expired(5, at(6), 1, stops=True)) is STOP_CHILDREN

@@ -1022,3 +1022,22 @@ async def test_bodies_in_a_pool_of_threads_are_cancelled_where_they_run() -> Non
         return [each.name for each in states]
 
     assert await body() == ["Cancelled", "Cancelled"]
+
+
+@pytest.mark.anyio
+async def test_what_was_started_last_is_cancelled_first() -> None:
+    @flow
+    async def body() -> None:
+        futures = [forever.submit() for _ in range(5)]
+        await asyncio.gather(*futures)
+
+    async with Engine() as engine:
+        future = engine.start(body)
+        await until(lambda: future.source.counts() == {"running": 5})
+        told: list[Event] = []
+        engine.subscribe(told.append)
+        future.cancel()
+        await future.wait_async(WAIT)
+    stopped = [each.task_run_id for each in told if each.task_run_id is not None and each.state.is_cancelling()]
+    assert len(stopped) == 5
+    assert stopped == sorted(stopped, reverse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Thread, current_thread
@@ -69,6 +70,23 @@ def test_inside_a_flow_there_is_its_context(world: World) -> None:
         assert get_run_context() == context
 
     world.run(body, 1)
+
+
+def test_they_say_when_their_runs_began_and_not_when_they_were_made(world: World) -> None:
+    clock = itertools.count(1_800_000_000 * 10**9, 10**9)
+
+    @world.task
+    def inner() -> Any:
+        return quote((task_context().start_time, task_context().task_run))
+
+    async def body() -> Any:
+        began, run = (await world.result(inner.submit())).unquote()
+        assert (began, run.expected_start_time < began) == (run.start_time, True)
+        return quote((flow_context().start_time, flow_context().flow_run))
+
+    with Engine(clock=lambda: next(clock)) as engine:
+        began, run = world.run(world.flow(body), engine=engine).unquote()
+    assert (began, run.expected_start_time < began) == (run.start_time, True)
 
 
 @pytest.mark.parametrize("how", ["submit", "map", "call"])

@@ -101,6 +101,19 @@ def test_more_fields_may_be_given_to_it_and_to_a_call(world: World, caplog: pyte
     assert three["page"] == 1
 
 
+def test_in_a_task_it_has_the_fields_that_it_was_given_too(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    @world.task
+    def speak() -> None:
+        get_run_logger(part="reader").info("one")
+
+    async def body() -> None:
+        await world.result(speak.submit())
+
+    world.body(body)
+    (record,) = own(caplog)
+    assert vars(record)["part"] == "reader"
+
+
 def test_it_is_a_logger_like_any_other(caplog: pytest.LogCaptureFixture) -> None:
     @flow
     def body() -> None:
