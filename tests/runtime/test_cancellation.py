@@ -1041,3 +1041,28 @@ async def test_what_was_started_last_is_cancelled_first() -> None:
     stopped = [each.task_run_id for each in told if each.task_run_id is not None and each.state.is_cancelling()]
     assert len(stopped) == 5
     assert stopped == sorted(stopped, reverse=True)
+
+
+@pytest.mark.anyio
+async def test_runs_of_a_map_whose_turn_has_not_come_are_never_made() -> None:
+    begun = asyncio.Event()
+
+    @task
+    async def waits(_x: int) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    @flow
+    async def body() -> None:
+        waits.map(range(10_000), max_in_flight=10)
+        await asyncio.Event().wait()  # who waited for the futures would look at each of them now
+
+    async with Engine() as engine:
+        made = set[Any]()
+        engine.subscribe(lambda event: made.add(event.task_run_id))
+        future = engine.start(body)
+        await begun.wait()
+        future.cancel()
+        await future.wait_async(WAIT)
+    assert future.state.is_cancelled()
+    assert len(made) <= 100
