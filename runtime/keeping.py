@@ -30,9 +30,10 @@ from millrace.runtime.transactions import get_transaction
 if TYPE_CHECKING:
     from millrace.runtime.base_task import BaseTask
     from millrace.runtime.flow_run import FlowRun
+    from millrace.runtime.task_definition import TaskDefinition
 
 
-def check_keeping(task: BaseTask[Any, Any]) -> None:
+def check_keeping(task: TaskDefinition) -> None:
     """Check the options of a task about its results, and make of them what runs need.
 
     Raises:
@@ -116,7 +117,7 @@ class Keeping:
             waiting.give_up()
 
 
-def keeping_of(task: BaseTask[Any, Any], scope: FlowRun) -> Keeping | None:
+def keeping_of(task: TaskDefinition, scope: FlowRun) -> Keeping | None:
     """How the results of a task are kept in a flow run; None where nothing is kept and nothing looked up."""
     if not _first(task.keeps_results, scope.persist_result, RESULTS_PERSIST_BY_DEFAULT.read()):
         return None
@@ -192,7 +193,7 @@ def recording_of(run: TaskRun, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     return Transacted(run, keeping, chosen or cache_key, cache_key)
 
 
-def _inputs_of(task: BaseTask[Any, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _inputs_of(task: TaskDefinition, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a call by name, with what a method is called on: that makes a difference, too."""
     parameters = task.shape.by_name(args, kwargs)
     receiver = task.receiver

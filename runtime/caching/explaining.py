@@ -17,9 +17,9 @@ from millrace.runtime.caching.parts import NoKey
 from millrace.runtime.caching.policies import CachePolicy, key_and_parts
 
 if TYPE_CHECKING:
-    from millrace.runtime.base_task import BaseTask
     from millrace.runtime.run_contexts import TaskRunContext
     from millrace.runtime.runs import TaskRun
+    from millrace.runtime.task_definition import TaskDefinition
 
 
 @attrs.frozen(kw_only=True)
@@ -56,7 +56,7 @@ class Explanation:
 
 
 def explain(
-    task: BaseTask[Any, Any],
+    task: TaskDefinition,
     policy: CachePolicy,
     of: TaskRun | TaskRunContext,
     inputs: dict[str, Any],

@@ -15,9 +15,9 @@ from millrace.runtime.caching.policies import CachePolicy, key_and_parts
 from millrace.runtime.one_line import engine_logger
 
 if TYPE_CHECKING:
-    from millrace.runtime.base_task import BaseTask
     from millrace.runtime.run_contexts import TaskRunContext
     from millrace.runtime.runs import TaskRun
+    from millrace.runtime.task_definition import TaskDefinition
 
 _LOGGER: Final = engine_logger("caching")
 
@@ -35,7 +35,7 @@ class _Memory:
         self.warned: dict[tuple[str, str], object] = {}  # from part and kind of problem to who warned
 
 
-_MEMORIES: Final[WeakKeyDictionary[BaseTask[Any, Any], _Memory]] = WeakKeyDictionary()
+_MEMORIES: Final[WeakKeyDictionary[TaskDefinition, _Memory]] = WeakKeyDictionary()
 
 
 def key_of(
@@ -74,18 +74,18 @@ def digests_of(parts: list[Part]) -> Digests:
     return digests
 
 
-def last_digests(task: BaseTask[Any, Any]) -> Digests | None:
+def last_digests(task: TaskDefinition) -> Digests | None:
     """What the last key of a task was made of; None where there was none yet."""
     memory = _MEMORIES.get(task)
     return None if memory is None else memory.last
 
 
-def _memory(task: BaseTask[Any, Any]) -> _Memory:
+def _memory(task: TaskDefinition) -> _Memory:
     memory = _MEMORIES.get(task)
     return memory if memory is not None else _MEMORIES.setdefault(task, _Memory())
 
 
-def _warn(task: BaseTask[Any, Any], error: CacheKeyError) -> None:
+def _warn(task: TaskDefinition, error: CacheKeyError) -> None:
     cause = error.__cause__
     # By kind and not by text: what an exception says may be another for each run.
     problem = cause.culprit if isinstance(cause, Unhashable) else type(cause).__name__
