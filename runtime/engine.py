@@ -1,9 +1,8 @@
 """The engine: what the flows of one program share.
 
 Decides which engine a call belongs to: the one of the run it is made in, else the one that was entered around it, else
-the default one, which is made on first use. Holds the threads, the lanes into event loops, the journal and the
-ports; all of them come into being when something asks for them. No state is bound to a loop but the lane of that
-loop.
+the default one. Holds the threads, the loops, the journal, the roll and the ports; threads and loops come into being
+when something asks for them. What each of these does is its own matter, and so is the end of all of them.
 """
 
 from __future__ import annotations
@@ -12,17 +11,14 @@ import asyncio
 import functools
 import os
 from collections.abc import Callable, Container, Mapping
-from contextlib import nullcontext, suppress
 from contextvars import Token
-from threading import Lock, Thread, get_ident
+from threading import Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from uuid import UUID
-from weakref import WeakSet
 
 from millrace.actors.errors import (
     BlockingCallOnLoop,
-    ConfigurationError,
     EngineClosed,
     FlowDefinitionError,
     RunNotFound,
@@ -32,26 +28,25 @@ from millrace.actors.messages import Admit
 from millrace.actors.seconds import checked_seconds
 from millrace.actors.states import State
 from millrace.runtime.context import CURRENT
+from millrace.runtime.engine_ending import end, end_async
+from millrace.runtime.engine_loops import EngineLoops
+from millrace.runtime.engines import default_engine, remember
 from millrace.runtime.entering import ENTERED, Entry, entered_engine
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import FlowFuture
 from millrace.runtime.grace import Grace
-from millrace.runtime.hearing import HEARING
+from millrace.runtime.listeners import Listeners
 from millrace.runtime.loop_lane import LoopLane
-from millrace.runtime.loops import LoopThread, at_shutdown
 from millrace.runtime.offload import Offload, thread_limit
-from millrace.runtime.one_line import engine_logger
-from millrace.runtime.outcalls import log_raised
 from millrace.runtime.ports import Clock, IdSource, system_clock
 from millrace.runtime.rationing import Rationing, wanted_limits
 from millrace.runtime.roll import Roll
 from millrace.runtime.run_ids import is_id, number_of
 from millrace.runtime.running import running_loop
 from millrace.runtime.scope_ending import LOOP_ENDED
-from millrace.runtime.settings import MONITOR, STORE
+from millrace.runtime.settings import MONITOR
 from millrace.runtime.thread_calls import Call
 from millrace.runtime.timers import LoopTimers, Timers
-from millrace.runtime.waiting import LoopWaiter, ThreadWaiter, block_until_done
 
 if TYPE_CHECKING:
     from millrace.actors.tickets import Amount
@@ -65,8 +60,6 @@ if TYPE_CHECKING:
     from millrace.runtime.stores.chronicle import Chronicle
     from millrace.runtime.stores.port import Store
     from millrace.runtime.stores.writer import StoreWriter
-
-_logger = engine_logger("engine")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -117,11 +110,11 @@ class Engine:
         # What may be refused comes before the store is opened, which is somebody's to close.
         self.grace_seconds: float = checked_seconds("grace_seconds", grace_seconds)
         self.offload: Offload = Offload(thread_limit(threads))
-        self._monitor: LoopMonitor | None = None
+        looks_after: LoopMonitor | None = None
         if (seconds := MONITOR.read() if monitor is None else monitor) is not None:
             from millrace.runtime.monitor import LoopMonitor  # noqa: PLC0415  # few engines are looked after
 
-            self._monitor = LoopMonitor(seconds)
+            looks_after = LoopMonitor(seconds)
         wanted = wanted_limits(limits)
         self.now = clock
         self.timers: Timers = timers or LoopTimers(clock)
@@ -134,21 +127,17 @@ class Engine:
             self.chronicle = open_chronicle(store, clock)
         self.journal: Journal = Journal(keeper=None if self.chronicle is None else self.chronicle.note)
         self.closed: bool = False
-        self._lanes: dict[int, LoopLane] = {}  # by id of the loop, which the lane keeps alive; closed ones are dropped
-        self._watches: dict[int, Callable[[], None]] = {}  # by id of the loop: calls off the watch for its end
-        self._own: list[LoopThread] = []  # more than one only where a sync flow holds up one of them
-        self._ended = False  # these were told to end, and nobody would tell another one. Guarded by the lock
+        self.listeners: Listeners = Listeners(self.journal, self._writer)
+        self.loops: EngineLoops = EngineLoops(self.grace_seconds, self._writer, looks_after, self._loop_ends)
+        self.lane_here: Callable[[], LoopLane] = self.loops.lane_here  # of the running loop; asked for at every call
         self._grace = Grace(self)
-        self._lock = Lock()
-        self._subscribers: list[Callable[[Event], None]] = []
-        self._roll = Roll()
+        self.roll: Roll = Roll()
         self._background: set[asyncio.Task[Any] | Thread] = set()
         self._entries: list[Entry] = []
         self._tokens: list[Token[Engine | None]] = []  # of the blocks of sync code that it was entered in
         self.equip: Callable[[TaskSite], None] | None = None  # changes what a task has in a flow run; for tests
         self.rationing: Rationing = Rationing(self)
-        with _all_lock:
-            _all.add(self)
+        remember(self)
         self.root: FlowRun = FlowRun(self, None, {})
         self.root.ask(Admit(clock()))
         self.rationing.begin(wanted)
@@ -183,58 +172,14 @@ class Engine:
 
     # Places to run.
 
-    def lane_here(self) -> LoopLane:
-        """The lane of the running loop."""
-        loop = asyncio.get_running_loop()
-        lane = self._lanes.get(id(loop))
-        if lane is None or lane.loop is not loop:
-            return self._new_lane(loop)
-        lane.heal()
-        return lane
-
-    def _new_lane(self, loop: asyncio.AbstractEventLoop) -> LoopLane:
-        lane = LoopLane(loop, self._writer)
-        with self._lock:
-            self._lanes = {key: each for key, each in self._lanes.items() if not each.loop.is_closed()}
-            self._lanes[id(loop)] = lane
-            self._watches = {key: each for key, each in self._watches.items() if key in self._lanes}
-        self._watches[id(loop)] = at_shutdown(lambda: self._loop_ends(lane))
-        if self._monitor is not None:
-            self._monitor.watch(loop, get_ident())
-        return lane
+    def own_lane(self, held: Container[asyncio.AbstractEventLoop] = ()) -> LoopLane:
+        """The lane of a loop of the engine's own. See `EngineLoops.own_lane`."""
+        return self.loops.own_lane(held)
 
     def _loop_ends(self, lane: LoopLane) -> None:
         """A loop is being shut down: what is left there never runs, and whoever waits for it is to know."""
         lane.give_back(RuntimeError(LOOP_ENDED))
         self.root.give_up_the_dead(lane.loop)
-
-    def own_lane(self, held: Container[asyncio.AbstractEventLoop] = ()) -> LoopLane:
-        """The lane of the engine's own loop, which is started now if it was not.
-
-        Args:
-            held: Loops that turn only when something has ended that the caller starts now: another one is given.
-        """
-        with self._lock:
-            for own in self._own:
-                if own.lane.loop not in held:
-                    return own.lane
-            own = LoopThread(f"millrace-loop-{len(self._own) + 1}", self.grace_seconds, self._writer)
-            if self._ended:  # a thread that was left behind has asked
-                own.stop()
-            else:
-                self._own.append(own)
-                if self._monitor is not None:
-                    self._monitor.watch(own.lane.loop)
-            return own.lane
-
-    def _last_loops(self) -> list[LoopThread]:
-        """The engine's own loops, which are to end now, and nobody looks after any more."""
-        if self._monitor is not None:
-            self._monitor.stop()
-        with self._lock:
-            self._ended = True
-            own, self._own = self._own, []
-        return own
 
     # The store.
 
@@ -338,7 +283,7 @@ class Engine:
         Raises:
             RunNotFound: there is none with that id.
         """
-        run = self._roll.get(number_of(run_id))
+        run = self.roll.get(number_of(run_id))
         if run is None:
             raise RunNotFound(run_id)
         return run
@@ -349,24 +294,24 @@ class Engine:
 
     def runs_flow(self, run_id: int) -> bool:
         """Whether a flow run with that id is here, and has not ended."""
-        return run_id in self._roll
+        return run_id in self.roll
 
     def is_let_go(self, run_id: int) -> bool:
         """Whether a flow run with that id is here, has not ended, and nobody sees it through."""
-        run = self._roll.get(run_id)
+        run = self.roll.get(run_id)
         return run is not None and run.let_go
 
     def flow_runs(self) -> list[FlowRun]:
         """The flow runs that have not ended."""
-        return self._roll.runs()
+        return self.roll.runs()
 
     def enlist(self, run: FlowRun) -> None:
         """Keep account of a flow run that starts."""
-        self._roll.enter(run)
+        self.roll.enter(run)
 
     def discharge(self, run: FlowRun) -> None:
         """A flow run has ended, and so has all that was to be done then."""
-        self._roll.strike(run)
+        self.roll.strike(run)
 
     def expect_end(self, run: TaskRun | FlowRun, scope: FlowRun) -> None:
         """Give up a run that was told to stop, if it has not when its grace is over.
@@ -401,39 +346,7 @@ class Engine:
         Raises:
             ConfigurationError: it cannot be called.
         """
-        if not callable(listener):
-            raise ConfigurationError("listener", listener, "a function of an event")
-        with self._lock:
-            self._subscribers = [*self._subscribers, listener]
-            self.journal.sink = self._publish_here if self._writer is None else self._publish_later
-
-        def unsubscribe() -> None:
-            with self._lock:
-                self._subscribers = [each for each in self._subscribers if each is not listener]
-                if not self._subscribers:
-                    self.journal.sink = None
-
-        return unsubscribe
-
-    def _publish_later(self, event: Event) -> None:
-        """Nobody is to hear of what might not have been: the record comes first."""
-        if self._writer is not None:
-            self._writer.publish(self._publish, event)
-
-    def _publish_here(self, event: Event) -> None:
-        """In the turn of the run."""
-        around, HEARING.event = HEARING.event, event
-        try:
-            self._publish(event)
-        finally:
-            HEARING.event = around
-
-    def _publish(self, event: Event) -> None:
-        for listener in self._subscribers:
-            try:
-                listener(event)
-            except BaseException as error:  # noqa: BLE001  # see there
-                log_raised(_logger, error, "Listener %r raised, told of %s.", listener, event)
+        return self.listeners.add(listener)
 
     def stats(self) -> EngineStats:
         """What the engine holds at this moment."""
@@ -489,30 +402,7 @@ class Engine:
 
         Cancellation: cancels what runs, waits for its end, and goes on up.
         """
-        from anyio import CancelScope  # noqa: PLC0415  # a tenth of the import, and only the end of an engine needs it
-
-        self.closed = True
-        interrupt: BaseException | None = None
-        with CancelScope(shield=True) if cancel else nullcontext():
-            if cancel:
-                self.cancel_all()
-            try:
-                await self._drain()
-            except BaseException as error:  # noqa: BLE001  # raised again when all has ended
-                interrupt = error
-        with CancelScope(shield=True):
-            while interrupt is not None:
-                self.cancel_all()
-                try:
-                    await self._drain()
-                    break
-                except asyncio.CancelledError as again:
-                    interrupt = again
-            await self._see_off()
-            await self._end_threads()
-            await self._end_writing()
-        if interrupt is not None:
-            raise interrupt
+        await end_async(self, cancel=cancel)
 
     def close(self, *, cancel: bool = False) -> None:
         """The same as `aclose`, from sync code: blocks until what runs has ended.
@@ -520,28 +410,9 @@ class Engine:
         Raises:
             BlockingCallOnLoop: something runs, and this is the thread of a loop; use `await engine.aclose()` there.
         """
-        if running_loop() is not None and (self._roll or self.root.live):
+        if running_loop() is not None and (self.roll or self.root.live):
             raise BlockingCallOnLoop("Engine.close()", "await engine.aclose()")
-        self.closed = True
-        try:
-            if cancel:
-                self.cancel_all()
-            self._drain_blocking()
-        except BaseException:  # an interrupt of the wait
-            self.cancel_all()
-            self._drain_blocking()
-            raise
-        finally:
-            self._see_off_blocking()
-            self._end_offload()
-            own = self._last_loops()
-            for thread in own:
-                thread.stop()
-            for thread in own:
-                thread.join(self.grace_seconds + 1)
-            if self._writer is not None:
-                self._writer.stop()
-                self._writer.join(self.grace_seconds + 1)
+        end(self, cancel=cancel)
 
     def cancel_all(self, reason: str = "The engine is closing.") -> None:
         """Cancel all that runs, in flows and outside of any; returns at once."""
@@ -549,128 +420,10 @@ class Engine:
             run.cancel(reason)
         self.root.interrupt(reason)
 
-    async def _drain(self) -> None:
-        self._give_up_the_dead()
-        for run in self.flow_runs():
-            await FlowFuture[Any].of(run).wait_async()
-        await self.root.join_async()
-
-    def _drain_blocking(self) -> None:
-        self._give_up_the_dead()
-        for run in self.flow_runs():
-            block_until_done(run, None)
-        self.root.join()
-
-    def _leaving(self) -> list[FlowRun]:
-        """Flow runs that have ended, and of which somebody does yet what was to be done then: their last hooks."""
-        return [run for run in self.flow_runs() if run.ended]
-
-    async def _see_off(self) -> None:
-        """Wait for what is done after the end of flow runs, as long as what is cancelled may take to stop."""
-        left = self._leaving()
-        gone = LoopWaiter(self.lane_here(), len(left))
-        self._roll.tell_when_gone(left, gone)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.grace_seconds + 1):
-                await gone.wait()
-
-    def _see_off_blocking(self) -> None:
-        left = self._leaving()
-        gone = ThreadWaiter(len(left))
-        self._roll.tell_when_gone(left, gone)
-        gone.wait(self.grace_seconds + 1)
-
     def give_up_the_dead(self) -> None:
         """End the runs of loops that were closed under them: nothing else will."""
         for scope in (*self.flow_runs(), self.root):
             scope.give_up_the_dead()
-
-    def _give_up_the_dead(self) -> None:
-        """End what nothing else will end any more."""
-        self.give_up_the_dead()
-        for run in self.flow_runs():
-            if run.let_go:
-                run.leave_it()
-            elif run.parent is None and run.conductor is not None and run.conductor.iteration is not None:
-                run.conductor.iteration.leave()  # nothing, unless its body waits to be asked for more
-
-    def _end_offload(self) -> None:
-        """End the threads for sync code. Hooks that go on there may wait on loops that end later."""
-        self.offload.close(wait=not self._leaving())
-
-    async def _end_threads(self) -> None:
-        self._end_offload()
-        call_off = self._watches.pop(id(asyncio.get_running_loop()), None)
-        if call_off is not None:
-            call_off()
-        own = self._last_loops()
-        ended = LoopWaiter(self.lane_here(), len(own))
-        for thread in own:
-            thread.stop(ended.notify)
-        try:
-            async with asyncio.timeout(self.grace_seconds + 1):
-                await ended.wait()
-        except TimeoutError:
-            return  # a body that blocks its loop; the thread is a daemon
-        for thread in own:
-            thread.join(1)  # it has nothing to do any more
-
-    async def _end_writing(self) -> None:
-        writer = self._writer
-        if writer is None:
-            return
-        ended = LoopWaiter(self.lane_here())
-        writer.stop(ended.notify)
-        await ended.wait()
-        writer.join(1)
-
-
-_default: list[Engine] = []
-_default_lock = Lock()
-_all: WeakSet[Engine] = WeakSet()  # of this process; weakly, as whoever made one holds it
-_all_lock = Lock()  # guards that; taken inside of the other
-
-
-def default_engine() -> Engine:
-    """The engine of calls that are made in no other; made on first use, and again after it was closed or forked."""
-    with _default_lock:
-        if not _default or _default[0].closed:
-            _default[:] = [Engine(store=STORE.read())]
-        return _default[0]
-
-
-def engine_at_hand() -> Engine | None:
-    """The engine that a call made here belongs to, without making one; None where one would have to be made."""
-    run = CURRENT.get()
-    if run is not None:
-        return run.scope.engine
-    entered = entered_engine()
-    if entered is None and _default and not _default[0].closed:
-        return _default[0]
-    return entered
-
-
-def engine_that_runs(run_id: UUID | str) -> Engine | None:
-    """The engine of this process that runs a flow run, in whatever context it was entered; None where none does.
-
-    Args:
-        run_id: The flow run's id; what is none is nobody's.
-    """
-    with _all_lock:
-        engines = list(_all)
-    return next((each for each in engines if each.has_flow_run(run_id)), None)
-
-
-def _forget_default() -> None:
-    """A fork has none of its parent's threads: the child makes an engine of its own."""
-    global _default_lock, _all_lock  # the parent may have held them at the fork
-    _default_lock, _all_lock = Lock(), Lock()
-    _default.clear()
-    _all.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_default)
 
 
 def not_a_flow(thing: object, call: str) -> FlowDefinitionError:

@@ -31,7 +31,8 @@ from millrace.runtime import interrupting
 from millrace.runtime.attempt import run_blocking
 from millrace.runtime.context import CURRENT
 from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects
-from millrace.runtime.engine import Engine, engine_at_hand, engine_that_runs
+from millrace.runtime.engine import Engine
+from millrace.runtime.engines import engine_at_hand, engine_that_runs
 from millrace.runtime.logs import get_run_logger
 from millrace.runtime.pauses import Pausing, Unconverted
 from millrace.runtime.proposing import put_to

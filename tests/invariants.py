@@ -8,7 +8,7 @@ from typing import Any
 from weakref import WeakSet
 
 from millrace import Engine
-from millrace.runtime import engine as engine_module
+from millrace.runtime import engines as engines_module
 
 
 class Watched:
@@ -32,7 +32,7 @@ class Watched:
             await_rest(engine)
             check_at_rest(engine)
             engine.close()
-        engine_module._default.clear()
+        engines_module._default.clear()
         left = {each for each in threading.enumerate() if each.name.startswith("millrace")} - self.threads
         for thread in left:
             thread.join(timeout=5)

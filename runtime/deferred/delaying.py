@@ -23,7 +23,8 @@ from millrace.runtime.context import CURRENT, TAGS
 from millrace.runtime.deferred.futures import Deferred, DistributedFuture, future_of
 from millrace.runtime.deferred.opening import queue_for
 from millrace.runtime.deferred.port import Job, Step, Told
-from millrace.runtime.engine import current_scope, engine_at_hand
+from millrace.runtime.engine import current_scope
+from millrace.runtime.engines import engine_at_hand
 from millrace.runtime.futures import Future
 from millrace.runtime.inputs import dependencies, futures_in
 from millrace.runtime.ports import system_clock, system_ids

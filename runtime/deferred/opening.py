@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
 from millrace.actors.errors import ConfigurationError
-from millrace.runtime.engine import Engine, engine_at_hand
+from millrace.runtime.engine import Engine
+from millrace.runtime.engines import engine_at_hand
 from millrace.runtime.settings import STORE
 from millrace.runtime.stores.opening import store_of
 

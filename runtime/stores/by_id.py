@@ -31,7 +31,8 @@ from millrace.actors.errors import (
 )
 from millrace.actors.states import State
 from millrace.actors.stored_result import MISSING
-from millrace.runtime.engine import Engine, default_engine, engine_at_hand, engine_that_runs
+from millrace.runtime.engine import Engine
+from millrace.runtime.engines import default_engine, engine_at_hand, engine_that_runs
 from millrace.runtime.futures import FlowFuture
 from millrace.runtime.lending import lend
 from millrace.runtime.running import running_loop

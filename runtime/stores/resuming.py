@@ -32,7 +32,8 @@ from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.background import start
 from millrace.runtime.cli.targets import A_FLOW, Target
 from millrace.runtime.effects import in_thread
-from millrace.runtime.engine import Engine, engine_that_runs, not_a_flow
+from millrace.runtime.engine import Engine, not_a_flow
+from millrace.runtime.engines import engine_that_runs
 from millrace.runtime.flow import AsyncFlow, BaseFlow, Flow, outcome_of_flow
 from millrace.runtime.flow_body import conclude, see_through, see_through_async
 from millrace.runtime.flow_run import FlowRun

@@ -185,7 +185,7 @@ class VirtualEngine(Engine):
                 seen = self._seen.setdefault(run_id, SeenRun(run_id, task, event.run_name, []))
                 seen.name = event.run_name
                 seen.states.append(event.state)
-        self._publish(event)
+        self.listeners.publish(event)
 
     def _failing(self, task: BaseTask[Any, Any], fn: Callable[..., Any]) -> Callable[..., Any]:
         def body(*args: Any, **kwargs: Any) -> Any:

@@ -179,9 +179,9 @@ async def test_who_leaves_a_stream_is_not_told_any_more(client: httpx.AsyncClien
 
     async with client.stream("GET", f"{path}/progress") as response:
         await Stream(response).next()
-        assert len(engine._subscribers) == 1
+        assert len(engine.listeners._listeners) == 1
     async with asyncio.timeout(PATIENCE):
-        while engine._subscribers:  # the server hears of it in its own time
+        while engine.listeners._listeners:  # the server hears of it in its own time
             await client.get(path)
 
     await client.delete(path)

@@ -222,7 +222,7 @@ def test_a_second_sigterm_does_not_wait_for_a_child_that_does_not_stop(tmp_path:
             say("ready")
             busy()
 
-        millrace.runtime.engine._default[:] = [Engine(grace_seconds=600)]
+        millrace.runtime.engines._default[:] = [Engine(grace_seconds=600)]
         caught(main)
         """,
         signal.SIGTERM,
@@ -381,7 +381,7 @@ def test_wherever_the_engine_is_sigterm_leaves_nothing_half_done(tmp_path: Path)
                 work.submit(x).result()
                 inner(x)
 
-        engine = millrace.runtime.engine.default_engine()
+        engine = millrace.runtime.engines.default_engine()
         rounds = {"TerminationSignal": 0}
         main_thread = threading.main_thread().ident
         for number in range(60):
@@ -513,7 +513,7 @@ def test_the_first_ctrl_c_of_a_sync_flow_cancels_and_the_second_gives_up(tmp_pat
             threading.Timer(0.1, say, ["ready"]).start()
             future.result()
 
-        millrace.runtime.engine._default[:] = [Engine(grace_seconds=600)]
+        millrace.runtime.engines._default[:] = [Engine(grace_seconds=600)]
         caught(lambda: millrace.run(main))
         """,
         signal.SIGINT,

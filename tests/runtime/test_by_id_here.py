@@ -24,7 +24,7 @@ from millrace import (
     run_flow,
     suspend_flow_run,
 )
-from millrace.runtime.engine import engine_that_runs
+from millrace.runtime.engines import engine_that_runs
 from tests.runtime.people import Watcher
 from tests.runtime.worlds import PATIENCE, World
 

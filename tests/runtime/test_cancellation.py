@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from millrace import CancelledRun, Engine, Event, FlowRun, FlowRunContext, Future, ThreadPoolTaskRunner, UnfinishedRun
-from millrace.runtime.engine import default_engine
+from millrace.runtime.engines import default_engine
 from tests.checkpoints import turns, until
 from tests.clock import VirtualTime
 from tests.loose import flow, task

@@ -12,7 +12,7 @@ import pytest
 from millrace import Engine, Event, Future, State, TaskRunContext, ThreadPoolTaskRunner, quote
 from millrace.actors.messages import Returned
 from millrace.actors.task_run import TaskRunActor
-from millrace.runtime.engine import default_engine
+from millrace.runtime.engines import default_engine
 from millrace.runtime.loops import finish_loop
 from tests.checkpoints import until
 from tests.loose import flow, task

@@ -48,7 +48,7 @@ def engine(time: Counting) -> Iterator[Engine]:
 
 def lines_of(engine: Engine) -> list[Line]:
     """The lines of the engine's own loops, which keep the time of sync flows."""
-    return [line for own in engine._own for line in own.lane.deadlines.values()]
+    return [line for own in engine.loops.own for line in own.lane.deadlines.values()]
 
 
 def test_any_number_of_deadlines_that_are_met_sets_one_timer_on_a_lane(

@@ -27,7 +27,7 @@ from millrace import (
     RunNotFound,
     StateType,
 )
-from millrace.runtime.engine import default_engine
+from millrace.runtime.engines import default_engine
 from tests.checkpoints import turns, until
 from tests.loose import flow, task
 
@@ -179,8 +179,8 @@ def test_a_sync_flow_of_sync_calls_starts_no_thread() -> None:
 def test_importing_the_package_starts_nothing() -> None:
     code = (
         "import threading, millrace\n"
-        "from millrace.runtime import engine\n"
-        "print(len(engine._default), threading.active_count())\n"
+        "from millrace.runtime import engines\n"
+        "print(len(engines._default), threading.active_count())\n"
     )
     assert printed_by(code) == "0 1\n"
 
@@ -588,7 +588,7 @@ def test_a_fork_makes_a_default_engine_of_its_own() -> None:
     code = """
 import os, sys
 from millrace import flow, task
-from millrace.runtime.engine import default_engine
+from millrace.runtime.engines import default_engine
 
 @task
 async def echo(x): return x

@@ -15,7 +15,7 @@ import pytest
 
 from millrace import Engine, EngineClosed
 from millrace.runtime import entering
-from millrace.runtime.engine import default_engine
+from millrace.runtime.engines import default_engine
 from tests.checkpoints import turns
 from tests.loose import flow, task
 

@@ -115,7 +115,7 @@ def test_the_loop_that_a_sync_flow_needs_is_another_threads_and_there_when_it_is
 
     @flow
     def body() -> Any:
-        before = list(engine._own)
+        before = list(engine.loops.own)
         return before, where(), where.submit().result(PATIENCE), inner()
 
     before, called, submitted, subflow = SYNC.run(body, engine=engine)

@@ -426,7 +426,7 @@ def test_the_engines_own_loop_holds_no_run_that_it_was_made_for() -> None:
         body()
     finally:
         ENTERED.reset(token)
-    assert engine._own
+    assert engine.loops.own
     assert alive()["TaskRun"] == 0
 
 

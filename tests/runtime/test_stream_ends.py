@@ -417,7 +417,15 @@ def test_an_iterator_that_is_collected_while_its_thread_holds_a_lock_does_not_wa
         next(results)
         scope: Any = results._pipe.scope
         engine = scope.engine
-        locks = (engine._lock, engine.offload._lock, engine._grace._lock, scope._lock, _rarely)
+        locks = (
+            engine.loops._lock,
+            engine.listeners._lock,
+            engine.roll._lock,
+            engine.offload._lock,
+            engine._grace._lock,
+            scope._lock,
+            _rarely,
+        )
         for lock in locks:
             assert lock.acquire(timeout=WAIT)
         del results  # as the collector does it at any allocation

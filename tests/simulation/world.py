@@ -28,7 +28,7 @@ import attrs
 
 import millrace
 from millrace.actors import ambient
-from millrace.runtime import engine as engine_module
+from millrace.runtime import engines as engines_module
 from millrace.runtime import offload
 from millrace.runtime.ports import ForwardClock, IdSource, system_clock, system_ids
 from tests.simulation.loop import SimLoop
@@ -264,7 +264,7 @@ class World:
             for module, name, value in reversed(undo):
                 setattr(module, name, value)
             _scheduler.pop()
-            engine_module._default.clear()
+            engines_module._default.clear()
 
     def run(self, main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """Run a coroutine to its end in this world; what it gives."""

@@ -476,7 +476,7 @@ def test_a_suspended_run_cannot_be_paused(url: str, suspended: UUID) -> None:
 def test_the_default_engine_runs_what_is_suspended_in_its_store(
     url: str, suspended: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from millrace.runtime import engine as engines  # noqa: PLC0415  # what a program has that uses no other
+    from millrace.runtime import engines  # noqa: PLC0415  # what a program has that uses no other
 
     monkeypatch.setenv("MILLRACE_STORE", url)
     monkeypatch.setattr(engines, "_default", [])
