@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import asyncio
 
     from millrace.runtime.lanes import Lane, RunSource
-    from millrace.runtime.runs import TaskRun, TaskSite
+    from millrace.runtime.runs import TaskRun
+    from millrace.runtime.task_site import TaskSite
 
 
 class Bounded:

@@ -56,10 +56,11 @@ if TYPE_CHECKING:
     from millrace.runtime.limits import Limits
     from millrace.runtime.monitor import LoopMonitor
     from millrace.runtime.results import MemoryLockManager
-    from millrace.runtime.runs import TaskRun, TaskSite
+    from millrace.runtime.runs import TaskRun
     from millrace.runtime.stores.chronicle import Chronicle
     from millrace.runtime.stores.port import Store
     from millrace.runtime.stores.writer import StoreWriter
+    from millrace.runtime.task_site import TaskSite
 
 P = ParamSpec("P")
 R = TypeVar("R")

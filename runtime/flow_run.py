@@ -34,9 +34,9 @@ from millrace.runtime.context import TAGS
 from millrace.runtime.names import random_name
 from millrace.runtime.ongoing import Ongoing
 from millrace.runtime.pauses import Pauses
-from millrace.runtime.runs import TaskSite
 from millrace.runtime.scope_ending import ScopeEnding
 from millrace.runtime.scope_lanes import NO_LOOPS
+from millrace.runtime.task_site import TaskSite
 from millrace.runtime.tracking import FlowRunResult, TaskRunInput, Tracker
 from millrace.runtime.waiting import Watcher
 

@@ -21,9 +21,10 @@ from millrace.runtime.effects import Effects
 from millrace.runtime.engine import current_scope
 from millrace.runtime.recording import NOT_RECORDED, Recording
 from millrace.runtime.results import ResultStore, StoredValue, serializer_of, storage_of
-from millrace.runtime.runs import TaskRun, TaskSite
+from millrace.runtime.runs import TaskRun
 from millrace.runtime.settings import RESULTS_PERSIST_BY_DEFAULT, TASKS_DISABLE_CACHING, TASKS_REFRESH_CACHE
 from millrace.runtime.storage_keys import StorageKey
+from millrace.runtime.task_site import TaskSite
 from millrace.runtime.transacted import Transacted, warn_of
 from millrace.runtime.transactions import get_transaction
 

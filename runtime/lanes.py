@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from millrace.actors.stored_result import Found
-    from millrace.runtime.runs import TaskRun, TaskSite
+    from millrace.runtime.runs import TaskRun
+    from millrace.runtime.task_site import TaskSite
 
 
 class RunSource(Protocol):

@@ -28,8 +28,8 @@ from millrace.runtime.runs import TaskRun
 if TYPE_CHECKING:
     from millrace.runtime.lanes import Lane
     from millrace.runtime.replaying import Replay
-    from millrace.runtime.runs import TaskSite
     from millrace.runtime.shape import Shape
+    from millrace.runtime.task_site import TaskSite
 
 
 class Plan:

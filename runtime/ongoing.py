@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from millrace.runtime.limits.entrusting import Entrusted
     from millrace.runtime.mapping import Cursor
     from millrace.runtime.pipe import Pipe
-    from millrace.runtime.runs import TaskSite
+    from millrace.runtime.task_site import TaskSite
 
 
 class Ongoing:

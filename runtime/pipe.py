@@ -30,8 +30,8 @@ from millrace.runtime.waking import Waker
 if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.lanes import Lane
-    from millrace.runtime.runs import TaskSite
     from millrace.runtime.streamed import StreamReplay
+    from millrace.runtime.task_site import TaskSite
 
 LEFT: Final = "Its stream was closed before this run had ended."
 

@@ -7,7 +7,7 @@ coroutine as soon as it has ended, so that what is left of it is its record and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -39,15 +39,15 @@ from millrace.actors.outcomes import exception_to_crashed_state, exception_to_fa
 from millrace.actors.run import Withheld
 from millrace.actors.states import AwaitingRetry, State, StateDetails, StateType
 from millrace.actors.stored_result import Found, kept
-from millrace.actors.task_run import TaskNode, TaskRunActor
+from millrace.actors.task_run import TaskRunActor
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.context import CURRENT
 from millrace.runtime.inputs import Inputs
 from millrace.runtime.lanes import NOWHERE, RecordedLane
 from millrace.runtime.lending import lend
-from millrace.runtime.prints import logs_prints
 from millrace.runtime.running import running_loop
 from millrace.runtime.stack import ROOM_TO_START, check_room
+from millrace.runtime.task_site import TaskSite
 from millrace.runtime.tracking import UNTRACKED, TaskRunInput, TaskRunResult
 from millrace.runtime.upstream import UpstreamLink
 
@@ -57,12 +57,9 @@ if TYPE_CHECKING:
     from millrace.runtime.base_task import BaseTask
     from millrace.runtime.engine import Engine
     from millrace.runtime.flow_run import FlowRun
-    from millrace.runtime.keeping import Keeping
     from millrace.runtime.lanes import Lane
     from millrace.runtime.loop_lane import LoopLane
-    from millrace.runtime.recording import Recording
     from millrace.runtime.replaying import Replay
-    from millrace.runtime.results import Serializer
     from millrace.runtime.timers import Alarm
 
 _PENDING = StateType.PENDING
@@ -70,50 +67,6 @@ _COMPLETED = StateType.COMPLETED
 _CANCELLING = StateType.CANCELLING
 _FAILURES = (StateType.FAILED, StateType.CRASHED)
 _NO_KWARGS: Mapping[str, Any] = {}
-
-
-class TaskSite(TaskNode):
-    """A task as it stands in one flow run: what all of its runs there share."""
-
-    __slots__ = (
-        "calls", "conduct", "entrusted", "fn", "journal", "keeping", "limited", "logs_prints", "now", "recorder",
-        "scope", "serializer", "source", "task",
-    )  # fmt: skip
-
-    def __init__(self, task: BaseTask[Any, Any], scope: FlowRun, *, takes_slots: bool = False) -> None:
-        super().__init__(task.name, scope, task.retry_policy)
-        self.takes_slots = takes_slots or scope.engine.rationing.concerns(task.tags)
-        self.task = task
-        self.scope = scope
-        self.fn = task.body
-        self.source = task.fn  # makes the generator that is iterated over when a generator task is called
-        # Sees an attempt through from its admission on, where there is more to it than a body. None: there is not.
-        self.logs_prints = logs_prints(task.log_prints, scope.log_prints)
-        self.limited: bool = task.timeout_seconds is not None  # attempts have a deadline
-        self.recorder: Callable[..., Recording] | None  # makes what an attempt does about its result. None: nothing
-        self.keeping: Keeping | None  # how results are kept; None: they are not
-        self.recorder, self.keeping = task.recorder(scope)
-        self.conduct: Callable[[TaskRun], Coroutine[Any, Any, Order | None]] | None = task.conductor(
-            scope, takes_slots=self.takes_slots
-        )
-        self.now = scope.engine.now
-        self.journal = scope.journal
-        self.serializer: Serializer | None = None  # of the results that are put on record; None: none was yet
-        self.entrusted: BaseTask[Any, Any] | None = None  # as runners of somebody else's are given it; once one was
-        self.calls = 0  # runs numbered so far; the next key. Guarded by the scope's lock
-        if scope.engine.equip is not None:
-            scope.engine.equip(self)
-
-    def again(self, *, takes_slots: bool = False) -> TaskSite:
-        """The same task in the same run, for what is started from now on: what is there to do may have changed.
-
-        Args:
-            takes_slots: Its runs may need slots, though none of the task's own tags says so.
-        """
-        site = TaskSite(self.task, self.scope, takes_slots=takes_slots or self.takes_slots)
-        site.calls = self.calls
-        site.setbacks = self.setbacks
-        return site
 
 
 class TaskRun(TaskRunActor[TaskSite]):

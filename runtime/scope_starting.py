@@ -20,9 +20,10 @@ from millrace.runtime.future_list import FutureList
 from millrace.runtime.inputs import dependencies, scan
 from millrace.runtime.mapping import Cursor, Plan
 from millrace.runtime.marks import CallArguments, MapArguments
-from millrace.runtime.runs import TaskRun, TaskSite
+from millrace.runtime.runs import TaskRun
 from millrace.runtime.scope_lanes import ScopeLanes
 from millrace.runtime.stack import ROOM_TO_START, check_room
+from millrace.runtime.task_site import TaskSite
 
 if TYPE_CHECKING:
     from millrace.actors.token_bucket import RateLimit

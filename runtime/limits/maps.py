@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from millrace.actors.tickets import Limit
     from millrace.runtime.lanes import Lane, RunSource
-    from millrace.runtime.runs import TaskRun, TaskSite
+    from millrace.runtime.runs import TaskRun
+    from millrace.runtime.task_site import TaskSite
 
 
 ENOUGH: Final = 16

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from millrace.actors.token_bucket import RateLimit
     from millrace.runtime.engine import Engine
     from millrace.runtime.lanes import Lane
-    from millrace.runtime.runs import TaskSite
+    from millrace.runtime.task_site import TaskSite
 
 _logger = engine_logger("limits")
 

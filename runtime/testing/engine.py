@@ -29,7 +29,7 @@ from millrace.runtime.testing.mover import Mover
 
 if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
-    from millrace.runtime.runs import TaskSite
+    from millrace.runtime.task_site import TaskSite
 
 Runnable = BaseTask[Any, Any] | BaseFlow[Any, Any]
 
