@@ -19,17 +19,17 @@ from typing import Any, Final
 from millrace.actors.errors import ConfigurationError, UpstreamTaskError
 from millrace.actors.instructions import PARK, SETTLE, WakeAt
 from millrace.actors.messages import Admit, Returned
-from millrace.actors.outcomes import pause_in
 from millrace.actors.states import StateType
 from millrace.runtime.attempt import InterruptibleAsItIs, drive, raised, run_blocking
 from millrace.runtime.conductor import Arguments, Conductor, Outcome
 from millrace.runtime.context import CURRENT, TAGS
 from millrace.runtime.effects import BLOCKING, ON_LOOP, in_thread
 from millrace.runtime.flow_deadlines import FlowDeadline
+from millrace.runtime.flow_leaving import is_crash, leave, leave_async, states_of, why_of
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import refuse_to_block
 from millrace.runtime.holding import waits_for
-from millrace.runtime.inputs import Inputs, futures_in, good_enough, holds_futures, scan
+from millrace.runtime.inputs import Inputs, good_enough, scan
 from millrace.runtime.interrupting import Interruption
 from millrace.runtime.logs import logger_of_prints
 from millrace.runtime.prints import capture_prints
@@ -129,14 +129,14 @@ class Pass:
             error: What it raised, or what came before it.
         """
         self.conductor.leaving = True
-        error = _leave(self.run, error)
+        error = leave(self.run, error)
         self.conductor.leaving = False
         if error is None and self.begun:
             try:
                 value = resolve_futures_to_states(value)
             except BaseException as raised:  # noqa: BLE001  # futures of other runs are waited for here, too
                 error = raised
-        return self.over(value, error, goes_up=_is_crash(error))
+        return self.over(value, error, goes_up=is_crash(error))
 
     async def left_async(
         self, value: Any, error: BaseException | None, *, wanted_elsewhere: bool, closed: bool
@@ -154,23 +154,23 @@ class Pass:
             if closed and error is not None:
                 raise error
             self.conductor.leaving = True
-            left = await _leave_async(run, error)
+            left = await leave_async(run, error)
             self.conductor.leaving = False
             if left is error is None and self.begun:
                 try:
-                    value = await _states(value, run)
+                    value = await states_of(value, run)
                 except BaseException as raised:  # noqa: BLE001  # a cancellation of the wait for another scope's future
                     left = raised
         except GeneratorExit as closing:
             self._stop_deadline()
-            run.interrupt(_why(closing))
-            run.give_up_children(_why(closing))
+            run.interrupt(why_of(closing))
+            run.give_up_children(why_of(closing))
             run.conductor = None
             conclude(run, None, closing)
             raise
         wanted_elsewhere |= left is not error
         told_to_stop = (run.type is StateType.CANCELLING or run.expired is not None) and not wanted_elsewhere
-        goes_up = _is_crash(left) and not (told_to_stop and isinstance(left, asyncio.CancelledError))
+        goes_up = is_crash(left) and not (told_to_stop and isinstance(left, asyncio.CancelledError))
         return self.over(value, left, goes_up=goes_up)
 
     def over(self, value: Any, error: BaseException | None, *, goes_up: bool = False) -> Outcome:
@@ -374,77 +374,12 @@ def _give_way() -> None:
     sleep(0)
 
 
-def _leave(run: FlowRun, error: BaseException | None) -> BaseException | None:
-    """Block until all that a sync flow started has ended; an interrupt cancels it, a second one gives it up.
-
-    Returns:
-        What the body came to, or the last interrupt of the wait.
-    """
-    while True:
-        try:
-            if _is_crash(error):
-                run.interrupt(_why(error))
-            run.close_generators()
-            run.join()
-        except BaseException as again:  # noqa: BLE001  # an interrupt of the wait, mostly
-            if _is_crash(error):
-                run.give_up_children(_why(again))
-            error = again
-        else:
-            return error
-
-
-async def _leave_async(run: FlowRun, error: BaseException | None) -> BaseException | None:
-    """Wait until all that an async flow started has ended; an interrupt cancels it.
-
-    Returns:
-        What the body came to, or the last interrupt of the wait.
-    """
-    if _is_crash(error):
-        run.interrupt(_why(error))
-    run.close_generators()
-    while run.unfinished():
-        try:
-            await (_join_shielded(run) if _is_crash(error) else run.join_async())
-        except GeneratorExit:
-            raise
-        except BaseException as again:  # noqa: BLE001  # a cancellation of the wait
-            error = again
-            run.interrupt(_why(again))
-    return error
-
-
-async def _join_shielded(run: FlowRun) -> None:
-    """Wait for the last child although a cancel scope around the flow cancels every wait in it."""
-    from anyio import CancelScope  # noqa: PLC0415  # a tenth of the import, and only an interrupted flow needs it
-
-    with CancelScope(shield=True):
-        await run.join_async()
-
-
-async def _states(value: Any, run: FlowRun) -> Any:
-    """A returned value with its futures replaced by states; those of this scope have ended, others are waited for."""
-    if holds_futures(value):
-        for future in futures_in(value):
-            await wait_until_done(future.source, run.engine.lane_here())
-        return resolve_futures_to_states(value)
-    return value
-
-
 def _resolved(inputs: Inputs, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     for upstream, failure_allowed in inputs.upstreams:
         if not good_enough(upstream.state, failure_allowed=failure_allowed):
             raise UpstreamTaskError(upstream.name, upstream.state)
     resolved, named = inputs.resolve(args, kwargs)
     return resolved, dict(named)
-
-
-def _is_crash(error: BaseException | None) -> bool:
-    return error is not None and not isinstance(error, Exception) and pause_in(error) is None
-
-
-def _why(error: BaseException | None) -> str:
-    return f"its flow run was interrupted by {type(error).__name__}"
 
 
 def _leave_runner(run: FlowRun, error: BaseException | None) -> BaseException | None:
