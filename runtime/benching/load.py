@@ -54,11 +54,6 @@ class Load:
         """Whether the time is over, and enough has ended."""
         return len(self.samples) >= self._enough and self.now() >= self._over_at
 
-    @property
-    def seconds_left(self) -> float:
-        """Until the time is over; 0 where it is."""
-        return max(0.0, (self._over_at - self.now()) / 1e9)
-
     def record(self, started: int, ended: int, error: BaseException | str | None) -> None:
         """Take down a run that has ended. From any thread."""
         self.samples.append(Sample(started, max(started, ended), error is None))
