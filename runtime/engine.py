@@ -28,7 +28,6 @@ from millrace.actors.messages import Admit
 from millrace.actors.seconds import checked_seconds
 from millrace.actors.states import State
 from millrace.runtime.context import CURRENT
-from millrace.runtime.engine_ending import end, end_async
 from millrace.runtime.engine_loops import EngineLoops
 from millrace.runtime.engines import default_engine, remember
 from millrace.runtime.entering import ENTERED, Entry, entered_engine
@@ -403,6 +402,8 @@ class Engine:
 
         Cancellation: cancels what runs, waits for its end, and goes on up.
         """
+        from millrace.runtime.engine_ending import end_async  # noqa: PLC0415  # not needed before
+
         await end_async(self, cancel=cancel)
 
     def close(self, *, cancel: bool = False) -> None:
@@ -413,6 +414,8 @@ class Engine:
         """
         if running_loop() is not None and (self.roll or self.root.live):
             raise BlockingCallOnLoop("Engine.close()", "await engine.aclose()")
+        from millrace.runtime.engine_ending import end  # noqa: PLC0415  # not needed before
+
         end(self, cancel=cancel)
 
     def cancel_all(self, reason: str = "The engine is closing.") -> None:

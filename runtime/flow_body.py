@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context, copy_context
 from time import sleep
 from types import GeneratorType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from millrace.actors.errors import ConfigurationError, UpstreamTaskError
 from millrace.actors.instructions import PARK, SETTLE, WakeAt
@@ -24,7 +24,6 @@ from millrace.runtime.attempt import InterruptibleAsItIs, drive, raised, run_blo
 from millrace.runtime.conductor import Arguments, Conductor, Outcome
 from millrace.runtime.context import CURRENT, TAGS
 from millrace.runtime.effects import BLOCKING, ON_LOOP, in_thread
-from millrace.runtime.flow_deadlines import FlowDeadline
 from millrace.runtime.flow_leaving import is_crash, leave, leave_async, states_of, why_of
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import refuse_to_block
@@ -37,6 +36,9 @@ from millrace.runtime.resolving import resolve_futures_to_states
 from millrace.runtime.running import running_loop
 from millrace.runtime.signals import InBodies, handles_here
 from millrace.runtime.waiting import block_until_done, wait_until_done
+
+if TYPE_CHECKING:
+    from millrace.runtime.flow_deadlines import FlowDeadline
 
 
 def see_through(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
@@ -92,8 +94,11 @@ class Pass:
         self.conductor = conductor
         self._given = given
         self._wait_for = wait_for
-        seconds = conductor.timeout_seconds
-        self._deadline = None if seconds is None else FlowDeadline(run, conductor, seconds)
+        self._deadline: FlowDeadline | None = None
+        if conductor.timeout_seconds is not None:
+            from millrace.runtime.flow_deadlines import FlowDeadline  # noqa: PLC0415  # few flows have one
+
+            self._deadline = FlowDeadline(run, conductor, conductor.timeout_seconds)
         self._in_vain = False  # the arguments cannot be used, and will not be the next time
         self.begun = False  # admitted; not where the run was cancelled before
 
