@@ -41,7 +41,7 @@ from millrace.actors.states import AwaitingRetry, State, StateDetails, StateType
 from millrace.actors.stored_result import Found, kept
 from millrace.actors.task_run import TaskRunActor
 from millrace.actors.timestamps import from_nanoseconds
-from millrace.runtime.context import CURRENT
+from millrace.runtime.context import CURRENT, HELD
 from millrace.runtime.inputs import Inputs
 from millrace.runtime.lanes import NOWHERE, RecordedLane
 from millrace.runtime.lending import lend
@@ -196,6 +196,9 @@ class TaskRun(TaskRunActor[TaskSite]):
         """The run has ended, otherwise than at the end of an attempt: see to what its task wants done then."""
         if self.node.conduct is not None and self.node.task.hooks_at(self.type):
             self.granted = True
+            if getattr(self.lane, "is_the_callers", False) and self.lane.loop is not None:
+                # Where there is a store, the caller waits for the hooks: they are not to wait for its loop.
+                self.context.run(HELD.set, self.context.get(HELD, frozenset()) | {self.lane.loop})
             self.node.task.own_lane(self.node.scope).dispatch(self)
             return
         if self.node.conduct is not None and self.handle is not None and not self.shielded:
