@@ -196,9 +196,9 @@ class TaskRun(TaskRunActor[TaskSite]):
         """The run has ended, otherwise than at the end of an attempt: see to what its task wants done then."""
         if self.node.conduct is not None and self.node.task.hooks_at(self.type):
             self.granted = True
-            if getattr(self.lane, "is_the_callers", False) and self.lane.loop is not None:
-                # Where there is a store, the caller waits for the hooks: they are not to wait for its loop.
-                self.context.run(HELD.set, self.context.get(HELD, frozenset()) | {self.lane.loop})
+            blocked = getattr(self.lane, "loop", None) if getattr(self.lane, "is_the_callers", False) else None
+            if blocked is not None:  # with a store the caller waits for the hooks: they are not to wait for its loop
+                self.context.run(HELD.set, self.context.get(HELD, frozenset()) | {blocked})
             self.node.task.own_lane(self.node.scope).dispatch(self)
             return
         if self.node.conduct is not None and self.handle is not None and not self.shielded:
