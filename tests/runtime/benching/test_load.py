@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Barrier, Thread
+
 import pytest
 
 from millrace.runtime.benching.figures import FILLS
@@ -13,6 +15,7 @@ from millrace.runtime.benching.works import work_of_model
 LIMIT = 5
 ENOUGH = (FILLS + 1) * LIMIT
 SECOND = 1_000_000_000
+PATIENCE = 30
 
 
 class Hand:
@@ -111,3 +114,44 @@ def test_a_failure_of_which_there_is_only_a_text_is_kept_as_that(load: Load) -> 
     load.record(1, 2, "Crashed(its thread was abandoned)")
 
     assert (load.first_error, load.samples[0].ok) == ("Crashed(its thread was abandoned)", False)
+
+
+def test_its_threads_are_the_most_that_there_were_when_a_run_ended_without_those_of_before(hand: Hand) -> None:
+    gates = [Barrier(4), Barrier(3)]
+    before = [Thread(target=gates[0].wait, args=(PATIENCE,)) for _ in range(3)]
+    its_own = [Thread(target=gates[1].wait, args=(PATIENCE,)) for _ in range(2)]
+    for each in before:
+        each.start()
+    load = Load(work_of_model("fixed", make_model("fixed", {}), 1_000), LIMIT, hand, 2.5)
+    assert load.threads == 0
+
+    for each in its_own:
+        each.start()
+    ended(load, 1)
+    assert load.threads == 3  # this one, too
+
+    for gate, threads in zip(reversed(gates), (its_own, before), strict=True):
+        gate.wait(PATIENCE)
+        for each in threads:
+            each.join(PATIENCE)
+    ended(load, 1)
+    assert load.threads == 3
+
+
+def test_a_thread_of_before_that_does_the_work_is_one_of_its_threads(hand: Hand) -> None:
+    made, recorded = Barrier(2), Barrier(2)
+    loads: list[Load] = []
+
+    def worker() -> None:
+        made.wait(PATIENCE)
+        ended(loads[0], 1)
+        recorded.wait(PATIENCE)
+
+    thread = Thread(target=worker)
+    thread.start()
+    loads.append(Load(work_of_model("fixed", make_model("fixed", {}), 1_000), LIMIT, hand, 2.5))
+    made.wait(PATIENCE)
+    recorded.wait(PATIENCE)
+    thread.join(PATIENCE)
+
+    assert loads[0].threads == 2
