@@ -402,9 +402,8 @@ class Supervisor(Pausable, Generic[C]):
         if verdict.answer is not Answer.ABORT and self.type is _CANCELLING and not self.stopping:
             self.stopping = state.message or _NO_REASON
             return self.conclude(self._cancelled(), message.at, "cancel") if let_go else STOP_CHILDREN
-        if (
-            before.type is StateType.PAUSED and self.type in _LIVES_ON
-        ):  # also for what cannot go on, and is to hear that
+        # Also for what cannot go on, and is to hear that.
+        if before.type is StateType.PAUSED and self.type in _LIVES_ON:
             return GoOn(before.id)
         return END_WAITING if self.suspends else None
 

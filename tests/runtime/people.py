@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable
 from contextvars import Context, copy_context
@@ -21,6 +22,7 @@ from millrace import (
     pause_flow_run,
     propose_state,
     resume_flow_run,
+    run_flow,
     suspend_flow_run,
 )
 from millrace.runtime.entering import ENTERED
@@ -167,3 +169,15 @@ def in_engine(engine: Engine, call: Callable[..., R], *args: Any, **kwargs: Any)
 def resume(run: FlowRun, run_input: Any = None) -> FlowFuture[Any]:
     """Resume a run from outside."""
     return in_engine(run.engine, resume_flow_run, run.uuid, run_input)
+
+
+def execute(world: World, made: Any, run_id: UUID, **options: Any) -> Any:
+    """Execute a run by its id, from plain code."""
+    if not world.async_flows:
+        return run_flow(made, flow_run_id=run_id, **options)
+
+    async def main() -> Any:
+        return await run_flow(made, flow_run_id=run_id, **options)
+
+    with asyncio.Runner(loop_factory=world.new_loop) as runner:
+        return runner.run(main())

@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from threading import Barrier, Thread
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -34,6 +33,7 @@ from millrace import (
 )
 from millrace.runtime.entering import ENTERED
 from tests.clock import START, Stepped
+from tests.runtime.people import execute
 from tests.runtime.worlds import PATIENCE, World
 
 IN_A_MINUTE = datetime.fromtimestamp(START / 1e9, UTC) + timedelta(minutes=1)
@@ -46,18 +46,6 @@ def engine() -> Iterator[Engine]:
     yield made
     ENTERED.reset(token)
     made.close(cancel=True)
-
-
-def execute(world: World, made: Any, run_id: UUID, **options: Any) -> Any:
-    """Execute a run by its id, from plain code."""
-    if not world.async_flows:
-        return run_flow(made, flow_run_id=run_id, **options)
-
-    async def main() -> Any:
-        return await run_flow(made, flow_run_id=run_id, **options)
-
-    with asyncio.Runner(loop_factory=world.new_loop) as runner:
-        return runner.run(main())
 
 
 def names(run: FlowRun) -> list[str]:

@@ -29,7 +29,7 @@ from millrace import (
 from millrace.runtime.conductor import Conductor
 from millrace.runtime.entering import ENTERED
 from tests.clock import START
-from tests.runtime.people import id_of, names, pause, resume, suspend, suspended_run
+from tests.runtime.people import execute, id_of, names, pause, resume, suspend, suspended_run
 from tests.runtime.worlds import PATIENCE, World
 
 IT_IS_PAUSED = r"it is PAUSED, and .* Use resume_flow_run\(\)\.$"
@@ -42,18 +42,6 @@ def engine() -> Iterator[Engine]:
     yield made
     ENTERED.reset(token)
     made.close(cancel=True)
-
-
-def execute(world: World, made: Any, run_id: UUID, **options: Any) -> Any:
-    """Execute a run by its id, from plain code."""
-    if not world.async_flows:
-        return run_flow(made, flow_run_id=run_id, **options)
-
-    async def main() -> Any:
-        return await run_flow(made, flow_run_id=run_id, **options)
-
-    with asyncio.Runner(loop_factory=world.new_loop) as runner:
-        return runner.run(main())
 
 
 def asking(world: World, wanted: Any = None) -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.postgres import Server
+from tests.runtime.stores.killing import Kill, Ran
 from tests.runtime.stores.places import EMBEDDED, KINDS, Place, Writer, in_memory, in_postgres, in_sqlite
 
 
@@ -42,3 +43,15 @@ def writer(place: Place) -> Iterator[Writer]:
     made = Writer.of(place)
     yield made
     made.store.close()
+
+
+@pytest.fixture
+def kill(place: Place, tmp_path: Path) -> Kill:
+    """Where the process is killed."""
+    return Kill(place.store(), tmp_path)
+
+
+@pytest.fixture
+def ran() -> Ran:
+    """What has run."""
+    return Ran()

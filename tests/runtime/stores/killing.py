@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
-from millrace import Engine
+from millrace import Engine, aresume_run, read_flow_runs, resume_run
 from millrace.runtime.entering import ENTERED
 from millrace.runtime.stores.memory import MemoryStore
 from millrace.runtime.stores.port import Owner, Store
@@ -136,3 +137,27 @@ def quietly(call: Callable[[], Any]) -> Any:
         return call()
     except BaseException as error:  # noqa: BLE001
         return error
+
+
+def resumed(world: World, engine: Engine, called: Any, **options: Any) -> Any:
+    """Run the newest run of a flow again."""
+    run_id = read_flow_runs(flows=[called.name], outermost=True)[0].id
+    if world.async_flows:
+        with asyncio.Runner(loop_factory=world.new_loop) as runner:
+            return runner.run(aresume_run(run_id, called, **options))
+    return resume_run(run_id, called, **options)
+
+
+class Ran:
+    """What has run, in its order."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.calls: list[Any] = []
+
+    def __call__(self, what: Any) -> None:
+        with self._lock:
+            self.calls.append(what)
+
+    def forget(self) -> None:
+        self.calls.clear()

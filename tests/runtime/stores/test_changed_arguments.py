@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,20 +19,8 @@ from millrace import (
     read_flow_runs,
     task,
 )
-from tests.runtime.stores.killing import Kill, engine_of, killed
-from tests.runtime.stores.places import Place
-from tests.runtime.stores.test_recovery import Ran, resumed
+from tests.runtime.stores.killing import Kill, Ran, engine_of, killed, resumed
 from tests.runtime.worlds import ASYNC, SYNC, World
-
-
-@pytest.fixture
-def kill(place: Place, tmp_path: Path) -> Kill:
-    return Kill(place.store(), tmp_path)
-
-
-@pytest.fixture
-def ran() -> Ran:
-    return Ran()
 
 
 @pytest.mark.parametrize("how", ["call", "submit"])

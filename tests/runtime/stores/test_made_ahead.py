@@ -38,10 +38,10 @@ from millrace.runtime.stores import resuming
 from millrace.runtime.stores.control import Request
 from millrace.runtime.stores.steering import obey
 from tests.clock import START, Stepped
+from tests.runtime.people import execute
 from tests.runtime.stores import recorded_flows
 from tests.runtime.stores.killing import PATIENCE, engine_of
 from tests.runtime.stores.places import EVERY_STORE, Place
-from tests.runtime.test_made_ahead import execute
 from tests.runtime.worlds import World
 
 SUMS = recorded_flows.sums

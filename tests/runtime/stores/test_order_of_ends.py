@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from millrace import WaitTimeout, as_completed, flow, task
 from millrace.runtime.running import running_loop
-from tests.runtime.stores.killing import Kill, engine_of, killed
-from tests.runtime.stores.places import EVERY_STORE, Place
-from tests.runtime.stores.test_recovery import Ran, resumed
+from tests.runtime.stores.killing import Kill, Ran, engine_of, killed, resumed
+from tests.runtime.stores.places import EVERY_STORE
 from tests.runtime.stores.test_replayed import results
 from tests.runtime.worlds import ASYNC, SYNC, Gate, World
-
-
-@pytest.fixture
-def kill(place: Place, tmp_path: Path) -> Kill:
-    return Kill(place.store(), tmp_path)
-
-
-@pytest.fixture
-def ran() -> Ran:
-    return Ran()
 
 
 async def ends(futures: Any, timeout: float | None = None) -> AsyncIterator[Any]:

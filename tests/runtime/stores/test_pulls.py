@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,17 +12,11 @@ from millrace.runtime.stores.memory import MemoryStore
 from millrace.runtime.stores.port import Group
 from millrace.runtime.stores.records import Called
 from millrace.runtime.streamed import GIVEN, Pulls
-from tests.runtime.stores.killing import Kill, engine_of, killed
-from tests.runtime.stores.places import FLOW, Place
-from tests.runtime.stores.test_recovery import Ran, resumed
+from tests.runtime.stores.killing import Kill, Ran, engine_of, killed, resumed
+from tests.runtime.stores.places import FLOW
 from tests.runtime.worlds import SYNC
 
 STREAM = "-2.7.0"
-
-
-@pytest.fixture
-def kill(place: Place, tmp_path: Path) -> Kill:
-    return Kill(place.store(), tmp_path)
 
 
 def pull(order: int, place: int, count: int, *, path: str = STREAM, name: str = "load", attempt: int = 0) -> Called:

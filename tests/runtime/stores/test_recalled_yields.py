@@ -13,20 +13,9 @@ import pytest
 from millrace import flow, read_flow_runs, read_task_runs, resume_run, task
 from millrace.runtime.results import JSONSerializer, PickleSerializer
 from millrace.runtime.yields import Yielded, Yields, yielded_from
-from tests.runtime.stores.killing import Kill, engine_of, killed, killed_in
+from tests.runtime.stores.killing import Kill, Ran, engine_of, killed, killed_in, resumed
 from tests.runtime.stores.places import EVERY_STORE, Place
-from tests.runtime.stores.test_recovery import Ran, resumed
 from tests.runtime.worlds import ASYNC, SYNC, World
-
-
-@pytest.fixture
-def kill(place: Place, tmp_path: Path) -> Kill:
-    return Kill(place.store(), tmp_path)
-
-
-@pytest.fixture
-def ran() -> Ran:
-    return Ran()
 
 
 def generating(world: World, fn: Callable[..., Generator[Any]], **options: Any) -> Any:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Thread
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,6 @@ from millrace import (
     RunNotFound,
     RunNotResumable,
     StoreError,
-    aresume_run,
     flow,
     pause_flow_run,
     read_flow_run,
@@ -42,44 +41,9 @@ from millrace import (
 from millrace.actors.states import StateType
 from tests.clock import VirtualTime
 from tests.runtime.stores import recorded_flows
-from tests.runtime.stores.killing import PATIENCE, Kill, engine_of, killed, quietly
+from tests.runtime.stores.killing import PATIENCE, Kill, Ran, engine_of, killed, quietly, resumed
 from tests.runtime.stores.places import EMBEDDED_STORES, EVERY_STORE, Place
 from tests.runtime.worlds import SYNC, World
-
-
-@pytest.fixture
-def kill(place: Place, tmp_path: Path) -> Kill:
-    """Where the process is killed."""
-    return Kill(place.store(), tmp_path)
-
-
-def resumed(world: World, engine: Engine, called: Any, **options: Any) -> Any:
-    """Run the newest run of a flow again."""
-    run_id = read_flow_runs(flows=[called.name], outermost=True)[0].id
-    if world.async_flows:
-        with asyncio.Runner(loop_factory=world.new_loop) as runner:
-            return runner.run(aresume_run(run_id, called, **options))
-    return resume_run(run_id, called, **options)
-
-
-class Ran:
-    """What has run, in its order."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self.calls: list[Any] = []
-
-    def __call__(self, what: Any) -> None:
-        with self._lock:
-            self.calls.append(what)
-
-    def forget(self) -> None:
-        self.calls.clear()
-
-
-@pytest.fixture
-def ran() -> Ran:
-    return Ran()
 
 
 @pytest.mark.parametrize("return_type", ["result", "state"])

@@ -16,20 +16,9 @@ from millrace.actors.states import StateType
 from millrace.runtime.entering import ENTERED
 from millrace.runtime.running import running_loop
 from tests.checkpoints import turns
-from tests.runtime.stores.killing import Kill, engine_of, killed
+from tests.runtime.stores.killing import Kill, Ran, engine_of, killed, resumed
 from tests.runtime.stores.places import EVERY_STORE, Place
-from tests.runtime.stores.test_recovery import Ran, resumed
 from tests.runtime.worlds import ASYNC, SYNC, World
-
-
-@pytest.fixture
-def kill(place: Place, tmp_path: Path) -> Kill:
-    return Kill(place.store(), tmp_path)
-
-
-@pytest.fixture
-def ran() -> Ran:
-    return Ran()
 
 
 async def inside(called: Any, *args: Any) -> Any:

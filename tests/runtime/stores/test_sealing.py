@@ -27,9 +27,8 @@ from millrace.actors.errors import SerializationError
 from millrace.actors.stored_result import MISSING
 from millrace.runtime.stores.records import Entry, Value
 from millrace.runtime.stores.sealing import ENTRY, check_entry, opened, parameter_of, result_of, seal_of, sealed
-from tests.runtime.stores.killing import Kill, engine_of, killed
+from tests.runtime.stores.killing import Kill, Ran, engine_of, killed, resumed
 from tests.runtime.stores.places import Place
-from tests.runtime.stores.test_recovery import Ran, resumed
 from tests.runtime.worlds import SYNC
 
 KEY = "sixteen characters, or more"
@@ -39,16 +38,6 @@ OTHER = "another key of the same length"
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MILLRACE_STORE_KEY", KEY)
-
-
-@pytest.fixture
-def kill(place: Place, tmp_path: Path) -> Kill:
-    return Kill(place.store(), tmp_path)
-
-
-@pytest.fixture
-def ran() -> Ran:
-    return Ran()
 
 
 def test_a_sealed_value_is_opened_where_it_stands() -> None:
