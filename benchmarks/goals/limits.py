@@ -1,13 +1,9 @@
-"""Goal 9: a freed slot to the next waiter, against the semaphore of asyncio; and what a slot costs that is free.
+"""Goal 9: a freed slot to the next waiter, against the semaphore of asyncio; and what a slot costs that is free."""
 
-The goal of 50 µs was set where a task of `asyncio.TaskGroup` took 5.8 µs; so beside the figure itself stands its ratio
-to a `TaskGroup` in the same round, which is to be no more than it would be there.
-"""
-
+from benchmarks.goals.bare_task import BARE_TASKS, against_a_bare_task
 from benchmarks.model import Goal, Kind, Limits, Row, Work
 
 HANDOVER = Limits(50, 20)
-AGAINST_TASK_GROUP = Limits(8.6, 3.4)
 
 
 def make(quick: bool) -> Goal:  # noqa: FBT001  # one switch, the same in every goal
@@ -17,7 +13,7 @@ def make(quick: bool) -> Goal:  # noqa: FBT001  # one switch, the same in every 
         number=9,
         title=f"{n:,} slots handed over one after another, and as many that are free",
         works={
-            "task_group": Work("floors.task_group", {"n": 100_000}),
+            "task_group": BARE_TASKS,
             "semaphore": Work("floors.semaphore_handed_over", {"n": n}),
             "blocks": Work("limits.handed_over_to_blocks", {"n": n}),
             "runs": Work("limits.handed_over_to_runs", {"n": n}),
@@ -32,7 +28,7 @@ def make(quick: bool) -> Goal:  # noqa: FBT001  # one switch, the same in every 
                 Kind.ABSOLUTE, HANDOVER),
             Row("to a task run that waits for its tag, body included", ("runs.us",), "µs", "semaphore.us",
                 Kind.ABSOLUTE, HANDOVER),
-            Row("the same, against TaskGroup", ("runs.us",), "µs", "task_group.us", Kind.RATIO, AGAINST_TASK_GROUP),
+            against_a_bare_task("runs.us", HANDOVER),
             Row("from thread to thread", ("threads.us",), "µs", None, Kind.ABSOLUTE),
             Row("a block whose slot is free", ("free_block.us",), "µs", "free_semaphore.us", Kind.ABSOLUTE),
             Row("a mapped run whose slot is free, beside one without", ("limited.us",), "µs", "plain.us",

@@ -84,7 +84,22 @@ def test_the_goals_for_kept_results_are_those_of_the_design() -> None:
         {(row.kind, row.limits.goal) for row in GOALS[number](False).rows if row.limits is not None}
         for number in (16, 17)
     ]
-    assert limits == [{(Kind.ABSOLUTE, 25)}, {(Kind.RATIO, 2)}]
+    assert limits == [{(Kind.ABSOLUTE, 25), (Kind.RATIO, 25 / 5.8)}, {(Kind.RATIO, 2)}]
+
+
+@pytest.mark.parametrize("number", [3, 5, 7, 9, 16])
+def test_a_goal_in_microseconds_is_judged_in_parts_of_a_bare_task_as_well(number: int) -> None:
+    goal = GOALS[number](False)
+    absolute = {row.subject: row.limits for row in goal.rows if row.unit == "µs" and row.kind is Kind.ABSOLUTE}
+    beside = [row for row in goal.rows if row.floor == "task_group.us"]
+
+    assert beside
+    for row in beside:
+        in_microseconds = absolute[row.subject]
+        assert in_microseconds
+        assert row.limits
+        assert row.limits.goal == in_microseconds.goal / 5.8
+    assert goal.works["task_group"] == Work("floors.task_group", {"n": 100_000})
 
 
 def test_what_a_deadline_adds_is_judged_in_parts_of_what_the_machine_takes_for_a_bare_task() -> None:
