@@ -111,6 +111,12 @@ class Hand:
         """Take runs; their ids."""
         return [job.id for job in self.exchange(most=most, at=at).jobs]
 
+    def take_when_there(self, most: int | None = None) -> list[int]:
+        """Take runs as soon as there are any: a server notices a death a moment later; their ids."""
+        while not (taken := self.take(most)):
+            assert self.rung.wait()
+        return taken
+
     def exchange(self, *told: Told, most: int | None = 0, at: int = 220) -> Taken:
         """Tell something, and take runs."""
         return self.queue.exchange(self.number, told, most, at)
