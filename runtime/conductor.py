@@ -323,7 +323,7 @@ class Conductor(Bell):
                     await self._call_hooks(hooks, state, outcome.error)
         finally:
             run.conductor = self.iteration = None
-            run.settle_up()
+            run.settle_up(helps=self._fx is BLOCKING)
         if not run.done:
             with self._shield(outcome.error):
                 await self._told()

@@ -187,10 +187,10 @@ class Engine:
     def _writer(self) -> StoreWriter | None:
         return None if self.chronicle is None else self.chronicle.writer
 
-    def when_committed(self, run: TaskRun | FlowRun) -> None:
-        """Have the end of a run told, which is withheld, as soon as its record is committed."""
+    def when_committed(self, run: TaskRun | FlowRun, *, helps: bool = False) -> None:
+        """Have the end of a run told, which is withheld, as soon as its record is committed. See `Chronicle`."""
         if self.chronicle is not None:
-            self.chronicle.when_committed(run)
+            self.chronicle.when_committed(run, helps=helps)
 
     def must_not_block(self) -> bool:
         """Whether this is the thread that others wait for, which writes to the store."""
@@ -335,7 +335,7 @@ class Engine:
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Have every accepted transition told, in order for each run, on the thread that made it.
 
-        With a store a transition is told when it is committed, on a thread of the store's.
+        With a store a transition is told when it is committed, on the thread that has written it.
 
         Args:
             listener: Quick, as the run waits for it meanwhile. What it raises is logged and stops nothing.

@@ -187,8 +187,12 @@ class FlowRun(ScopeEnding):
         elif instruction is SETTLE:
             self.flow.finish_elsewhere(self)
 
-    def settle_up(self) -> None:
-        """The run has ended: let go of what it needed, tell the watchers and the scope around."""
+    def settle_up(self, *, helps: bool = False) -> None:
+        """The run has ended: let go of what it needed, tell the watchers and the scope around.
+
+        Args:
+            helps: Where that is to be recorded first, this thread waits for it next, by `block_until_told`.
+        """
         pauses, self._pauses = self._pauses, None
         if pauses is not None:
             pauses.stop()
@@ -202,7 +206,7 @@ class FlowRun(ScopeEnding):
             watchers, self.watchers = self.watchers, None
             self._tell_end(watchers or ())
         else:
-            self.engine.when_committed(self)
+            self.engine.when_committed(self, helps=helps)
 
     def _tell_end(self, watchers: Sequence[Watcher]) -> None:
         self.engine.discharge(self)

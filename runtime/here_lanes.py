@@ -73,6 +73,11 @@ class ThreadHere(HeldUp, _Here):
 
     is_the_callers = True  # the code that called the run goes on only after it
 
+    @property
+    def awake(self) -> bool:
+        """Whether the caller's thread is not blocked: it sees to the run's end, and then waits for its commit."""
+        return self._waiter is None
+
     def __init__(self) -> None:  # flat: one is made for every direct call
         self._pending = False
         self._waiter = None

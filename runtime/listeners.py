@@ -1,7 +1,7 @@
 """Listeners: who is told of every accepted transition of an engine's runs.
 
-Decides on which thread and when: with a store after the commit, on a thread of the store's; else in the turn of the
-run. Where nobody listens, the journal has no sink, and no event is made.
+Decides on which thread and when: with a store after the commit, on the thread that has written it; else in the turn
+of the run. Where nobody listens, the journal has no sink, and no event is made.
 """
 
 from __future__ import annotations

@@ -223,7 +223,7 @@ class TaskRun(TaskRunActor[TaskSite]):
         watchers = self.watchers
         if watchers is not None:
             if watchers.__class__ is Withheld:
-                node.scope.engine.when_committed(self)
+                node.scope.engine.when_committed(self, helps=getattr(self.lane, "awake", False))
                 return
             self.watchers = None
             for watcher in watchers:

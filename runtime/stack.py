@@ -58,3 +58,12 @@ else:  # calls from C count as well, which no frame tells; so whatever recurses 
         """
         one, other = _NESTED[room]
         _ = one == other
+
+
+def has_room(room: int = ROOM) -> bool:
+    """Whether `check_room` has nothing to say: for what can be left to another thread."""
+    try:
+        check_room(room)
+    except RecursionError:
+        return False
+    return True

@@ -139,11 +139,15 @@ def block_until_done(run: Watchable, timeout: float | None) -> bool:
 def block_until_told(run: TaskRun | FlowRun) -> None:
     """Block this thread until the end of a run, which has come, is on record and may be told."""
     chronicle = run.engine.chronicle
-    if chronicle is not None and chronicle.writer.here:
+    if chronicle is None:
+        block_until_done(run, None)
+    elif chronicle.writer.here:
         chronicle.writer.work_off()  # nobody else will
     else:
         with lend():
+            chronicle.writer.help()
             block_until_done(run, None)
+            interrupting.check()  # there has been nothing to wait for, mostly, and time has passed
 
 
 def waiting(run: Watchable, lane: LoopLane) -> Generator[Any, Any, None]:

@@ -27,9 +27,10 @@ from millrace.runtime.stores.encoding import (
     state_of,
 )
 from millrace.runtime.stores.flow_record import FlowRecord
+from millrace.runtime.stores.line_items import Unencoded
 from millrace.runtime.stores.records import Answered, Called, Entered, Entry, FlowRunMade, Renamed, TaskRunMade, Undone
 from millrace.runtime.stores.sealing import answer_of, parameter_of, seal_of
-from millrace.runtime.stores.writer import StoreWriter, Unencoded
+from millrace.runtime.stores.writer import StoreWriter
 from millrace.runtime.strands import text_of
 from millrace.runtime.tracking import TaskRunInput
 
@@ -199,10 +200,15 @@ class Chronicle:
 
     # The end of a run.
 
-    def when_committed(self, run: TaskRun | FlowRun) -> None:
-        """Have the end of a run told when it is committed; hold up this thread where too much is in line."""
+    def when_committed(self, run: TaskRun | FlowRun, *, helps: bool) -> None:
+        """Have the end of a run told when it is committed; hold up this thread where too much is in line.
+
+        Args:
+            run: The run.
+            helps: This thread waits for that next, by `block_until_told`.
+        """
         writer = self.writer
-        writer.when_committed(self._committed, run)
+        writer.when_committed(self._committed, run, helps=helps)
         if writer.is_full:
             writer.wait_for_room()
 

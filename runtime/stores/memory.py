@@ -58,6 +58,11 @@ class MemoryStore:
         self._removed: set[int] = set()  # ids of flow runs, of which task runs may be left
 
     @property
+    def any_thread(self) -> bool:
+        """A lock guards what is there."""
+        return True
+
+    @property
     def queue(self) -> Queue:
         """Where runs are put off to; for workers of this process."""
         from millrace.runtime.deferred.memory import MemoryQueue  # noqa: PLC0415  # few programs put runs off

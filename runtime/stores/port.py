@@ -2,10 +2,10 @@
 
 Decides the contract between an engine and a store; `tests/runtime/stores/contract` checks it, for each of them.
 
-**Writing.** Everything is written in groups, by one thread of the engine that has opened the store. A group is
-written as a whole or not at all, and it is acknowledged, by a call, when it will survive the end of the process: before
-the store returns, or later and from any thread. Groups of one owner are numbered. One that is written again, because
-its acknowledgement was lost, changes nothing and is acknowledged again.
+**Writing.** Everything is written in groups, by one thread at a time of the engine that has opened the store. A group
+is written as a whole or not at all, and it is acknowledged, by a call, when it will survive the end of the process:
+before the store returns, or later and from any thread. Groups of one owner are numbered. One that is written again,
+because its acknowledgement was lost, changes nothing and is acknowledged again.
 
 **Owners.** Whoever opens a store to write becomes an owner, with a *token* that is greater than that of every owner
 before. A flow run belongs to the owner that has made or claimed it. Each group carries the token, and one of an owner
@@ -90,7 +90,12 @@ class Store(Protocol):
         """The way to the process that has it open; None where other processes cannot have it open anyway."""
         ...
 
-    # Writing: all of it on one thread.
+    @property
+    def any_thread(self) -> bool:
+        """Whether what writes may be called on one thread after another, never on two at a time; else on one alone."""
+        ...
+
+    # Writing: all of it on one thread, which is that of `open` unless the store takes any.
 
     def open(self, owner: Owner) -> Opened:
         """Become the owner; mark the runs of owners that are over.
@@ -137,7 +142,7 @@ class Store(Protocol):
         """
         ...
 
-    # Removing: all of it on that thread, too.
+    # Removing: like writing.
 
     def remove(self, run_id: int, token: int) -> None:
         """Remove a flow run that has ended, and all inside of it.

@@ -1,9 +1,13 @@
-"""The writer: one thread that tells a store all that an engine's runs do.
+"""The writer: one thread at a time that tells a store all that an engine's runs do.
 
-Decides when records are written. They stand in one line, in the order in which they came about, with *receipts* among
-them: whoever waits for a run's end is told when all that stands before its receipt is committed. The thread takes what
-has come together since it last looked, as one group; so the slower the disk, the larger the groups. A record that
-nobody waits for is written a moment later, so that it can go along with one that somebody does wait for.
+Decides when records are written, and by whom. They stand in one line, in the order in which they came about, with
+*receipts* among them: whoever waits for a run's end is told when all that stands before its receipt is committed. Who
+has the *turn* takes what has come together since anybody last looked, as one group; so the slower the disk, the larger
+the groups. A record that nobody waits for is written a moment later, so that it can go along with one that somebody
+does wait for.
+
+The turn belongs to a thread of the writer's. A thread that could only wait for its own receipt takes it where it is
+free, and writes the group itself: two ways between threads take as long as half a commit.
 
 When the store fails the writer is over: what was not acknowledged never will be, and who waits for it is told so. The
 store is not tried again; what it was told before, and has not acknowledged, may be in it or not.
@@ -17,25 +21,25 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import Context
 from queue import Empty, SimpleQueue
 from socket import gethostname
 from threading import Condition, Lock, Thread, get_ident
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
-import attrs
-
-from millrace.actors.errors import StoreError
+from millrace.actors.errors import StoreError, TerminationSignal
 from millrace.actors.events import Event
 from millrace.actors.states import StateType
 from millrace.actors.telling import told_of
 from millrace.runtime.lending import lend
 from millrace.runtime.one_line import engine_logger
-from millrace.runtime.results.serializers import Serializer
 from millrace.runtime.running import running_loop
 from millrace.runtime.settings import STORE_KEY, STORE_RESULT_LIMIT
+from millrace.runtime.stack import ROOM_TO_RECORD, has_room
 from millrace.runtime.stores.encoding import encode
 from millrace.runtime.stores.faults import reach
+from millrace.runtime.stores.line_items import Errand, LineItem, Publication, Receipt, Unencoded
 from millrace.runtime.stores.port import Group, Opened, Owner, Store
 from millrace.runtime.stores.records import Called, Entered, Record
 from millrace.runtime.stores.sealing import result_of
@@ -53,49 +57,6 @@ MOST_RECORDS: Final = 6_000
 
 BOUND: Final = 20_000
 """How many may stand in line before those who bring more are held up; a group or two fit in on top."""
-
-
-@attrs.define(eq=False)
-class Unencoded:
-    """A record of a state that holds something, as it stands in line.
-
-    Args:
-        record: The record, without that.
-        data: What the state holds.
-        serializer: What makes bytes of it.
-        task: What to call the task or flow, in a warning.
-    """
-
-    record: Entered
-    data: Any
-    serializer: Serializer
-    task: str
-
-
-@attrs.define(eq=False)
-class Receipt:
-    """What is to be done when all that stands before it in the line is committed.
-
-    Args:
-        done: Called with the subject, and with None, or with why that never will be.
-        subject: What it is about.
-    """
-
-    done: Callable[[Any, StoreError | None], None]
-    subject: Any = None
-
-
-@attrs.define(eq=False)
-class Errand:
-    """What is to be done on the writer's thread when all that stands before it in the line is committed.
-
-    Args:
-        call: Does it; what it raises is its caller's affair.
-        failed: Called in its place after the store has failed.
-    """
-
-    call: Callable[[], None]
-    failed: Callable[[StoreError], None]
 
 
 _writers: WeakSet[StoreWriter] = WeakSet()  # with a thread, which a fork does not have
@@ -117,7 +78,11 @@ class StoreWriter:
         self.failed: StoreError | None = None
         self.opened = Opened(0)
         self._now = now
-        self._line: deque[Record | Unencoded | Receipt | Errand | tuple[Callable[[Event], None], Event]] = deque()
+        self._line: deque[LineItem] = deque()
+        self._turn = Lock()  # of whoever writes
+        self._helper = 0  # the thread that has it, where that is not the writer's own
+        self._taken: deque[Receipt | Errand | Publication] = deque()  # by who writes: what follows from the commit
+        self._unwritten = False  # and records, which are not written yet
         self._asleep = False  # the thread waits for something to stand in line
         self._lingering = False  # it waits a moment for something that somebody waits for
         self._urgent = False  # something like that stands in line
@@ -131,6 +96,7 @@ class StoreWriter:
         self._stopped = False  # the thread is to end
         self._over = False  # it has ended: what is put in line now is answered by whoever puts it there
         self._ident = 0
+        self._helped = store.any_thread
         self._ended = False  # nobody calls any more what is to be called at the end. Guarded by the room's lock, too
         self._on_end: list[Callable[[], None]] = []
         started: SimpleQueue[BaseException | None] = SimpleQueue()
@@ -158,26 +124,62 @@ class StoreWriter:
             self._asleep = False
             self._bell.put(None)
 
-    def when_committed(self, done: Callable[[Any, StoreError | None], None], subject: Any = None) -> None:
-        """Have something called when all that was put in line so far is committed. On the writer's thread.
+    def when_committed(
+        self, done: Callable[[Any, StoreError | None], None], subject: Any = None, *, helps: bool = False
+    ) -> None:
+        """Have something called when all that was put in line so far is committed. By whoever writes then.
 
         Args:
             done: Called with the subject, and with None, or with why that never will be.
             subject: What it is about.
+            helps: This thread is about to call `help`. If it does not, the receipt is found a moment later.
         """
-        self._put_urgent(Receipt(done, subject))
+        self._put_urgent(Receipt(done, subject), wakes=not helps)
 
-    def _put_urgent(self, item: Receipt | Errand) -> None:
+    def _put_urgent(self, item: Receipt | Errand, *, wakes: bool = True) -> None:
         self._line.append(item)
         self._urgent = True
-        if self._asleep or self._lingering:
-            self._asleep = self._lingering = False
-            self._bell.put(None)
+        if wakes:
+            self._wake()
         if self._over:
             self.work_off()
 
+    def _wake(self) -> None:
+        """Have the thread look at the line, unless it is at work, and will look before it rests."""
+        if self._asleep or self._lingering:
+            self._asleep = self._lingering = False
+            self._bell.put(None)
+
+    def help(self) -> None:
+        """Write what stands in line, if nobody does: for a thread that could only wait for a receipt of its own.
+
+        Not on the thread of a loop, which has others to serve; nor where the store is one thread's alone.
+        """
+        if self._helped and running_loop() is None and has_room(ROOM_TO_RECORD) and self._turn.acquire(blocking=False):
+            try:
+                self._in_turn(Context().run, self._write_some)  # with nothing that belongs to whoever helps
+            except BaseException as interrupt:  # of this thread, by somebody who insists
+                if self._unwritten:
+                    self._fail(interrupt)
+                self._urgent = True  # the thread goes on with it, or tells those who wait that it cannot
+                raise
+            finally:
+                self._turn.release()
+                if self._urgent:
+                    self._wake()
+        else:
+            self._wake()
+
+    def _in_turn(self, call: Callable[..., Any], *arguments: Any) -> None:
+        """Call something on a thread that has the turn, and is not the writer's own."""
+        self._helper = get_ident()
+        try:
+            call(*arguments)
+        finally:
+            self._helper = 0
+
     def do(self, call: Callable[[], T]) -> T:
-        """Have something done on the writer's thread when all that was put in line so far is committed, and wait.
+        """Have something done by whoever writes when all that was put in line so far is committed, and wait.
 
         Raises:
             StoreError: the store has failed.
@@ -213,8 +215,8 @@ class StoreWriter:
 
     @property
     def here(self) -> bool:
-        """Whether this is the writer's own thread, which must not wait for itself."""
-        return get_ident() == self._ident
+        """Whether this is the thread that writes, which must not wait for itself."""
+        return get_ident() in {self._ident, self._helper}
 
     @property
     def is_full(self) -> bool:
@@ -229,7 +231,7 @@ class StoreWriter:
             self._room.wait_for(lambda: not self.is_full)
 
     def when_room(self, call: Callable[[], None]) -> None:
-        """Have something called when the line is not full: now, or on the writer's thread."""
+        """Have something called when the line is not full: now, or by whoever writes."""
         with self._room:
             full = self.is_full
             if full:
@@ -271,10 +273,10 @@ class StoreWriter:
         self.failed = forked
         self._over = self._ended = True
         self._asleep = self._lingering = False  # there is nobody to wake
-        self._room = Condition(Lock())  # the thread may have had it
+        self._turn, self._room = Lock(), Condition(Lock())  # another thread may have had them
         getattr(self.store, "abandon", self.store.close)()
 
-    # On the writer's thread.
+    # On the writer's thread, or on one that helps.
 
     def _run(self, started: SimpleQueue[BaseException | None]) -> None:
         self._ident = get_ident()
@@ -287,16 +289,18 @@ class StoreWriter:
         try:
             while not self._stopped:
                 self._wait()
-                self.work_off()
+                with self._turn:
+                    self.work_off()
         finally:
             self._close()
 
     def _close(self) -> None:
-        self.failed = self.failed or StoreError(self.store.name, "write to", "its engine is closed")
-        self._over = True
         try:
-            self.work_off()  # what came too late is told so
-            self.store.close()
+            with self._turn:
+                self.failed = self.failed or StoreError(self.store.name, "write to", "its engine is closed")
+                self._over = True
+                self.work_off()  # what came too late is told so
+                self.store.close()
         except Exception:
             _logger.exception("The store %s could not be closed.", self.store.name)
         finally:
@@ -312,7 +316,7 @@ class StoreWriter:
         among calls one after another it is only the receipts that wake this thread.
         """
         self._linger()
-        if self._line:
+        if self._line or self._taken:
             return
         self._asleep = True
         if self._line:  # put there before that was said
@@ -322,16 +326,23 @@ class StoreWriter:
         self._linger()
 
     def _linger(self) -> None:
-        """Wait for something that somebody waits for, but only a moment."""
-        self._lingering = True
-        if not self._urgent:
-            with suppress(Empty):
-                self._bell.get(timeout=LINGER_SECONDS)
-        self._lingering = False
+        """Wait for something that somebody waits for, but only a moment, and another for each in which others write."""
+        number = -1
+        while number != self._number and not self._urgent:
+            number = self._number
+            self._lingering = True
+            if not self._urgent:  # put there before that was said
+                with suppress(Empty):
+                    self._bell.get(timeout=LINGER_SECONDS)
+            self._lingering = False
 
     def work_off(self) -> None:
         """Write all that stands in line."""
-        while self._line:
+        if not self.here:
+            with self._turn:
+                self._in_turn(self.work_off)
+            return
+        while self._line or self._taken:
             self._write_some()
             if not self.is_full:
                 self._tell_room()
@@ -346,20 +357,20 @@ class StoreWriter:
     def _write_some(self) -> None:
         """Write one group, and do what its commit allows."""
         self._urgent = False
-        line = self._line
+        self._unwritten = True
+        line, taken = self._line, self._taken
         limit = STORE_RESULT_LIMIT.read()
         records: list[Record] = []
         pulls = Pulls()
-        after: list[Receipt | Errand | tuple[Callable[[Event], None], Event]] = []
         while line and len(records) < MOST_RECORDS:
             item: Any = line.popleft()
             kind = item.__class__
             if kind is Receipt or kind is tuple:
-                after.append(item)
+                taken.append(item)
             elif kind is Unencoded:
                 records.append(self._encoded(item, limit))
             elif kind is Errand:
-                after.append(item)
+                taken.append(item)
                 break
             elif kind is not Called or not pulls.take(item):
                 records.append(item)
@@ -368,8 +379,9 @@ class StoreWriter:
         if records and self.failed is None:
             reach("group taken")
             self._append(records)
-        for item in after:
-            self._do(item)
+        self._unwritten = False
+        while taken:
+            self._do(taken.popleft())
 
     def _encoded(self, item: Unencoded, limit: int) -> Entered:
         record = item.record
@@ -393,6 +405,8 @@ class StoreWriter:
         error = self._committed.get()
         if error is not None:
             self._fail(error)
+            if self._helper and isinstance(error, (KeyboardInterrupt, TerminationSignal)):
+                raise error
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, StoreError):
@@ -414,8 +428,10 @@ class StoreWriter:
                 item.call()
             else:
                 item.failed(self.failed)
-        except BaseException:
+        except BaseException as error:
             _logger.exception("What was to follow a commit to %s failed.", self.store.name)
+            if self._helper and isinstance(error, (KeyboardInterrupt, TerminationSignal)):
+                raise
 
 
 def _after_fork() -> None:

@@ -102,6 +102,11 @@ class PostgresStore:
         return self._control
 
     @property
+    def any_thread(self) -> bool:
+        """The connection that writes turns on a loop of the thread that has opened it."""
+        return False
+
+    @property
     def queue(self) -> Queue:
         """Where runs are put off to: in a schema beside this one, with `_queue` behind its name."""
         from millrace.runtime.deferred.postgres import PostgresQueue  # noqa: PLC0415  # few programs put runs off

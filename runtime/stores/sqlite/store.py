@@ -128,6 +128,11 @@ class SqliteStore:
         return self._control
 
     @property
+    def any_thread(self) -> bool:
+        """A connection may be used by one thread after another."""
+        return True
+
+    @property
     def queue(self) -> Queue | None:
         """Where runs are put off to, in a file beside this one; None where the system has no means for that."""
         if self._control is None:
