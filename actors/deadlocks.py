@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any
 
-from millrace.actors.awaits import Awaits, awaits
+from millrace.actors.awaits import Awaits, Moment, awaits
 from millrace.actors.tickets import Limit, SlotLimit, Ticket
 
 
@@ -35,19 +35,21 @@ def may_be_stuck(limits: Iterable[Limit]) -> bool:
     return False
 
 
-def surrounding(ticket: Ticket, blocked: Iterable[Ticket], who: Awaits) -> list[Ticket]:
+def surrounding(ticket: Ticket, blocked: Iterable[Ticket], moment: Moment) -> list[Ticket]:
     """The tickets that a waiting one is inside of at this moment, the innermost first.
 
     Args:
         ticket: The ticket.
         blocked: The tickets whose holders wait for something.
-        who: Waits for whom.
+        moment: Who waits for whom then.
     """
-    waiting = set[Any]() if ticket.owner is None else who.waiting_for(ticket.owner)
+    waiting = set[Any]() if ticket.owner is None else moment.waiting_for(ticket.owner)
     around = [each for each in ticket.around if each.held]
     around += [each for each in ticket.outside if each.held and each.waits]
-    around += [each for each in ticket.beside if each.held and each.waits and awaits(each.target, waiting)]
-    around += [each for each in blocked if each.target is not None and awaits(each.target, waiting)]
+    around += [each for each in ticket.beside if each.held and any(awaits(target, waiting) for target in each.targets)]
+    around += [
+        each for each in blocked if any(target is not None and awaits(target, waiting) for target in each.targets)
+    ]
     return list(dict.fromkeys(around))
 
 
@@ -63,7 +65,8 @@ def in_vain(limits: Iterable[Limit], who: Awaits) -> dict[Ticket, list[Ticket]]:
     """
     queues = {limit: deque(each for each in limit.queue if not each.timed) for limit in limits}
     blocked = [each for limit in queues if isinstance(limit, SlotLimit) for each in limit.holders if each.waits]
-    around = {each: surrounding(each, blocked, who) for queue in queues.values() for each in queue}
+    moment = who.at_this_moment()
+    around = {each: surrounding(each, blocked, moment) for queue in queues.values() for each in queue}
     inside = Counter(outer for found in around.values() for outer in found)
     held = {limit: _held_by(limit, inside) for limit in queues}
     changed = deque(queues)

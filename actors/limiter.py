@@ -263,8 +263,7 @@ class Limiter(Mailbox):
     def _blocks(self, message: Blocks) -> Order | None:
         for ticket in message.tickets:
             stuck = ticket.stuck
-            ticket.waits += 1
-            ticket.target = message.target
+            ticket.targets += (message.target,)
             _note_stuck(ticket, before=stuck)
         if message.run is not None:
             self._awaits.add(message.run, message.target)
@@ -274,8 +273,9 @@ class Limiter(Mailbox):
     def _goes_on(self, message: GoesOn) -> None:
         for ticket in message.tickets:
             stuck = ticket.stuck
-            ticket.waits -= 1
-            ticket.target = None
+            targets = list(ticket.targets)
+            targets.remove(message.target)
+            ticket.targets = tuple(targets)
             _note_stuck(ticket, before=stuck)
         if message.run is not None:
             self._awaits.remove(message.run, message.target)
@@ -302,7 +302,7 @@ class Limiter(Mailbox):
         """Whether somebody waits for what a ticket is asked for by, since they wait."""
         if not set(around).isdisjoint(blocks.tickets):
             return True
-        return blocks.run is not None and blocks.run in self._awaits.waiting_for(ticket.owner)
+        return blocks.run is not None and blocks.run in self._awaits.at_this_moment().waiting_for(ticket.owner)
 
     handlers: ClassVar = {
         Take: _take,

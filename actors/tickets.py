@@ -70,7 +70,7 @@ class Ticket:
 
     __slots__ = (
         "alarm", "around", "bell", "beside", "due", "error", "inside", "lane", "needs", "outside", "owner", "place",
-        "priority", "since", "standing", "target", "timed", "waits",
+        "priority", "since", "standing", "targets", "timed",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917  # made for every attempt, and keywords cost
@@ -99,8 +99,7 @@ class Ticket:
         self.since = 0  # when it was served, ns
         self.due = 0  # when it is to be looked at again, ns; 0: not before something happens
         self.inside = 0  # tickets that wait and have this one around them
-        self.waits = 0  # how often its holder waits at the moment for something
-        self.target: Any = None  # what the last of these waits is for, as in `awaits`
+        self.targets: tuple[Any, ...] = ()  # all that its holder waits for at the moment, each as in `awaits`
         self.lane: Any = None  # of the upper floor: where `due` is kept; there where something comes with time
         self.alarm: Any = None  # of the upper floor, for `due`
 
@@ -112,7 +111,12 @@ class Ticket:
     @property
     def stuck(self) -> bool:
         """Whether it is not given back, as far as is known, before something else has happened."""
-        return bool(self.inside or self.waits)
+        return bool(self.inside or self.targets)
+
+    @property
+    def waits(self) -> bool:
+        """Whether its holder waits at the moment for something."""
+        return bool(self.targets)
 
     @property
     def called(self) -> str:

@@ -328,6 +328,7 @@ class Flow(BaseFlow[P, R]):
         """
         wait_for, return_state = kwargs.pop("wait_for", None), kwargs.pop("return_state", False)
         run = self.begin(Engine.current(), args, kwargs)
+        run.is_called = True
         try:
             see_through(run, args, kwargs, wait_for)
             return outcome_of_flow(run, return_state=return_state)
@@ -399,6 +400,7 @@ class AsyncFlow(BaseFlow[P, R]):
 
     async def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, *, return_state: bool) -> Any:
         run = self.begin(Engine.current(), args, kwargs)
+        run.is_called = True
         try:
             await see_through_here(run, args, kwargs, wait_for)
             return outcome_of_flow(run, return_state=True) if return_state else await take_async(run)

@@ -30,6 +30,7 @@ from millrace.actors.instructions import (
 from millrace.actors.messages import Born, ChildEnded, ChildSeen, Judged, Leave, Made, Spawned
 from millrace.actors.states import State, StateType
 from millrace.actors.stored_result import Found, kept
+from millrace.runtime.callers import caller_of
 from millrace.runtime.context import TAGS
 from millrace.runtime.names import random_name
 from millrace.runtime.ongoing import Ongoing
@@ -63,7 +64,7 @@ class FlowRun(ScopeEnding):
     is_flow: ClassVar[bool] = True
 
     __slots__ = (
-        "blocks", "caller", "found", "log_prints", "parameters", "persist_result", "result_serializer",
+        "blocks", "caller", "found", "is_called", "log_prints", "parameters", "persist_result", "result_serializer",
         "result_storage", "runner", "sources", "stands_for", "tags",
     )  # fmt: skip
 
@@ -95,6 +96,7 @@ class FlowRun(ScopeEnding):
         self.blocks: bool = blocks  # the body is sync: it runs in the calling thread, and waiting blocks that
         self.parent: FlowRun | None = None  # the scope it was started in
         self.caller: int | None = None  # the id of the task run in there that called it, if one did
+        self.is_called: bool = False  # its body runs in the middle of the code that called it
         self.stands_for: tuple[int, int] | None = None  # id and key of its task run there; None: it is no subflow
         self.sources: Mapping[str, list[TaskRunInput]] = _NO_SOURCES  # by parameter: what it depends on there
         self.tags: frozenset[str] = TAGS.get()
@@ -148,6 +150,11 @@ class FlowRun(ScopeEnding):
     def flow_id(self) -> int | None:
         """The id that the states of its children carry; None outside of any flow."""
         return None if self.flow is None else self.id
+
+    @property
+    def called_by(self) -> TaskRun | FlowRun | None:
+        """The run whose code has called it, where its body runs in the middle of that."""
+        return caller_of(self, self.parent, self.caller) if self.is_called and self.parent is not None else None
 
     @property
     def logs_prints(self) -> bool:

@@ -82,7 +82,7 @@ def _begin_on_loop(
 ) -> Steps:
     scope = current_scope()
     turns = scope.engine.lane_here()
-    lane = LoopSteps(turns)
+    lane = LoopSteps(turns, None)  # who asks for a step says so
     run = scope.start_run(task, args, kwargs, wait_for, lane, given, in_line=False)
     return _recalling(LoopIteration(run, lane, turns))
 

@@ -30,6 +30,8 @@ class _Here:
 
     __slots__ = ("_pending", "_waiter")
 
+    is_a_call = True  # the body runs in the middle of the code that called the run
+
     _guard: ClassVar = Lock()  # of all of them: held for two assignments, and most calls never come to need it
 
     _pending: bool  # woken since the caller last looked
@@ -195,12 +197,13 @@ class LoopElsewhere:
 class LoopHere(_Here):
     """Sees a direct call of an async task through, in the calling task."""
 
-    __slots__ = ("_lane",)
+    __slots__ = ("_lane", "place")
 
-    def __init__(self, lane: LoopLane) -> None:  # flat: one is made for every direct call
+    def __init__(self, lane: LoopLane, place: int | None) -> None:  # flat: one is made for every direct call
         self._pending = False
         self._waiter = None
         self._lane = lane
+        self.place = place  # of the code that calls, as in `holding`; None where nobody asks for it
 
     def stop(self, run: TaskRun) -> None:
         """Cancel the body at its await."""

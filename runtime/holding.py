@@ -93,6 +93,11 @@ class Started:
     def __init__(self, scope: Any) -> None:
         self._scope = scope
 
+    @property
+    def scopes(self) -> tuple[Any, ...]:
+        """The flow run."""
+        return (self._scope,)
+
     def covers(self, run: Any) -> bool:
         """Whether it has started a run."""
         return (run.parent if run.is_flow else run.scope) is self._scope
@@ -106,15 +111,12 @@ def served_on(loop: asyncio.AbstractEventLoop | None, ticket: Ticket) -> None:
 
 
 def _held_on(loop: asyncio.AbstractEventLoop, limiter: ActingLimiter) -> dict[Ticket, None]:
-    """What is held by code on the loop of this thread, or by runs that are to begin there.
-
-    Not by what waits for something else already.
-    """
+    """What is held by code on the loop of this thread, or by runs that are to begin there."""
     from millrace.actors.tickets import SlotLimit  # noqa: PLC0415  # few programs have limits
 
     places = {id(each) for each in asyncio.all_tasks()}
     slots = [limit for limit in limiter.limits.values() if isinstance(limit, SlotLimit)]
-    held = dict.fromkeys(each for limit in slots for each in tuple(limit.holders) if not each.waits)
+    held = dict.fromkeys(each for limit in slots for each in tuple(limit.holders))
     return {each: None for each in held if each.place in places or (not each.place and _loop_of(each.owner) is loop)}
 
 

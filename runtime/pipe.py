@@ -407,6 +407,11 @@ class Pipe:
         """Whether it was closed, and its source is not done with that."""
         return self.closed is not None and self.source is not None and self.source.closing
 
+    @property
+    def scopes(self) -> tuple[FlowRun, ...]:
+        """The flow runs that these belong to: its own, and that of the stream before."""
+        return (self.scope, *(() if self.inner is None else self.inner.scopes))
+
     def covers(self, run: Any) -> bool:
         """Whether a run is on its way here, or in a stream before."""
         inner = self.inner

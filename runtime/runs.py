@@ -41,6 +41,7 @@ from millrace.actors.states import AwaitingRetry, State, StateDetails, StateType
 from millrace.actors.stored_result import Found, kept
 from millrace.actors.task_run import TaskRunActor
 from millrace.actors.timestamps import from_nanoseconds
+from millrace.runtime.callers import caller_of
 from millrace.runtime.context import CURRENT, HELD
 from millrace.runtime.inputs import Inputs
 from millrace.runtime.lanes import NOWHERE, RecordedLane
@@ -261,10 +262,8 @@ class TaskRun(TaskRunActor[TaskSite]):
     @property
     def called_by(self) -> TaskRun | FlowRun | None:
         """The run whose code has called it, where its body runs in the middle of that."""
-        if not getattr(self.lane, "is_the_callers", False):
-            return None
-        scope = self.node.scope
-        return scope if self.parent is None else scope.children.get(self.parent)
+        is_called = getattr(self.lane, "is_a_call", False)
+        return caller_of(self, self.node.scope, self.parent) if is_called else None
 
     def depends_on(self) -> list[Any]:
         """The runs that it waits for before it begins."""
@@ -412,10 +411,11 @@ class TaskRun(TaskRunActor[TaskSite]):
         """The lane of the running loop."""
         return self.node.scope.engine.lane_here()
 
-    def comes_after(self, before: Any) -> bool:
-        """Whether it is a later run of the same map, and that has not come to it yet."""
+    @property
+    def held_back_in(self) -> Lane | None:
+        """The lane of its map, where that has not come to it yet."""
         holds_back = getattr(self.lane, "holds_back", None)
-        return holds_back is not None and getattr(before, "lane", None) is self.lane and bool(holds_back(self))
+        return self.lane if holds_back is not None and holds_back(self) else None
 
     def blocks_here(self) -> bool:
         """Whether blocking this thread would hold up a loop that the run needs, or one for no reason."""

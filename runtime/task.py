@@ -19,6 +19,7 @@ from millrace.runtime.engine import current_scope
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import Future, take, take_async
 from millrace.runtime.here_lanes import LoopElsewhere, LoopHere, ThreadElsewhere, ThreadHere
+from millrace.runtime.holding import place_here
 from millrace.runtime.lanes import Lane
 from millrace.runtime.loop_lane import execute_async
 from millrace.runtime.running import running_loop
@@ -231,7 +232,8 @@ class AsyncTask(BaseTask[P, R]):
         return_state: bool,
     ) -> Any:
         scope = current_scope()
-        lane = LoopHere(scope.engine.lane_here())
+        engine = scope.engine
+        lane = LoopHere(engine.lane_here(), place_here() if engine.rationing.tags else None)
         run = scope.start_run(self, args, kwargs, wait_for, lane, given, in_line=False)
         try:
             if not run.unready:

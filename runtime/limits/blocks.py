@@ -21,7 +21,7 @@ from millrace.runtime.bells import Bell
 from millrace.runtime.context import CURRENT
 from millrace.runtime.cooperation import cancelled, check_cancelled
 from millrace.runtime.engine import Engine, current_scope
-from millrace.runtime.holding import HOLDING, around, place_here
+from millrace.runtime.holding import HOLDING, around, place_here, served_on
 from millrace.runtime.limits.amounts import checked_names
 from millrace.runtime.priorities import USUAL, priority_on
 from millrace.runtime.running import running_loop
@@ -151,11 +151,13 @@ class Request:
         """Who serves it."""
         return self._engine.limits.limiter
 
-    def served(self, _ticket: Ticket) -> bool:
+    def served(self, ticket: Ticket) -> bool:
         """Wake whoever waits. Whether there is somebody: on a closed loop nobody wakes any more."""
         lane = self._lane
-        if lane is not None and lane.loop.is_closed():
-            return False
+        if lane is not None:
+            if lane.loop.is_closed():
+                return False
+            served_on(lane.loop, ticket)
         self._bell.ring()
         return True
 
