@@ -176,17 +176,18 @@ def _finish_and_raise(run: TaskRun, order: Order | None, error: BaseException) -
 class Interruptible:
     """A body in an asyncio task that can be cancelled without cancelling what the task does after it.
 
+    Args:
+        task: The task; None where there is nothing to cancel.
+
     Source: the protocol of `asyncio.timeout`: whoever cancelled a task takes that back, and turns the `CancelledError`
     into its own outcome only if nobody else asked for a cancellation too.
     """
 
     __slots__ = ("_before", "_sent", "_task")
 
-    def __init__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # bodies are driven from tasks only
-        self._task: asyncio.Task[Any] | None = task
-        self._before = task.cancelling()
+    def __init__(self, task: asyncio.Task[Any] | None) -> None:
+        self._task = task
+        self._before = 0 if task is None else task.cancelling()
         self._sent = 0
 
     def cancel(self) -> None:
@@ -230,7 +231,7 @@ class Suspended(Interruptible):
     def __init__(
         self, run: TaskRun, context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any, attempt: int
     ) -> None:
-        super().__init__()
+        super().__init__(asyncio.current_task())
         self._run = run
         self._attempt = attempt
         self._context = context
@@ -319,19 +320,6 @@ class AsItIs:
             raise error
         finally:
             del error  # it holds this frame
-
-
-class InterruptibleAsItIs(Interruptible):
-    """The same of a body that can be cancelled; both in one object, as there may be very many at once."""
-
-    __slots__ = ("closed",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.closed = False
-
-    returned = AsItIs.returned
-    raised = AsItIs.raised
 
 
 def drive(context: Context, coroutine: Coroutine[Any, Any, Any], waits_for: Any, end: End[R]) -> Generator[Any, Any, R]:

@@ -11,7 +11,10 @@ from contextvars import Context, copy_context
 from threading import Thread
 from typing import Any
 
-from millrace.runtime.flow_body import conclude, see_through, see_through_here
+from millrace.runtime.conductor import Conductor, Outcome
+from millrace.runtime.effects import ON_LOOP
+from millrace.runtime.flow_attempt import LoopPass, conclude
+from millrace.runtime.flow_body import all_attempts, see_through
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.running import running_loop
 
@@ -23,7 +26,7 @@ def start(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for:
     elif _turns_elsewhere(run):
         start_on_loop(run, args, kwargs, wait_for)
     else:
-        _start_task(run, (args, kwargs, wait_for), copy_context())
+        _start_task(run, args, kwargs, wait_for, copy_context())
 
 
 def _turns_elsewhere(run: FlowRun) -> bool:
@@ -37,7 +40,7 @@ def start_on_loop(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], w
     context = copy_context()
     lane = run.parent.lane_for_async() if run.parent is not None else run.engine.own_lane()
     run.loop_lane = lane  # known at once: whoever holds up that loop must not wait for the run
-    lane.post(lambda: _start_task(run, (args, kwargs, wait_for), context))
+    lane.post(lambda: _start_task(run, args, kwargs, wait_for, context))
 
 
 def _start_thread(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
@@ -62,41 +65,32 @@ def _start_thread(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], w
         raise
 
 
-def _start_task(run: FlowRun, call: tuple[tuple[Any, ...], dict[str, Any], Any], context: Context) -> None:
+def _start_task(run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, context: Context) -> None:
     """See a run through in a task of its own, on the running loop."""
     run.loop_lane = run.engine.lane_here()
-    background = _Background(run)
-    task = asyncio.get_running_loop().create_task(background.see_through(*call), context=context)
+    conductor = _Background(run, ON_LOOP, (args, kwargs), wait_for)
+    task = asyncio.get_running_loop().create_task(all_attempts(conductor, LoopPass), context=context)
     run.engine.keep(task)
-    task.add_done_callback(background, context=context)
+    task.add_done_callback(conductor, context=context)
 
 
-class _Background:
-    """A run in an asyncio task of its own; called when that is over.
+class _Background(Conductor):
+    """Sees a run through in an asyncio task of its own; called when that is over.
 
     There may be very many at once, and what each consists of is looked at by the garbage collector again and again: so
     it is one object, and no closures.
     """
 
-    __slots__ = ("_begun", "_run")
+    __slots__ = ()
 
-    def __init__(self, run: FlowRun) -> None:
-        self._run = run
-        self._begun = False
-
-    async def see_through(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
-        """What the run raises is in its state; its task has nobody to raise it to."""
-        self._begun = True
-        whole = see_through_here(self._run, args, kwargs, wait_for)
-        del self, args, kwargs  # a crash holds this frame, and the run holds that
-        try:
-            await whole
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            raise  # they are meant for the task and the loop
-        except BaseException:  # noqa: BLE001, S110  # recorded by the run before it was raised
-            pass
+    def raises(self, end: Outcome) -> bool:
+        """What the run raises is in its state; its task has nobody to raise it to, but what is meant for that."""
+        return end.goes_up and isinstance(end.error, (KeyboardInterrupt, asyncio.CancelledError))
 
     def __call__(self, task: asyncio.Task[None]) -> None:
-        self._run.engine.let_go(task)
-        if not self._begun:  # it was cancelled before its first step
-            conclude(self._run, None, asyncio.CancelledError())
+        run = self.run
+        run.engine.let_go(task)
+        if not task.cancelled():
+            task.exception()  # looked at: a fault of the engine's own has ended the run, and so is in its state
+        if not self.begun:  # it was cancelled before its first step
+            conclude(run, None, asyncio.CancelledError())

@@ -14,12 +14,16 @@ Waiter = ThreadWaiter | LoopWaiter
 
 
 class Bell:
-    """Wakes whoever waits for it; rung while nobody waits, it wakes the next one at once. One may wait at a time."""
+    """Wakes whoever waits for it; rung while nobody waits, it wakes the next one at once. One may wait at a time.
+
+    Args:
+        lock: One that whoever makes it has already, and holds for a moment only. None: a lock of its own.
+    """
 
     __slots__ = ("_lock", "_rung", "_waiter")
 
-    def __init__(self) -> None:
-        self._lock = Lock()
+    def __init__(self, lock: Lock | None = None) -> None:
+        self._lock = Lock() if lock is None else lock
         self._rung = False
         self._waiter: Waiter | None = None
 

@@ -1,7 +1,7 @@
 """Conductors: each sees one flow run through, from its first attempt to its end.
 
 Decides the order of what happens around attempts: hooks, the wait before a retry, the end. Written once, as a coroutine
-over effects, for flows on loops and on threads; how a body is run is `flow_body`'s. What follows from anything is
+over effects, for flows on loops and on threads; how a body is run is `flow_attempt`'s. What follows from anything is
 decided by the supervisor.
 
 A conductor listens to the supervisor only between attempts. A run that ends while its attempt goes on was given up:
@@ -11,7 +11,7 @@ what is wanted done then is seen to by somebody else, and what the attempt comes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
@@ -68,33 +68,35 @@ class Outcome:
     in_vain: bool = False
 
 
-Attempt = Callable[["FlowRun", "Conductor", Arguments, Any], Awaitable[Outcome]]
-
-
 class Conductor(Bell):
     """Sees one flow run through. See the module's docstring. Rung, it looks at what there is to do.
 
     Args:
         run: The flow run.
         fx: How it waits and calls what users wrote.
+        call: The arguments of the call.
+        wait_for: What else the run waits for.
     """
 
     __slots__ = (
-        "_asking", "_fx", "_given_up", "_orders", "_stopped_by_hooks", "_told_to_stop",
-        "body", "call", "interruption", "iteration", "leaving", "run",
+        "_asking", "_call", "_fx", "_given_up", "_orders", "_stopped_by_hooks", "_told_to_stop",
+        "begun", "body", "interruption", "iteration", "leaving", "ready", "run", "wait_for",
     )  # fmt: skip
 
-    def __init__(self, run: FlowRun, fx: Effects) -> None:
-        super().__init__()
+    def __init__(self, run: FlowRun, fx: Effects, call: Arguments, wait_for: Any) -> None:
+        super().__init__(run.lock)
         self.run = run
+        self.begun = False  # it sees the run through; else nobody has come to that yet
         self._fx = fx
+        self._call: Arguments | None = call  # not kept beside the parameters of the run longer than it has to be
+        self.ready = False  # the arguments are as the body is to get them
+        self.wait_for = wait_for
         # Guarded by the bell's lock, as are the next two: there may be very many conductors at once.
         self._asking = False  # it listens to the supervisor; else nobody here is there to follow an order
         self._given_up = False  # the run has ended while nobody listened
         self._orders: tuple[Order, ...] = ()  # from the supervisor, where another thread had its turn
         self._stopped_by_hooks = False  # the hooks for a cancellation have been called
         self._told_to_stop = False  # the supervisor has heard that the wait for another attempt is over
-        self.call: tuple[tuple[Any, ...], dict[str, Any]] | None = None  # the arguments, once they are ready
         self.body: Interruptible | None = None  # of an async flow, while it can be cancelled
         self.interruption: Interruption | None = None  # of a sync flow with a timeout, while its body runs
         self.iteration: FlowIteration | None = None  # of a generator flow: the call that is iterated over
@@ -104,6 +106,24 @@ class Conductor(Bell):
     def timeout_seconds(self) -> float | None:
         """How much time an attempt has; None for no limit."""
         return None if self.run.flow is None else self.run.flow.timeout_seconds
+
+    @property
+    def call(self) -> Arguments:
+        """The arguments, as they were given or, once they are ready, as the body gets them."""
+        if self._call is not None:
+            return self._call
+        assert self.run.flow is not None  # the engine's own scope has no body
+        return self.run.flow.shape.call_of(self.run.parameters)
+
+    def make_ready(self, call: Arguments) -> None:
+        """The arguments are as the body is to get them."""
+        self._call = call
+        self.ready = True
+
+    def take_call(self) -> Arguments:
+        """The arguments, for the body, which keeps what it needs of them."""
+        call, self._call = self.call, None
+        return call
 
     # From any thread.
 
@@ -136,27 +156,14 @@ class Conductor(Bell):
 
     # Where the flow runs.
 
-    async def see_through(self, attempt: Attempt, given: Arguments, wait_for: Any) -> None:
-        """Run attempts until the run has ended.
+    def begin(self) -> None:
+        """From now on it sees the run through."""
+        self.begun = True
+        self.run.conductor = self
 
-        Args:
-            attempt: Runs the body once, and waits for all that it starts.
-            given: The arguments of the call.
-            wait_for: What else the run waits for.
-
-        Raises:
-            BaseException: what interrupted the last attempt, after it was recorded.
-        """
-        while True:
-            end = await self.conclude(await attempt(self.run, self, given, wait_for))
-            if end is not None:
-                break
-        try:
-            if end.goes_up and end.error is not None:
-                raise end.error
-        finally:
-            # An exception that is raised here holds this frame, and the run holds that.
-            del self, attempt, given, wait_for, end
+    def raises(self, end: Outcome) -> bool:
+        """Whether what has ended the run is raised to whoever has called it."""
+        return end.goes_up
 
     async def announce(self) -> None:
         """The body is about to run: call the hooks for that."""

@@ -2,7 +2,7 @@
 
 Decides that such a run is RUNNING until its body is exhausted or closed, that each attempt yields from the start, and
 who may touch a body between two values. What an attempt's outcome makes of the run is decided by its supervisor; what
-comes before and after the body is seen to by `flow_body` and the conductor, for generators as for everything else.
+comes before and after the body is seen to by `flow_attempt` and the conductor, for generators as for everything else.
 
 Between two values the run is dormant, as that of a generator task is: what it has started goes on, and its body rests
 in one place. Only who has taken it out of there touches it.
@@ -26,7 +26,7 @@ from millrace.runtime.conductor import Conductor, Outcome
 from millrace.runtime.cooperation import check_cancelled
 from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects
 from millrace.runtime.engine import Engine
-from millrace.runtime.flow_body import Pass, call_interruptibly, enter_body, prints_of
+from millrace.runtime.flow_attempt import Pass, call_interruptibly, enter_body, prints_of
 from millrace.runtime.futures import take
 from millrace.runtime.lending import lend
 from millrace.runtime.running import running_loop
@@ -50,7 +50,7 @@ class FlowIteration(Stepper):
     """
 
     __slots__ = (
-        "_begun", "_conductor", "_context", "_dormant", "_exhausted", "_given", "_origin", "_over", "_pass", "_prints",
+        "_begun", "_conductor", "_context", "_dormant", "_exhausted", "_origin", "_over", "_pass", "_prints",
         "_resting", "run", "value",
     )  # fmt: skip
 
@@ -59,11 +59,10 @@ class FlowIteration(Stepper):
     def __init__(self, run: FlowRun, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> None:
         self.run = run
         self.value: Any = None  # what the body has yielded last
-        self._given = (args, kwargs), wait_for
-        self._conductor = run.conductor = Conductor(run, self.fx)
+        self._conductor = run.conductor = Conductor(run, self.fx, (args, kwargs), wait_for)
         self._conductor.iteration = self
         self._dormant: dict[int, Any] = {} if run.parent is None else run.parent.dormant  # it is in there between steps
-        self._pass = Pass(run, self._conductor, *self._given)
+        self._pass = Pass(self._conductor)
         self._origin = copy_context()  # each attempt begins in a copy
         self._context = Context()  # of the body; whoever iterates has another one
         self._prints: AbstractContextManager[Any] = nullcontext()
@@ -171,7 +170,7 @@ class FlowIteration(Stepper):
         run = self.run
         assert run.flow is not None  # the engine's own scope has no body
         self._begun, self._over = True, False
-        self._pass = Pass(run, self._conductor, *self._given)
+        self._pass = Pass(self._conductor)
         self._context = self._origin.copy()
         try:
             if not await self._awaited(self._pass.begin()):
@@ -179,7 +178,7 @@ class FlowIteration(Stepper):
             self._context.run(enter_body, run)
             self._prints = self._context.run(prints_of, run)
             self._context.run(self._prints.__enter__)
-            args, kwargs = self._pass.call
+            args, kwargs = self._conductor.take_call()
             body = self._context.run(run.flow.fn, *args, **kwargs)
         except BaseException as error:  # noqa: BLE001  # it is the attempt's outcome
             return await self._end(None, error)
@@ -394,7 +393,7 @@ class LoopFlowIteration(FlowIteration):
             del context, args
 
     async def _awaited(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        handle = self._conductor.body = Interruptible()
+        handle = self._conductor.body = Interruptible(asyncio.current_task())
         try:
             return await coroutine
         finally:

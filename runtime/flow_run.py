@@ -33,12 +33,12 @@ from millrace.actors.stored_result import Found, kept
 from millrace.runtime.callers import caller_of
 from millrace.runtime.context import TAGS
 from millrace.runtime.names import random_name
-from millrace.runtime.ongoing import Ongoing
+from millrace.runtime.ongoing import NOTHING_GOES_ON, Ongoing
 from millrace.runtime.pauses import Pauses
 from millrace.runtime.scope_ending import ScopeEnding
 from millrace.runtime.scope_lanes import NO_LOOPS
 from millrace.runtime.task_site import TaskSite
-from millrace.runtime.tracking import FlowRunResult, TaskRunInput, Tracker
+from millrace.runtime.tracking import NOTHING_TAKEN, FlowRunResult, TaskRunInput, Tracker
 from millrace.runtime.waiting import Watcher
 
 if TYPE_CHECKING:
@@ -114,11 +114,12 @@ class FlowRun(ScopeEnding):
             self.replay = engine.chronicle.replay_of(self, keeps=records)
         self._pauses: Pauses | None = None  # made when somebody asks for it; guarded by the lock
         self.found: Found | None = None  # what it came to in an earlier attempt of the flow around it
-        self.tracker: Tracker = Tracker()
-        self._lock = Lock()  # guards the numbering
+        # These two are made when they are needed: there may be very many flow runs that wait for something.
+        self.tracker: Tracker = NOTHING_TAKEN
+        self.ongoing: Ongoing = NOTHING_GOES_ON  # maps and streams that have not come to their end
+        self.lock: Lock = Lock()  # held for a moment only: guards the numbering, and what is said to be guarded by it
         self._next_id = number + 1
         self._sites: dict[tuple[int, int], TaskSite] = {}  # by identity of the task, which the site holds
-        self.ongoing: Ongoing = Ongoing(self._lock)  # maps and streams that have not come to their end
         self._subflows: dict[str, int] = {}  # by name: runs numbered so far. Guarded by the lock
 
     @property
@@ -239,7 +240,7 @@ class FlowRun(ScopeEnding):
         """What is known of its pauses. Most runs have none, and nothing is kept for them."""
         pauses = self._pauses  # looked at once: the run may end meanwhile, and let go of them
         if pauses is None:
-            with self._lock:
+            with self.lock:
                 pauses = self._pauses
                 if pauses is None:
                     pauses = self._pauses = Pauses(self)
@@ -280,7 +281,7 @@ class FlowRun(ScopeEnding):
     def remember(self, value: Any) -> None:
         """The result goes to the user: what is made of it later depends on this run."""
         if self.parent is not None:
-            self.parent.tracker.remember(self.id, value, FlowRunResult)
+            self.parent.keep_track().remember(self.id, value, FlowRunResult)
 
     @property
     def reference(self) -> FlowRunResult:

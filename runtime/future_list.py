@@ -7,7 +7,8 @@ and what nobody looks at is never made.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, cast, overload
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex, TypeVar, cast, overload
 
 from millrace.actors.states import StateType
 from millrace.actors.stored_result import StoredResult, loaded
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-_SHOWN = 20
+_DROPPED: Final = SimpleNamespace(done=True, ended=1, watchers=None)
+"""Stands for runs that a cancelled map will not start any more, for who waits for their end."""
+
+_SHOWN: Final = 20
 
 
 class FutureList(list[Future[R]]):
@@ -53,6 +57,20 @@ class FutureList(list[Future[R]]):
         assert runs is not None  # only a map leaves places to fill
         assert cursor is not None  # they come and go together
         return runs[index] or cursor.run_at(index if index >= 0 else index + len(self), runs)
+
+    def _awaited_at(self, index: int) -> Any:
+        """The same to be waited for: what its map has dropped has ended, and is not made for that."""
+        if self._is_dropped(index):
+            return _DROPPED
+        return self._source_at(index)
+
+    def _is_dropped(self, index: int) -> bool:
+        """Whether nobody has made the run at an index, and its map will not start it any more."""
+        runs, cursor = self._runs, self._cursor
+        if runs is None or cursor is None or not cursor.drops(index):
+            return False
+        found: Any = super().__getitem__(index)
+        return runs[index] is None and found is None
 
     def view(self) -> FutureList[R]:
         """The same futures in a list that nobody changes, and that makes none which this one has not made."""
@@ -103,7 +121,7 @@ class FutureList(list[Future[R]]):
         return True
 
     def _block(self, timeout: float | None, call: str, instead: str) -> None:
-        block_for_all(len(self), self._source_at, timeout, call, instead)
+        block_for_all(len(self), self._awaited_at, timeout, call, instead)
 
     def __await__(self) -> Generator[Any, Any, list[R]]:
         """The results, or what the first failed run in the list raised. Cancellation: only the wait ends."""
@@ -111,7 +129,7 @@ class FutureList(list[Future[R]]):
         for index in reversed(range(len(self))):
             source: Any = None if self._runs is None else self._runs[index]
             if source is None:
-                source = self._source_at(index)
+                source = self._awaited_at(index)
             if not source.ended or source.watchers is not None:  # not `done`, which is slower
                 yield from waiting(source, source.waiting_lane())
         sources, values = self._outcomes(raise_on_failure=True)
@@ -132,7 +150,14 @@ class FutureList(list[Future[R]]):
         if self._runs is not None and None not in self._runs:
             runs = cast("list[TaskRun]", self._runs)
             return runs, take_all(runs, raise_on_failure=raise_on_failure)
-        sources = list(self.sources())
+        sources: list[Any] = []
+        broken_off = False  # the first that was dropped is made, and raised; nobody asks for the others
+        for index in range(len(self)):
+            if raise_on_failure and self._cursor is not None and self._cursor.drops(index):
+                if broken_off and self._is_dropped(index):
+                    continue
+                broken_off = True
+            sources.append(self._source_at(index))
         for source in sources:  # the list's result is taken: each failure in it counts as looked at
             if source.type is not StateType.COMPLETED:
                 source.see()

@@ -5,6 +5,7 @@ Decides how a step of the body is taken there, and who can stop a body that rest
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context
@@ -155,7 +156,7 @@ class LoopIteration(Iteration):
 
     async def _inside(self, coroutine: Coroutine[Any, Any, R]) -> R:
         run = self.run
-        handle = run.handle = Interruptible()
+        handle = run.handle = Interruptible(asyncio.current_task())
         try:
             return await in_context(self._context, coroutine)
         finally:

@@ -7,7 +7,6 @@ each when its turn comes to start, or when somebody looks at its future. Until t
 from __future__ import annotations
 
 import io
-import itertools
 import weakref
 from collections.abc import Iterable, Mapping
 from contextvars import Context
@@ -230,7 +229,9 @@ class Cursor:
     ) -> None:
         self.size = plan.size
         self._site = site
-        self._plan = plan
+        # The usual map needs no more of its plan than the items: there may be very many maps at once.
+        self._items = plan.only_items if wait_for is None else None
+        self._plan = plan if self._items is None else None
         self._first_id = first_id
         self._first_key = first_key
         self.parent = parent
@@ -241,18 +242,14 @@ class Cursor:
         self._wait_for = wait_for
         self._replayed = replayed or None  # by index: results that an earlier attempt of the flow has come to
         self._leftovers = leftovers  # has what another process has left of runs whose place these take
-        self._counter = itertools.count()  # hands out the indexes to start; `next` of it is atomic
+        self._counter = iter(range(plan.size))  # hands out the indexes to start; `next` of it is atomic
         self._next = 0  # an index up to which all have been handed out; may lag behind the counter for a moment
-        # By index: made, and not yet handed out, or not yet in the list of made ones.
-        self._early: dict[int, TaskRun] = {}
-        self._dropped_from: int | None = (
-            None  # from this index on, what had not been looked at when the map was cancelled
-        )
+        self._early: dict[int, TaskRun] = {}  # by index: made, and not handed out or not in the list of made ones yet
+        self._dropped_from: int | None = None  # from there on, what had not been looked at when the map was cancelled
         # One looker at a time; where events are told, one taker too. Whoever is told of an event may look.
         self._lookers = RLock()
         self._runs: weakref.ref[MadeRuns] | None = None
         self._misfits: dict[int, Exception] = {}  # by id of the run: made, and to be failed, because not looked into
-        self._items = plan.only_items if wait_for is None else None
 
     def bind(self) -> MadeRuns:
         """The list that the runs are put in as they are made; for whoever looks at them.
@@ -281,6 +278,10 @@ class Cursor:
     def unmade(self) -> int:
         """How many runs have not been made yet."""
         return self.size - self._next - len(self._early)
+
+    def drops(self, index: int) -> bool:
+        """Whether the run at an index, which nobody has made, will not be started any more."""
+        return self._dropped_from is not None and index >= self._dropped_from
 
     def holds_back(self, run: TaskRun) -> bool:
         """Whether a run has been made because somebody has looked at it, and its turn has not come."""
@@ -317,8 +318,8 @@ class Cursor:
         made_runs = None if self._runs is None else self._runs()
         now = self._site.now()  # one number for all of them: they are made before any of them begins
         for _ in range(most):
-            index = next(self._counter)
-            if index >= self.size:
+            index = next(self._counter, None)
+            if index is None:
                 self._next = self.size
                 break
             made = self._make(index, now)
@@ -356,7 +357,7 @@ class Cursor:
             if placed is not None:
                 return placed
             made = self._make(index, self._site.now())  # looks at other runs, and may cancel this map
-            dropped = self._dropped_from is not None and index >= self._dropped_from
+            dropped = self.drops(index)
             run = self._early.setdefault(index, made)
             if run is not made:
                 return run
@@ -379,9 +380,9 @@ class Cursor:
     def cancel(self) -> None:
         """Start no more runs: those that nobody has looked at are dropped, and are CANCELLED if somebody ever does."""
         with self._lookers:
-            counter, self._counter = self._counter, itertools.count(self.size)
-            first = next(counter)
-            if self._dropped_from is not None or first >= self.size:
+            counter, self._counter = self._counter, iter(range(0))
+            first = next(counter, None)
+            if first is None:
                 return
             self._dropped_from = first
             left = self.size - first - sum(index >= first for index in tuple(self._early))
@@ -410,7 +411,11 @@ class Cursor:
                     self.lane,
                     None,
                 )
-        args, kwargs = self._plan.call(index)
+            args: tuple[Any, ...] = (item,)
+            kwargs: dict[str, Any] = {}
+        else:
+            assert self._plan is not None  # it has the items, or else the plan
+            args, kwargs = self._plan.call(index)
         try:
             inputs = scan(site.task.shape.name_of, args, kwargs, self._wait_for, site.scope)
         except (ForeignFuture, InputResolutionError) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from millrace.runtime.lanes import Lane
@@ -18,26 +18,25 @@ if TYPE_CHECKING:
     from millrace.runtime.task_site import TaskSite
 
 
-class Ongoing:
-    """The maps and streams of one scope.
+class Ongoing(list["Cursor"]):
+    """The maps and streams of one scope. The list that it is has the maps that have not started all their runs.
 
     Args:
         lock: Held for a moment only.
     """
 
-    __slots__ = ("_entrusted", "_lock", "_maps", "_pipes")
+    __slots__ = ("_entrusted", "_lock", "_pipes")
 
     def __init__(self, lock: Lock) -> None:
+        super().__init__()
         self._lock = lock  # that of the scope: maps may be started from several threads at once
-        self._maps: dict[int, Cursor] = {}  # that have not started all their runs, by identity; and some that have
-        self._pipes: dict[int, Pipe] = {}  # of streams that are iterated over and have not been closed, likewise
+        self._pipes: dict[int, Pipe] = {}  # by identity: of streams that are iterated over and are not closed
         self._entrusted: dict[int, Entrusted] = {}  # that wait for their slots, likewise
 
     def add_map(self, cursor: Cursor) -> None:
         """A map begins."""
         with self._lock:
-            going = {number: each for number, each in self._maps.items() if each.more}
-            self._maps = going | {id(cursor): cursor}
+            self[:] = [*(each for each in self if each.more), cursor]
 
     def add(self, pipe: Pipe) -> None:
         """A stream begins."""
@@ -58,16 +57,17 @@ class Ongoing:
     def _streams(self) -> list[Pipe]:
         return list(self._pipes.values()) if self._pipes else []
 
-    def __iter__(self) -> Iterator[Cursor | Pipe]:
-        return iter([*self._maps.values(), *self._streams()])
+    def every(self) -> list[Cursor | Pipe]:
+        """All maps and streams."""
+        return [*self, *self._streams()]
 
     def unmade(self) -> Iterator[tuple[TaskSite, int]]:
         """For each of them, its task and how many of its runs have not been made yet."""
-        return ((each.site, each.unmade) for each in self)
+        return ((each.site, each.unmade) for each in self.every())
 
     def cancel(self, reason: str) -> None:
         """Start no more runs."""
-        for cursor in tuple(self._maps.values()):
+        for cursor in tuple(self):
             cursor.cancel()
         for pipe in self._streams():
             pipe.cancel(reason)
@@ -76,7 +76,7 @@ class Ongoing:
 
     def cancel_where(self, condition: Callable[[Lane], bool], reason: str) -> None:
         """The same for those on some lanes only."""
-        for cursor in tuple(self._maps.values()):
+        for cursor in tuple(self):
             if condition(cursor.lane):
                 cursor.cancel()
         for pipe in self._streams():
@@ -102,13 +102,17 @@ class Ongoing:
     def begin_again(self) -> None:
         """What there was has come to its end."""
         with self._lock:
-            self._maps = {}
+            self.clear()
 
     def forget(self) -> None:
         """The scope has ended."""
         self.begin_again()
         self._pipes.clear()
         self._entrusted.clear()
+
+
+NOTHING_GOES_ON: Final = Ongoing(Lock())
+"""Of a scope that has started no map and no stream yet. Nothing is put in it."""
 
 
 def is_of_the_body(pipe: Any) -> bool:

@@ -119,7 +119,8 @@ class _Release:
         _give_back(token)
 
 
-_AS_EVER: Final = nullcontext()
+AS_EVER: Final = nullcontext()
+"""What stands around a body whose prints go where they always go."""
 
 _captured_by: ContextVar[_Capture | _Carried | None] = ContextVar("millrace_prints", default=None)
 
@@ -146,7 +147,7 @@ def capture_prints(logger_factory: Callable[[], Logger | None] | None) -> Abstra
         The context manager, good for one time.
     """
     if logger_factory is None:
-        return _Release() if _captured_by.get() is not None else _AS_EVER
+        return _Release() if _captured_by.get() is not None else AS_EVER
     return _Capture(logger_factory)
 
 

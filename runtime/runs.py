@@ -49,7 +49,7 @@ from millrace.runtime.lending import lend
 from millrace.runtime.running import running_loop
 from millrace.runtime.stack import ROOM_TO_START, check_room
 from millrace.runtime.task_site import TaskSite
-from millrace.runtime.tracking import UNTRACKED, TaskRunInput, TaskRunResult
+from millrace.runtime.tracking import NOTHING_TAKEN, UNTRACKED, TaskRunInput, TaskRunResult
 from millrace.runtime.upstream import UpstreamLink
 
 if TYPE_CHECKING:
@@ -390,12 +390,14 @@ class TaskRun(TaskRunActor[TaskSite]):
 
     def remember_all(self, sources: Sequence[Any], values: list[Any]) -> None:
         """Results of this and other runs go to the user, in one list."""
-        self.node.scope.tracker.remember_all([source.id for source in sources], values)
+        self.node.scope.keep_track().remember_all([source.id for source in sources], values)
 
     def remember(self, value: Any) -> None:
         """The result goes to the user: what is made of it later depends on this run."""
         if value.__class__ not in UNTRACKED:
-            self.node.scope.tracker.remember(self.id, value)
+            scope = self.node.scope
+            tracker = scope.tracker
+            (scope.keep_track() if tracker is NOTHING_TAKEN else tracker).remember(self.id, value)
 
     @property
     def reference(self) -> TaskRunInput:

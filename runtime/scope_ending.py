@@ -146,7 +146,7 @@ class ScopeEnding(ScopeStarting):
 
     def end_later(self, child: TaskRun, error: BaseException) -> None:
         """Note that a child is to be ended when the body is over: where it was interrupted there was no stack left."""
-        with self._lock:
+        with self.lock:
             if self._to_end is None:
                 self._to_end = []
             self._to_end.append((child, error))
@@ -154,7 +154,7 @@ class ScopeEnding(ScopeStarting):
     def unfinished(self) -> bool:
         """Whether something goes on that was started here; streams that are left when nothing else is are closed."""
         if self._to_end is not None:
-            with self._lock:
+            with self.lock:
                 to_end, self._to_end = self._to_end, None
             for child, error in to_end or ():
                 child.crash(error)

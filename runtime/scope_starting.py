@@ -20,32 +20,32 @@ from millrace.runtime.future_list import FutureList
 from millrace.runtime.inputs import dependencies, scan
 from millrace.runtime.mapping import Cursor, Plan
 from millrace.runtime.marks import CallArguments, MapArguments
+from millrace.runtime.ongoing import NOTHING_GOES_ON, Ongoing
 from millrace.runtime.runs import TaskRun
 from millrace.runtime.scope_lanes import ScopeLanes
 from millrace.runtime.stack import ROOM_TO_START, check_room
 from millrace.runtime.task_site import TaskSite
+from millrace.runtime.tracking import NOTHING_TAKEN, Tracker
 
 if TYPE_CHECKING:
     from millrace.actors.token_bucket import RateLimit
     from millrace.runtime.base_task import BaseTask
     from millrace.runtime.given import Given
     from millrace.runtime.lanes import Lane
-    from millrace.runtime.ongoing import Ongoing
     from millrace.runtime.pauses import Pauses
     from millrace.runtime.replaying import Replay
-    from millrace.runtime.tracking import Tracker
 
 
 class ScopeStarting(ScopeLanes):
     """A flow run, as far as starting something in it goes. See the module's docstring."""
 
-    __slots__ = ("_lock", "_next_id", "_sites", "_subflows", "ongoing", "replay", "tracker", "transactional")
+    __slots__ = ("_next_id", "_sites", "_subflows", "lock", "ongoing", "replay", "tracker", "transactional")
 
     ongoing: Ongoing
     replay: Replay | None
     tracker: Tracker
     transactional: bool
-    _lock: Lock
+    lock: Lock
     _next_id: int
     _sites: dict[tuple[int, int], TaskSite]
     _subflows: dict[str, int]
@@ -74,11 +74,25 @@ class ScopeStarting(ScopeLanes):
             site = self.rationed(site)
         return site, tags
 
+    def keep_track(self) -> Tracker:
+        """What remembers results that are taken. Made with the first of them."""
+        with self.lock:
+            if self.tracker is NOTHING_TAKEN:
+                self.tracker = Tracker()
+            return self.tracker
+
+    def keep_going(self) -> Ongoing:
+        """What knows of maps and streams. Made with the first of them."""
+        with self.lock:
+            if self.ongoing is NOTHING_GOES_ON:
+                self.ongoing = Ongoing(self.lock)
+            return self.ongoing
+
     def begin_transactions(self) -> None:
         """A transaction begins here: what is started from now on takes part in it."""
         if self.transactional:
             return
-        with self._lock:
+        with self.lock:
             self.transactional = True
             self._sites = {key: site.again() for key, site in self._sites.items()}
 
@@ -87,13 +101,13 @@ class ScopeStarting(ScopeLanes):
         for site in tuple(self._sites.values()):
             if not tags.isdisjoint(site.task.tags):
                 self.rationed(site)
-        for each in self.ongoing:
+        for each in self.ongoing.every():
             if not tags.isdisjoint(each.tags):
                 each.move_to(self.rationed(each.site))
 
     def rationed(self, site: TaskSite) -> TaskSite:
         """A task whose runs take slots from now on."""
-        with self._lock:
+        with self.lock:
             present = self._sites.get(site.task.identity, site)
             if not present.takes_slots:
                 present = self._sites[site.task.identity] = present.again(takes_slots=True)
@@ -108,7 +122,7 @@ class ScopeStarting(ScopeLanes):
 
     def number(self, site: TaskSite, count: int = 1) -> tuple[int, int]:
         """The first id and the first key for so many new runs of a task."""
-        with self._lock:
+        with self.lock:
             run_id, key = self._next_id, site.calls
             self._next_id += count
             site.calls += count
@@ -116,7 +130,7 @@ class ScopeStarting(ScopeLanes):
 
     def number_subflow(self, name: str) -> tuple[int, int]:
         """The id and the key of the task run that stands for a new subflow."""
-        with self._lock:
+        with self.lock:
             run_id, key = self._next_id, self._subflows.get(name, 0)
             self._next_id += 1
             self._subflows[name] = key + 1
@@ -124,7 +138,7 @@ class ScopeStarting(ScopeLanes):
 
     def go_on_after(self, last_id: int) -> None:
         """Number what is started here from an id on: those up to that were given by another process."""
-        with self._lock:
+        with self.lock:
             self._next_id = max(self._next_id, last_id + 1)
 
     def start_run(  # noqa: C901, PLR0912, PLR0917  # what a call is made of; and what it calls, it pays for
@@ -262,7 +276,7 @@ class ScopeStarting(ScopeLanes):
         futures: FutureList[Any] = FutureList(cursor=cursor)
         if plan.size:
             self.tell(Spawned(plan.size))  # first: whoever comes upon the map may drop what it has not made
-            self.ongoing.add_map(cursor)
+            self.keep_going().add_map(cursor)
             if self.stopping or self.ended:  # whoever stops or ends the run may have looked before
                 cursor.cancel()
             lane.dispatch_map(cursor)

@@ -33,6 +33,7 @@ _CALL_BODIES: Final = tuple(
         "attempt",
         "conduct",
         "effects",
+        "flow_attempt",
         "flow_body",
         "flow_iterating",
         "interrupting",

@@ -189,7 +189,7 @@ class Stream(Generic[T_co]):
         scope.check_open(f"begin the stream of task '{self._task.name}'")
         self._used = "it has been iterated over already"
         pipe = self._pipe = self._make_pipe(waker)
-        scope.ongoing.add(pipe)
+        scope.keep_going().add(pipe)
         try:
             self._connect(pipe, waker, on_loop=on_loop)
         except BaseException:

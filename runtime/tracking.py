@@ -208,3 +208,7 @@ class Tracker:
         self._held = held_now
         self._sweep_at = max(_FEW, 2 * len(known))
         self._sweep_at_bytes = max(_LITTLE, 2 * held_now)
+
+
+NOTHING_TAKEN: Final = Tracker()
+"""That of a flow run of which no result has been taken yet. Nothing is remembered in it."""

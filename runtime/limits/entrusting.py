@@ -163,7 +163,7 @@ class Entrusted(PromiseSource):
     def begin(self, upstreams: list[Any]) -> Future[Any]:
         """Ask for its slots when what it depends on has ended. See `Entrusting.submit`."""
         self._scope.tell(Spawned(1))
-        self._scope.ongoing.add_entrusted(self)
+        self._scope.keep_going().add_entrusted(self)
         self._missing = len(upstreams) + 1
         for upstream in upstreams:
             upstream.tell(Watch(_Upstream(self)))

@@ -35,7 +35,8 @@ from millrace.runtime.effects import in_thread
 from millrace.runtime.engine import Engine, not_a_flow
 from millrace.runtime.engines import engine_that_runs
 from millrace.runtime.flow import AsyncFlow, BaseFlow, Flow, outcome_of_flow
-from millrace.runtime.flow_body import conclude, see_through, see_through_async
+from millrace.runtime.flow_attempt import conclude
+from millrace.runtime.flow_body import see_through, see_through_async
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import FlowFuture
 from millrace.runtime.loops import run_in_new_loop

@@ -107,7 +107,7 @@ def _works(run: Any) -> bool:
     if around is not None and run.id in around.dormant:
         return False  # a generator between two values
     if run.is_flow:
-        return run.conductor is None or run.conductor.call is not None  # else it waits for what its arguments need
+        return run.conductor is None or run.conductor.ready  # else it waits for what its arguments need
     if run.type is StateType.PENDING:
         return not run.unready and not isinstance(run.scope.runner, SequentialTaskRunner)
     return True

@@ -32,7 +32,7 @@ from millrace import (
     task,
 )
 from millrace.actors.messages import Propose
-from millrace.runtime import flow_body, loop_lane, offload
+from millrace.runtime import flow_attempt, loop_lane, offload
 from millrace.runtime.background import start
 from millrace.runtime.entering import ENTERED
 from tests.clock import START, Stepped
@@ -405,14 +405,14 @@ def test_a_fault_of_the_engines_in_one_task_run_touches_no_other(
 def test_a_fault_of_the_engines_in_one_flow_run_touches_no_other(
     world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = flow_body.enter_body
+    whole = flow_attempt.enter_body
 
     def faulty(run: FlowRun) -> None:
         if run.flow is not None and run.flow.name == "unlucky":
             raise SystemError("a fault of the engine's own")
         whole(run)
 
-    monkeypatch.setattr(flow_body, "enter_body", faulty)
+    monkeypatch.setattr(flow_attempt, "enter_body", faulty)
 
     @world.flow
     async def unlucky() -> None: ...

@@ -16,6 +16,9 @@ import pytest
 
 from millrace import (
     BlockingCallOnLoop,
+    CancelledRun,
+    Engine,
+    FlowRunContext,
     Future,
     FutureList,
     UnfinishedRun,
@@ -502,3 +505,27 @@ def test_a_list_that_is_changed_while_it_is_mapped_over_is_another_one(world: Wo
         return [*await world.result(doubled), *await world.result(again), *await world.result(futures)]
 
     assert world.body(body) == [0, 2, 4, 0, 2, 4, 2, 1, 70]
+
+
+def test_asking_for_the_results_of_a_map_that_was_cancelled_makes_no_more_of_its_runs(world: World) -> None:
+    """The first that never was is made, to be raised, and none after it."""
+    many = 100_000
+    tell = world.task(double.fn)
+    told: set[UUID | None] = set()
+
+    async def body() -> list[Any]:
+        futures = tell.map(range(many))
+        context = FlowRunContext.get()
+        assert context is not None
+        context.flow_run.cancel_maps()
+        made = len(told)
+        errors = [await world.error(futures) for _ in range(2)]
+        return [made, len(told), errors, futures[-1].state.is_cancelled()]
+
+    engine = Engine()
+    engine.subscribe(lambda event: told.add(event.task_run_id))
+    made, made_then, errors, cancelled = world.body(body, engine=engine)
+    assert made < many
+    assert made_then <= made + 1
+    assert [type(error) for error in errors] == [CancelledRun] * 2
+    assert cancelled

@@ -134,9 +134,9 @@ async def test_a_flow_run_that_waits_is_made_of_few_objects() -> None:
         gate.set()
         assert await asyncio.gather(*futures) == [None] * many
     locks = each.pop("lock")
-    assert locks == 2  # of its numbering, of its conductor
+    assert locks == 1  # of its numbering, and of its conductor
     assert {name: count for name, count in each.items() if count} == dict.fromkeys(
-        ("FlowRun", "Tracker", "Ongoing", "FlowFuture", "_Background", "Conductor", "Pass", "InterruptibleAsItIs"), 1
+        ("FlowRun", "FlowFuture", "_Background", "LoopPass"), 1
     )
 
 

@@ -423,7 +423,7 @@ def test_an_iterator_that_is_collected_while_its_thread_holds_a_lock_does_not_wa
             engine.roll._lock,
             engine.offload._lock,
             engine._grace._lock,
-            scope._lock,
+            scope.lock,
             _rarely,
         )
         for lock in locks:

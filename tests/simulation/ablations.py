@@ -100,7 +100,7 @@ def _scopes_are_left_at_once() -> Generator[None]:
     with (
         patch.object(flow_run.FlowRun, "join", lambda _: None),
         patch.object(flow_run.FlowRun, "join_async", _at_once),
-        patch("millrace.runtime.flow_body.leave_async", _leave_at_once),
+        patch("millrace.runtime.flow_attempt.leave_async", _leave_at_once),
         patch.object(supervisor.Supervisor, "_goes_on", property(lambda _: False)),
     ):
         yield
