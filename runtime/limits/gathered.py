@@ -24,13 +24,14 @@ class Held:
         tasks: All of that loop that have not ended.
     """
 
-    __slots__ = ("_endless", "_found", "_groups", "open")
+    __slots__ = ("_endless", "_found", "_groups", "open", "steps")
 
     def __init__(self, endless: Futures, tasks: Futures) -> None:
         self._endless = frozenset(endless)
         self._groups = {ends: members for each in tasks for ends, members in _groups_of(each)}
         self._found: dict[Any, Futures] = {}  # what was asked for: by which of the endless it is held up
-        self.open: set[asyncio.Future[Any]] = set()  # what may end, so that something that was asked for is not held up
+        self.open: set[asyncio.Future[Any]] = set()  # what may end, so that something that was asked for goes on
+        self.steps = False  # whether something that was asked for goes on in this turn of the loop
 
     def by(self, future: asyncio.Future[Any]) -> Futures:
         """Which of those that never end hold up a task; none if that is not certain."""
@@ -44,7 +45,7 @@ class Held:
     def _by_all(self, future: asyncio.Future[Any]) -> Futures:
         awaited = self._awaited(future)
         if not awaited:
-            self.open.add(future)
+            self._note_open(future)
         every: set[asyncio.Future[Any]] = set()
         for each in awaited:
             found = self.by(each)
@@ -52,6 +53,14 @@ class Held:
                 return ()
             every.update(found)
         return every
+
+    def _note_open(self, future: asyncio.Future[Any]) -> None:
+        """After what a task awaits now, it may await something else, by which it is held up."""
+        awaited = getattr(future, "_fut_waiter", future)
+        if awaited is None or (isinstance(awaited, asyncio.Future) and awaited.done()):
+            self.steps = True
+        else:
+            self.open.add(awaited if isinstance(awaited, asyncio.Future) else future)
 
     def _awaited(self, future: asyncio.Future[Any]) -> Futures:
         """What has not ended, and has to end, all of it, or one to fail, before a task goes on."""

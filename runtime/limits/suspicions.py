@@ -30,6 +30,10 @@ _SUSPICION: Final = (
     " asyncio.gather or a TaskGroup, neither goes on: map or submit it instead."
 )
 
+_AT_ONCE: Final = 16
+_PAUSE_SECONDS: Final = 0.1
+"""A holder is looked at after each of its steps, and each look goes through all tasks of the loop: many have pauses."""
+
 
 class Gathered:
     """Runs that somebody waits for by means of asyncio. See `Several`."""
@@ -47,12 +51,13 @@ class Gathered:
 class _Waits:
     """Those that wait on one loop."""
 
-    __slots__ = ("is_looked_at", "tickets", "watched")
+    __slots__ = ("is_looked_at", "looks", "tickets", "watched")
 
     def __init__(self) -> None:
         self.tickets: WeakKeyDictionary[asyncio.Future[Any], Ticket] = WeakKeyDictionary()  # by task
-        self.watched: WeakSet[asyncio.Future[Any]] = WeakSet()  # at whose end it is looked again
-        self.is_looked_at = False  # or will be, in this turn of the loop
+        self.watched: WeakSet[asyncio.Future[Any]] = WeakSet()  # after which it is looked again
+        self.is_looked_at = False  # or will be soon
+        self.looks = 0  # since nobody waited
 
 
 class Suspicions:
@@ -86,14 +91,22 @@ class Suspicions:
 
     def _look_soon(self, loop: asyncio.AbstractEventLoop, waits: _Waits) -> None:
         """Look when all that comes up in this turn of the loop has begun to wait."""
-        if not waits.is_looked_at:
-            waits.is_looked_at = True
+        if waits.is_looked_at:
+            return
+        waits.is_looked_at = True
+        waits.looks += 1
+        if waits.looks <= _AT_ONCE:
             loop.call_soon(self._look, loop, waits, context=Context())
+        else:
+            loop.call_later(_PAUSE_SECONDS, self._look, loop, waits, context=Context())
 
     def _look(self, loop: asyncio.AbstractEventLoop, waits: _Waits) -> None:
         waits.is_looked_at = False
         waiting = {task: ticket for task, ticket in waits.tickets.items() if ticket.standing is Standing.WAITS}
         waits.tickets = WeakKeyDictionary(waiting)
+        if not waiting:
+            waits.looks = 0
+            return
         around = (each for ticket in waiting.values() for each in (*ticket.beside, *ticket.outside) if each.held)
         outer = dict.fromkeys(around)  # the inner ones first: then a long chain of them is no deep one
         if _may_be_stuck(waiting.values(), outer.keys()):
@@ -134,6 +147,8 @@ class Suspicions:
         for future in held.open - set(waits.watched):
             waits.watched.add(future)
             future.add_done_callback(lambda _: self._look_soon(loop, waits), context=Context())
+        if held.steps:
+            self._look_soon(loop, waits)
 
     def _warn(self, ticket: Ticket) -> None:
         """Warn, once for each limit."""

@@ -187,6 +187,41 @@ async def test_when_all_else_that_is_awaited_has_ended_who_needs_the_slot_is_tol
     assert isinstance(await outcome_of(all_three), DeadlockError)
 
 
+async def joined(task: asyncio.Task[None]) -> None:
+    await task
+
+
+LATER: dict[str, Callable[[asyncio.Task[None]], Awaitable[Any]]] = {
+    "awaited": lambda task: task,
+    "gathered": lambda task: asyncio.gather(task, turns()),
+    "called": joined,
+}
+STEPS: dict[str, Callable[[], Awaitable[Any]]] = {
+    "sleeps": lambda: asyncio.sleep(0.001),
+    "gives way": lambda: asyncio.sleep(0),
+    "takes many steps": lambda: turns(100),
+    "waits for another": lambda: asyncio.create_task(turns()),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", LATER)
+@pytest.mark.parametrize("before", STEPS)
+async def test_a_body_that_does_something_else_first_is_seen_when_it_awaits_who_needs_its_slot(
+    before: str, how: str
+) -> None:
+    async def way() -> None:
+        task = asyncio.create_task(inner())
+        await STEPS[before]()
+        await LATER[how](task)
+
+    error = await outcome_of(way)
+
+    assert isinstance(error, DeadlockError)
+    assert "'db'" in str(error)
+    assert came == []
+
+
 @pytest.mark.anyio
 async def test_who_finds_a_slot_beside_that_of_the_body_is_served() -> None:
     assert await outcome_of(lambda: asyncio.gather(*[inner() for _ in range(5)]), limit=2) == [None] * 5
