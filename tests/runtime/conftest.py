@@ -28,8 +28,8 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 def _quick_collections() -> Iterator[None]:
     """Leave out of every collection what was there before: looking at it takes most of the time of a small test.
 
-    What each test leaves is frozen too (`tests.invariants`). It is not looked at again before the end: with as many tests
-    as are collected here that takes a third of a second.
+    What each test leaves is frozen too (`tests.invariants`). It is not looked at again before the end: with as many
+    tests as are collected here that takes a third of a second.
     """
     gc.collect()
     gc.freeze()
