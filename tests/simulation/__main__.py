@@ -25,7 +25,7 @@ import attrs
 from tests.proofs.verdicts import Row, tell
 from tests.simulation.ablations import ABLATIONS
 from tests.simulation.batches import BATCH, Log, Tally, in_child
-from tests.simulation.plans import draw
+from tests.simulation.drawing import draw
 from tests.simulation.shrinking import shown, shrink
 from tests.simulation.simulate import CANARY, simulate
 from tests.simulation.world import Conditions

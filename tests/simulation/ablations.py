@@ -22,7 +22,7 @@ from millrace.runtime.stores.memory import MemoryStore
 from millrace.runtime.stores.port import Group, Opened, Owner
 from millrace.runtime.stores.writer import StoreWriter
 from tests.simulation.disk import SimStore
-from tests.simulation.plans import draw
+from tests.simulation.drawing import draw
 from tests.simulation.simulate import simulate
 from tests.simulation.world import Conditions, modules
 

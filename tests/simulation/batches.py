@@ -17,7 +17,8 @@ from typing import Any, Final
 
 import attrs
 
-from tests.simulation.simulate import LEAST_STEPS, simulate
+from tests.simulation.simulate import simulate
+from tests.simulation.simulation import LEAST_STEPS
 
 BATCH: Final = 250
 """So many seeds share a process."""

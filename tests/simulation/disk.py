@@ -22,7 +22,7 @@ from millrace.runtime.stores.records import Entered, FlowRunMade, TaskRunMade
 from millrace.runtime.stores.sqlite import SqliteStore
 from tests.proofs import cuts
 from tests.simulation.plans import Death, StorePlan
-from tests.simulation.scheduler import SimLock
+from tests.simulation.stand_ins import SimLock
 from tests.simulation.world import World
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # files there cost no disk; each has a folder of its own

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from typing import Any
 
 import attrs
 
-from tests.simulation.plans import Plan, draw, smaller
-from tests.simulation.simulate import LEAST_STEPS, simulate
+from tests.simulation.drawing import draw
+from tests.simulation.plans import FlowPlan, Op, Plan, StorePlan
+from tests.simulation.simulate import simulate
+from tests.simulation.simulation import LEAST_STEPS
 from tests.simulation.world import Conditions
 
 CALMER = (
@@ -83,3 +87,71 @@ def _is_plan(value: object) -> bool:
     if isinstance(value, tuple):
         return bool(value) and all(map(_is_plan, value))
     return attrs.has(type(value))
+
+
+def smaller(plan: Plan) -> list[Callable[[], Plan]]:
+    """Ways to leave something out of a plan; those that leave out much come first."""
+    ways: list[Callable[[], Plan]] = []
+    for name in ("tops", "acts"):
+        parts = getattr(plan, name)
+        ways += [_without(plan, name, index) for index in range(len(parts)) if name == "acts" or len(parts) > 1]
+    if plan.store is not None:
+        ways += [_with_store(plan, each) for each in _smaller_stores(plan.store)]
+    for index, top in enumerate(plan.tops):
+        ways += [_with_flow(plan, index, each) for each in _smaller_flows(top.flow)]
+    return ways
+
+
+def _without(plan: Plan, name: str, index: int) -> Callable[[], Plan]:
+    parts = getattr(plan, name)
+    return lambda: attrs.evolve(plan, **{name: parts[:index] + parts[index + 1 :]})
+
+
+def _with_flow(plan: Plan, index: int, flow: FlowPlan) -> Callable[[], Plan]:
+    top = attrs.evolve(plan.tops[index], flow=flow)
+    return lambda: attrs.evolve(plan, tops=(*plan.tops[:index], top, *plan.tops[index + 1 :]))
+
+
+def _with_store(plan: Plan, store: StorePlan | None) -> Callable[[], Plan]:
+    return lambda: attrs.evolve(plan, store=store)
+
+
+def _smaller_stores(plan: StorePlan) -> list[StorePlan | None]:
+    deaths = plan.deaths
+    made: list[StorePlan | None] = [None]
+    made += [attrs.evolve(plan, deaths=deaths[:i] + deaths[i + 1 :]) for i in range(len(deaths))]
+    if plan.fails_at:
+        made.append(attrs.evolve(plan, fails_at=0))
+    if plan.slow:
+        made.append(attrs.evolve(plan, slow=0.0))
+    if plan.kind != "memory":
+        made.append(attrs.evolve(plan, kind="memory"))
+    return made
+
+
+def _smaller_flows(plan: Any) -> list[Any]:
+    """Smaller flows, or tasks."""
+    made = [attrs.evolve(plan, ops=each) for each in _smaller_ops(plan.ops)]
+    made += [attrs.evolve(plan, options=plan.options[:i] + plan.options[i + 1 :]) for i in range(len(plan.options))]
+    made += [attrs.evolve(plan, hooks=plan.hooks[:i] + plan.hooks[i + 1 :]) for i in range(len(plan.hooks))]
+    if plan.fails:
+        made.append(attrs.evolve(plan, fails=0))
+    return made
+
+
+def _smaller_ops(ops: tuple[Op, ...]) -> list[tuple[Op, ...]]:
+    made = [ops[:index] + ops[index + 1 :] for index in range(len(ops))]
+    for index, op in enumerate(ops):
+        others: list[Op] = []
+        if op.task is not None:
+            others += [attrs.evolve(op, task=each) for each in _smaller_flows(op.task)]
+        if op.flow is not None:
+            others += [attrs.evolve(op, flow=each) for each in _smaller_flows(op.flow)]
+        if op.ops:
+            others += [attrs.evolve(op, ops=each) for each in _smaller_ops(op.ops)]
+        if op.count > 1:
+            others.append(attrs.evolve(op, count=1))
+        if op.on:
+            others.append(attrs.evolve(op, on=op.on[1:]))
+        made += [(*ops[:index], other, *ops[index + 1 :]) for other in others]
+    return made

@@ -30,7 +30,7 @@ from millrace.actors import validation
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.runs import TaskRun
 from tests.simulation.ledger import Ledger
-from tests.simulation.scheduler import SimThread
+from tests.simulation.stand_ins import SimThread
 from tests.simulation.world import Conditions, World
 
 SWITCHING = Conditions(switching=0.3)

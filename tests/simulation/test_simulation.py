@@ -11,7 +11,8 @@ import pytest
 
 from tests.simulation.ablations import ABLATIONS, QUICK, Ablation
 from tests.simulation.batches import Log, Tally
-from tests.simulation.simulate import CANARY, LEAST_STEPS, simulate
+from tests.simulation.simulate import CANARY, simulate
+from tests.simulation.simulation import LEAST_STEPS
 
 ROOT = Path(__file__).parents[2]
 

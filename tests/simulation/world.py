@@ -32,18 +32,8 @@ from millrace.runtime import engines as engines_module
 from millrace.runtime import offload
 from millrace.runtime.ports import ForwardClock, IdSource, system_clock, system_ids
 from tests.simulation.loop import SimLoop
-from tests.simulation.scheduler import (
-    START_NS,
-    Killed,
-    Scheduler,
-    SimCondition,
-    SimEvent,
-    SimLock,
-    SimQueue,
-    SimRLock,
-    SimThread,
-    _scheduler,
-)
+from tests.simulation.scheduler import START_NS, Killed, Scheduler, _scheduler
+from tests.simulation.stand_ins import SimCondition, SimEvent, SimLock, SimQueue, SimRLock, SimThread
 
 
 class OrderedSet(dict[Any, None]):
