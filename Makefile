@@ -25,7 +25,7 @@ test-%: $(VENV)/bin/python  ## run the tests on one version, as in: make test-3.
 	@MAKE="$(MAKE)" VENV="$(VENV)" tests/run_matrix.sh $*
 
 proof: $(VENV)/.dev  ## try all that is promised: kills, power cuts, simulations, types, threats (an hour; make proof SCALE=0.1)
-	@$(BIN)/python -m tests.proofs.prove --scale $(or $(SCALE),1)
+	@$(BIN)/python -m tests.proofs.prove --scale $(or $(SCALE),1) $(if $(LOG),--log $(LOG))
 
 soak: $(VENV)/.dev  ## put a mixed load on one process and see that nothing grows: make soak MINUTES=60
 	@$(BIN)/python -m tests.proofs.soak --minutes $(or $(MINUTES),5)
