@@ -74,7 +74,7 @@ class Audit:
                 raise Broken(f"2, on record the time of run {run:x} goes back")
 
     def _groups_are_whole(self, groups: Sequence[Written]) -> None:
-        there = {(run, each.sequence, each.at) for run, states in self.states.items() for each in states}
+        there = {(run, each.sequence, each.at, each.cause) for run, states in self.states.items() for each in states}
         missing: Written | None = None
         for group in groups:
             found = len(group.states & there)

@@ -28,8 +28,8 @@ from tests.simulation.world import World
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # files there cost no disk; each has a folder of its own
 
 
-State = tuple[int, int, int]
-"""A state of a run: the run, its position, and when it was entered."""
+State = tuple[int, int, int, str]
+"""A state of a run: the run, its position, when it was entered, and what led to it."""
 
 
 @attrs.define(eq=False)
@@ -39,7 +39,7 @@ class Written:
     Args:
         number: It was the so-manieth of all.
         life: Of the process that has written it.
-        states: The states that it brings: run, position and time, which tell it from what others have put there.
+        states: The states that it brings: each with what tells it from what others have put there.
         told: `""` until it was acknowledged or refused: `acknowledged`, `failed`.
     """
 
@@ -194,6 +194,6 @@ class SimStore:
 
 def states_of(group: Group) -> frozenset[State]:
     """The states that a group brings."""
-    made = {(each.id, 0, each.at) for each in group.records if isinstance(each, (FlowRunMade, TaskRunMade))}
-    entered = {(each.run, each.sequence, each.at) for each in group.records if isinstance(each, Entered)}
+    made = {(each.id, 0, each.at, "created") for each in group.records if isinstance(each, (FlowRunMade, TaskRunMade))}
+    entered = {(each.run, each.sequence, each.at, each.cause) for each in group.records if isinstance(each, Entered)}
     return frozenset(made | entered)
