@@ -165,6 +165,11 @@ class Ledger:
         if self.broken:
             raise Broken(self.broken[0])
 
+    @property
+    def ended(self) -> int:
+        """How many runs have ended."""
+        return sum(is_final(chain[-1].state) for chain in self.chains.values())
+
     def unfinished(self) -> list[str]:
         """The runs that have not ended."""
         return [f"{self.names[key]} {chain[-1]}" for key, chain in self.chains.items() if not is_final(chain[-1].state)]

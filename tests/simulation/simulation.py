@@ -49,7 +49,7 @@ MOST_FLOWS = 8
 """When more run and others are called, the oldest are cancelled."""
 
 LIVENESS_SECONDS = 3_000.0
-"""After so long in peace all must have ended."""
+"""After so long in peace all must have ended, or some since it was looked last."""
 
 
 class Simulation:
@@ -375,10 +375,14 @@ class Simulation:
             await self._within(LIVENESS_SECONDS, closing, "the engine does not close")
             self.world.note(f"closed in {(sched.now - before) / 1e9:g}")
         else:
-            until = sched.now + round(LIVENESS_SECONDS * 1e9)
+            ended, until = self.ledger.ended, sched.now + round(LIVENESS_SECONDS * 1e9)
             while engine.flow_runs():
                 await asyncio.sleep(0.5)
                 if sched.now > until:
+                    before, ended = ended, self.ledger.ended
+                    until = sched.now + round(LIVENESS_SECONDS * 1e9)
+                    if ended > before:  # there may be very many, one after the other
+                        continue
                     names = [f"{run.name} {run.state} live={run.live}" for run in engine.flow_runs()]
                     raise Broken(f"5, not ended in peace: {names}\n{self.ledger.unfinished()}\n{self.world.dump()}")
         for task in self._tasks:
