@@ -115,7 +115,7 @@ class TransactionNode:
     """
 
     def __init__(self, name: str, commit_mode: CommitMode | None = None) -> None:
-        self.name = name
+        self._name = name
         self.commit_mode = commit_mode
         self.state = TransactionState.PENDING
         self.parent: Self | None = None
@@ -127,6 +127,11 @@ class TransactionNode:
         self.on_commit_hooks: list[Hook] = []
         self.on_rollback_hooks: list[Hook] = []
         self.guard: AbstractContextManager[Any] = nullcontext()  # of the tree: held, also twice, while that is changed
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return self._name
 
     def is_pending(self) -> bool:
         """Whether it has not begun."""

@@ -20,7 +20,9 @@ from millrace.runtime.loop_lane import Posted
 from millrace.runtime.thread_calls import Call
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
-__all__ = ("BLOCKING", "ON_LOOP", "Effects", "await_elsewhere", "in_thread", "run_blocking")
+__all__ = (
+    "BLOCKING", "ON_LOOP", "Effects", "SeenThrough", "await_elsewhere", "in_thread", "run_blocking", "wait_out",
+)  # fmt: skip
 
 R = TypeVar("R")
 
@@ -61,6 +63,27 @@ class _Blocking:
         return fn(*args)
 
 
+class SeenThrough(_OnLoop):
+    """For coroutines that are awaited, and whose calls of the engine's own are waited for whatever is cancelled.
+
+    `interrupt` is the last cancellation that came meanwhile; whoever has made this raises it in the end.
+    """
+
+    def __init__(self) -> None:
+        self.interrupt: asyncio.CancelledError | None = None
+
+    async def io(self, fn: Callable[..., R], *args: Any) -> R:
+        """Call something of the engine's own. Cancellation: is kept, and the call waited for."""
+        waiter, call = _begun_in_thread(fn, args)
+        try:
+            await waiter.wait()
+        except asyncio.CancelledError as stop:
+            later = await wait_out(lambda: call.made, waiter.wait_again)
+            self.interrupt = later or stop
+        result: R = call.outcome()
+        return result
+
+
 ON_LOOP: Final[Effects] = _OnLoop()
 """For coroutines that are awaited."""
 
@@ -80,13 +103,52 @@ async def in_thread(fn: Callable[..., R], *args: Any) -> R:
 
     Cancellation: only the wait ends; the function goes on.
     """
+    waiter, call = _begun_in_thread(fn, args)
+    await waiter.wait()
+    result: R = call.outcome()
+    return result
+
+
+def _begun_in_thread(fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[LoopWaiter, Call]:
     engine = Engine.current()
     waiter = LoopWaiter(engine.lane_here())
     call = Call(fn, args, waiter.notify)
     engine.offload.call(call)
-    await waiter.wait()
-    result: R = call.outcome()
-    return result
+    return waiter, call
+
+
+async def wait_out(ended: Callable[[], bool], wait: Callable[[], Awaitable[Any]]) -> asyncio.CancelledError | None:
+    """Wait for the end of something that goes on by itself, whatever is cancelled meanwhile.
+
+    Args:
+        ended: Whether it has ended.
+        wait: Begins a wait for it, which a cancellation may end.
+
+    Returns:
+        The last cancellation.
+
+    Raises:
+        GeneratorExit: the coroutine was closed, and cannot wait any more.
+    """
+    from anyio import CancelScope  # noqa: PLC0415  # a tenth of the import, and few come here
+
+    cancelled: asyncio.CancelledError | None = None
+    closed: GeneratorExit | None = None
+    try:
+        with CancelScope(shield=True):  # a cancelled scope around this one would cancel each wait anew
+            while closed is None and not ended():
+                try:
+                    await wait()
+                except asyncio.CancelledError as again:
+                    cancelled = again
+                except GeneratorExit as closing:
+                    closed = closing
+    except RuntimeError:
+        if closed is None:  # else it is closed in another task than it was running in, and the scope objects
+            raise
+    if closed is not None:
+        raise closed
+    return cancelled
 
 
 def await_elsewhere(awaitable: Awaitable[R]) -> R:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from millrace.runtime.engine import Engine
     from millrace.runtime.flow import BaseFlow
     from millrace.runtime.loop_lane import LoopLane
+    from millrace.runtime.own_keys import OwnKeys
     from millrace.runtime.replaying import Replay
     from millrace.runtime.runners import TaskRunner
     from millrace.runtime.runs import TaskRun
@@ -64,8 +65,8 @@ class FlowRun(ScopeEnding):
     is_flow: ClassVar[bool] = True
 
     __slots__ = (
-        "blocks", "caller", "found", "is_called", "log_prints", "parameters", "persist_result", "result_serializer",
-        "result_storage", "runner", "sources", "stands_for", "tags",
+        "_made_here", "_own_keys", "blocks", "caller", "found", "is_called", "log_prints", "parameters",
+        "persist_result", "result_serializer", "result_storage", "runner", "sources", "stands_for", "tags",
     )  # fmt: skip
 
     def __init__(
@@ -77,7 +78,8 @@ class FlowRun(ScopeEnding):
         blocks: bool = False,
         number: int | None = None,
     ) -> None:
-        number = engine.ids.fresh() if number is None else number  # else another process has made it
+        self._made_here = number is None  # else another process has made it
+        number = engine.ids.fresh() if number is None else number
         self.flow: BaseFlow[Any, Any] | None = flow  # None: the engine's own scope, for tasks outside of any flow
         if flow is None:
             super().__init__(number, engine.now(), engine.journal, "engine")
@@ -113,6 +115,7 @@ class FlowRun(ScopeEnding):
         if engine.chronicle is not None and flow is not None:
             self.replay = engine.chronicle.replay_of(self, keeps=records)
         self._pauses: Pauses | None = None  # made when somebody asks for it; guarded by the lock
+        self._own_keys: OwnKeys | None = None  # likewise
         self.found: Found | None = None  # what it came to in an earlier attempt of the flow around it
         # These two are made when they are needed: there may be very many flow runs that wait for something.
         self.tracker: Tracker = NOTHING_TAKEN
@@ -245,6 +248,16 @@ class FlowRun(ScopeEnding):
                 if pauses is None:
                     pauses = self._pauses = Pauses(self)
         return pauses
+
+    def own_keys(self) -> OwnKeys | None:
+        """The cache keys that are its own; None where it is not known which of them were used."""
+        if self.flow is None or not self._made_here:
+            return None
+        from millrace.runtime.own_keys import OwnKeys  # noqa: PLC0415  # most runs keep nothing
+
+        with self.lock:
+            own_keys = self._own_keys = self._own_keys or OwnKeys()
+        return own_keys
 
     def park(self, go_on: Callable[[], None]) -> None:
         """Call something that has a child admitted as soon as this run goes on."""

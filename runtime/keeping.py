@@ -16,9 +16,19 @@ import attrs
 from millrace.actors.errors import ConfigurationError
 from millrace.actors.isolation import IsolationLevel
 from millrace.actors.outcomes import holds_states
-from millrace.runtime.caching import DEFAULT, NO_CACHE, CacheKeyFnPolicy, CachePolicy, Explanation, explain, key_of
+from millrace.runtime.caching import (
+    DEFAULT,
+    NO_CACHE,
+    CacheKeyFnPolicy,
+    CachePolicy,
+    Explanation,
+    explain,
+    is_of_one_run,
+    key_of,
+)
 from millrace.runtime.effects import Effects
 from millrace.runtime.engine import current_scope
+from millrace.runtime.own_keys import OwnKeys
 from millrace.runtime.recording import NOT_RECORDED, Recording
 from millrace.runtime.results import ResultStore, StoredValue, serializer_of, storage_of
 from millrace.runtime.runs import TaskRun
@@ -103,12 +113,14 @@ class Keeping:
         policy: What makes the key of a run's result; `NO_CACHE` where nothing is looked up.
         store: Where results are.
         refresh: Do not look for a result; write another one.
+        own_keys: The own keys of the flow run, where the keys that the policy makes are such.
         waiting: By id of the run: attempts that are not to begin yet, as another run is at work on their key.
     """
 
     policy: CachePolicy
     store: ResultStore
     refresh: bool
+    own_keys: OwnKeys | None = None
     waiting: dict[int, Transacted] = attrs.field(factory=dict, init=False, repr=False)
 
     def give_up(self, run: TaskRun) -> None:
@@ -138,7 +150,7 @@ def keeping_of(task: TaskDefinition, scope: FlowRun) -> Keeping | None:
         cache_result_in_memory=task.cache_result_in_memory,
         clock=scope.engine.now,
     )
-    return Keeping(policy, store, refresh)
+    return Keeping(policy, store, refresh, scope.own_keys() if is_of_one_run(policy) else None)
 
 
 async def keep_result_of_flow(run: FlowRun, value: Any, fx: Effects) -> Any:

@@ -16,9 +16,11 @@ class Call:
         fn: The function.
         args: Its arguments.
         done: Called when it has returned or raised, on that thread.
+
+    `made` says whether it has returned or raised.
     """
 
-    __slots__ = ("_args", "_done", "_error", "_fn", "_value")
+    __slots__ = ("_args", "_done", "_error", "_fn", "_value", "made")
 
     def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], done: Callable[[], None]) -> None:
         self._fn = fn
@@ -26,6 +28,7 @@ class Call:
         self._done = done
         self._value: Any = None
         self._error: BaseException | None = None
+        self.made: bool = False
 
     def make(self) -> None:
         """Call the function and keep what came of it."""
@@ -33,6 +36,7 @@ class Call:
             self._value = self._fn(*self._args)
         except BaseException as error:  # noqa: BLE001  # raised to whoever asked for the call
             self._error = error
+        self.made = True
         self._done()
 
     def outcome(self) -> Any:

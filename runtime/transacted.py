@@ -60,8 +60,8 @@ class Transacted(Recording):
     """
 
     __slots__ = (
-        "_attempt", "_begun", "_cache_key", "_found", "_holder", "_keeping", "_key", "_known", "_level", "_run",
-        "_transaction", "served",
+        "_attempt", "_begun", "_cache_key", "_found", "_holder", "_keeping", "_key", "_known", "_level", "_own_keys",
+        "_run", "_transaction", "served",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +72,7 @@ class Transacted(Recording):
         self._known = key is not None  # others may have made a result under the key
         self._key = run.uuid.hex if key is None else key
         self._cache_key = cache_key
+        self._own_keys = None if keeping is None or key is None or key != cache_key else keeping.own_keys
         self._level = keeping.policy.isolation_level if keeping is not None and self._known else None
         self._transaction: RunTransaction | None = None  # none is made for a result that is there already
         self._begun = False  # and not left
@@ -127,8 +128,11 @@ class Transacted(Recording):
         refresh = keeping is None or keeping.refresh
         record: ResultRecord[Any] | None = None
         looks = self._known and not refresh
+        locks = self._level is IsolationLevel.SERIALIZABLE
         # Without locks, and without a transaction around that may have one staged, looking takes no transaction.
-        alone = looks and self._level is not IsolationLevel.SERIALIZABLE and get_transaction() is None
+        alone = looks and not locks and get_transaction() is None
+        if alone and self._own_keys is not None and self._own_keys.unused(self._key):
+            alone = looks = False
         if alone and keeping is not None:
             record = await look(keeping.store, self._key, fx, self._name)
         if record is None:
@@ -180,6 +184,8 @@ class Transacted(Recording):
             result = state.data
         record: ResultRecord[Any] | None = None
         if keeping is not None:
+            if self._own_keys is not None:
+                self._own_keys.use(self._key)
             record = self._record(keeping, result)
             if not transaction.waits or await self._can_be_written(keeping.store, record, fx):
                 transaction.write_on_commit = True
@@ -290,13 +296,18 @@ class RunTransaction(Transaction):
     """
 
     def __init__(self, run: TaskRun, key: str | None, store: ResultStore | None, **options: Any) -> None:
-        super().__init__(key, store, **options)
-        self.name = f"the transaction of task run '{run.name}'"
+        super().__init__(None, store, **options)
+        self.key = key
         self.write_on_commit = False  # until it is known that there is a result, and that it can be written
         self.run = run
         self.written = False
         self.staged_result: StagedValue | None = None  # in the run's state, until it is written
         self._untold = [None]  # empty once the run knows of its rollback; whoever takes it out tells the run
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return f"the transaction of task run '{self.run.name}'"
 
     @property
     def waits(self) -> bool:

@@ -105,6 +105,11 @@ class LoopWaiter:
         """To be awaited at once. Cancellation: only the wait ends."""
         return self._future
 
+    def wait_again(self) -> asyncio.Future[None]:
+        """The same after a wait that was cancelled, where the notification has not come by then."""
+        self._future = self._lane.loop.create_future()
+        return self._future
+
 
 class CallbackWatcher:
     """Calls a function at the end."""

@@ -5,6 +5,7 @@ Does not know where results are kept, how long they are good for, and what a hit
 
 from millrace.runtime.caching.explaining import Explanation, explain
 from millrace.runtime.caching.hashing import hash_value
+from millrace.runtime.caching.input_hash import task_input_hash
 from millrace.runtime.caching.keys import key_of
 from millrace.runtime.caching.policies import (
     DEFAULT,
@@ -21,7 +22,7 @@ from millrace.runtime.caching.policies import (
     Inputs,
     RunId,
     TaskSource,
-    task_input_hash,
+    is_of_one_run,
 )
 from millrace.runtime.caching.sources import task_key
 
@@ -43,6 +44,7 @@ __all__ = (
     "TaskSource",
     "explain",
     "hash_value",
+    "is_of_one_run",
     "key_of",
     "task_input_hash",
     "task_key",

@@ -20,7 +20,6 @@ import attrs
 from millrace.actors.errors import CacheKeyError, ConfigurationError
 from millrace.actors.isolation import IsolationLevel
 from millrace.runtime.caching.parts import NoKey, Part, content_parts, joined, source_part
-from millrace.runtime.caching.sources import task_key
 from millrace.runtime.caching.tokens import text
 from millrace.runtime.run_contexts import TaskRunContext
 
@@ -332,10 +331,23 @@ class RunId(_Configured):
 
     def compute_key(self, task_ctx: Any, inputs: Any, flow_parameters: Any, **kwargs: Any) -> str | None:  # noqa: ARG002
         """The id."""
-        if task_ctx is None:
-            return None
-        flow_run, task_run = task_ctx.task_run.ids()
-        return str(UUID(int=task_run if flow_run is None else flow_run))
+        return None if task_ctx is None else _run_id(*task_ctx.task_run.ids())
+
+    def parts(self, of: Any) -> list[Part] | NoKey:
+        """The id, where it is part of a key."""
+        if of is None:
+            return NoKey("run id gave no key")
+        run = of.task_run if isinstance(of, TaskRunContext) else of
+        return [(_LABELS[RunId], text(_run_id(*run.ids())))]
+
+
+def _run_id(flow_run: int | None, task_run: int | None) -> str:
+    return str(UUID(int=task_run if flow_run is None else flow_run))
+
+
+def is_of_one_run(policy: CachePolicy) -> bool:
+    """Whether a key of a policy is met in one flow run only, as its id is part of it."""
+    return type(policy) is RunId or (type(policy) is CompoundCachePolicy and any(map(is_of_one_run, policy.policies)))
 
 
 _BLIND: Final = frozenset({TaskSource, FlowParameters, RunId})
@@ -366,6 +378,8 @@ _LABELS: Final[dict[type, str]] = {RunId: "run id", CacheKeyFnPolicy: "cache_key
 def _parts_of(policy: CachePolicy, of: Any, inputs: Any, flow_parameters: Any, kwargs: Any) -> list[Part] | NoKey:
     if type(policy) in _STRUCTURED:
         return policy.parts(of, inputs, flow_parameters, kwargs)  # type: ignore[attr-defined, no-any-return]
+    if type(policy) is RunId:
+        return policy.parts(of)
     found = _single(policy, of, inputs, flow_parameters, kwargs)
     return found if isinstance(found, NoKey) else [found[1]]
 
@@ -413,24 +427,6 @@ def _single(policy: CachePolicy, of: Any, inputs: Any, flow_parameters: Any, kwa
         given = "an empty string" if isinstance(key, str) else f"a '{type(key).__name__}'"
         raise CacheKeyError(label, f"it gave {given}; expected is a string with something in it, or None")
     return key, (label, text(key))
-
-
-def task_input_hash(context: TaskRunContext, arguments: dict[str, Any]) -> str | None:
-    """A `cache_key_fn`: the key of a run is a hash of the task and of all arguments.
-
-    Args:
-        context: The run's context.
-        arguments: Its arguments by name.
-
-    Returns:
-        The key.
-
-    Raises:
-        CacheKeyError: an argument cannot be hashed; it names it.
-    """
-    fn = context.task.fn
-    task = "task", text(task_key(fn))
-    return joined([task, source_part(fn), *content_parts("input", arguments)])
 
 
 INPUTS: Final = Inputs()

@@ -122,8 +122,7 @@ class FileSystemLockManager(QueuedLocks):
             # A file that cannot be removed is left behind, and harmless.
             with suppress(OSError, ConfigurationError):
                 if self._stands(name, descriptor):
-                    with self._folder.opened(make=False) as folder:
-                        folder.unlink(name)
+                    self._folder.opened(make=False).unlink(name)
             _unlock(descriptor)
         finally:
             os.close(descriptor)
@@ -143,8 +142,7 @@ class FileSystemLockManager(QueuedLocks):
         """What the file of a key says that another process has; None if none has it."""
         with self._folder.reported("look for a lock in"):
             try:
-                with self._folder.opened(make=False) as folder:
-                    descriptor = folder.open(file_name(key), os.O_RDONLY)
+                descriptor = self._folder.opened(make=False).open(file_name(key), os.O_RDONLY)
             except FileNotFoundError:
                 return None
             try:
@@ -155,15 +153,14 @@ class FileSystemLockManager(QueuedLocks):
                 os.close(descriptor)
 
     def _open(self, name: str) -> int:
-        with self._folder.reported("take a lock in"), self._folder.opened(make=True) as folder:
-            return folder.open(name, os.O_RDWR | os.O_CREAT)
+        with self._folder.reported("take a lock in"):
+            return self._folder.opened(make=True).open(name, os.O_RDWR | os.O_CREAT)
 
     def _stands(self, name: str, descriptor: int) -> bool:
         """Whether an open file still has its name."""
         with self._folder.reported("take a lock in"):
             try:
-                with self._folder.opened(make=False) as folder:
-                    return os.path.samestat(folder.status(name), os.fstat(descriptor))
+                return os.path.samestat(self._folder.opened(make=False).status(name), os.fstat(descriptor))
             except FileNotFoundError:
                 return False
 

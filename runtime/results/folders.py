@@ -1,8 +1,9 @@
 """Folders: private ones on disk, and names in them that no key can choose.
 
 Decides what a key's file is called, who may read what is written, and that nothing is reached from a folder but plain
-files in it: the folder is opened once for each operation, names are looked up in what was opened, and links are not
-followed. Does not know what the files hold.
+files in it: names are looked up in a folder that is open, of which each operation sees first that it still is what
+its path names and that only its owner may write there; and links are not followed. The folders used last are held open,
+since to open one takes longer than to look. Does not know what the files hold.
 
 Where the system cannot look up names in an open folder (Windows), paths are used, and permissions are the system's.
 """
@@ -11,12 +12,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
-
-import attrs
 
 from millrace.actors.errors import ConfigurationError, StorageError
 
@@ -25,6 +24,11 @@ _NO_LINKS: Final = getattr(os, "O_NOFOLLOW", 0)
 _BINARY: Final = getattr(os, "O_BINARY", 0)
 _UNBLOCKED: Final = getattr(os, "O_NONBLOCK", 0)  # a pipe in a file's place would never be opened
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+
+HELD: Final = 8
+"""How many folders a process holds open at most, beside those it is at work in."""
+
+_held: dict[str, OpenFolder] = {}  # by path; the one opened last is last. Each step on it is one: no lock is needed
 
 
 def file_name(key: str) -> str:
@@ -37,17 +41,25 @@ def file_name(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-@attrs.frozen
 class OpenFolder:
-    """A folder that is open.
+    """A folder that is open, until nobody uses it any more.
 
     Args:
         handle: Its descriptor; None where the system looks names up by path only.
         prefix: What goes before a name: nothing, or the path.
+        identity: What the system knows the folder by; None where it has no descriptor.
     """
 
-    handle: int | None
-    prefix: str = ""
+    __slots__ = ("handle", "identity", "prefix")
+
+    def __init__(self, handle: int | None, prefix: str = "", identity: tuple[int, int] | None = None) -> None:
+        self.handle = handle
+        self.prefix = prefix
+        self.identity = identity
+
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        if self.handle is not None:
+            close(self.handle)
 
     def open(self, name: str, flags: int) -> int:
         """Open a file of the folder; a new one is its owner's alone.
@@ -88,17 +100,17 @@ class Folder:
         ConfigurationError: it cannot be a path.
     """
 
-    __slots__ = ("path",)
+    __slots__ = ("_text", "path")
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         try:
             self.path = Path(os.path.realpath(Path(path).expanduser()))
         except (RuntimeError, ValueError):  # `~` of nobody, or a character that no path may have
             raise ConfigurationError("folder", os.fspath(path), "a path on this machine") from None
+        self._text = str(self.path)
 
-    @contextmanager
-    def opened(self, *, make: bool) -> Generator[OpenFolder]:
-        """Open the folder for as long as the block lasts.
+    def opened(self, *, make: bool) -> OpenFolder:
+        """Open the folder that has the path at this moment; what comes in its place later is not reached by it.
 
         Args:
             make: Whether to make it where it is missing, for its owner alone.
@@ -110,42 +122,49 @@ class Folder:
         if not _BY_HANDLE:
             if make:
                 self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            yield OpenFolder(None, str(self.path) + os.sep)
-            return
-        handle = self._handle(make=make)
-        try:
-            if os.fstat(handle).st_mode & _OTHERS_WRITE:
-                raise ConfigurationError(
-                    "folder", str(self.path), "a folder that nobody but its owner may write to (chmod go-w)"
-                )
-            yield OpenFolder(handle)
-        finally:
-            os.close(handle)
+            return OpenFolder(None, self._text + os.sep)
+        held = _held.get(self._text)
+        if held is not None:
+            with suppress(FileNotFoundError):
+                status = os.lstat(self._text)
+                if held.identity == (status.st_dev, status.st_ino):  # no other has that, as long as it is open
+                    self._check(status)
+                    return held
+        return self._open(make=make)
 
-    @contextmanager
-    def reported(self, attempted: str) -> Generator[None]:
-        """Report what the file system cannot do in the block.
+    def reported(self, attempted: str) -> _Reported:
+        """Report what the file system cannot do in the block, as a `StorageError`.
 
         Args:
             attempted: What is attempted, as in "read"; the folder is named after it.
-
-        Raises:
-            StorageError: something could not be done.
         """
-        try:
-            yield
-        except OSError as error:
-            raise StorageError(f"{attempted} the folder {self.path}", error.strerror or type(error).__name__) from error
+        return _Reported(attempted, self._text)
 
-    def _handle(self, *, make: bool) -> int:
+    def _open(self, *, make: bool) -> OpenFolder:
         flags = os.O_RDONLY | os.O_DIRECTORY | _NO_LINKS
         try:
-            return os.open(self.path, flags)
+            handle = os.open(self._text, flags)
         except FileNotFoundError:
+            _held.pop(self._text, None)
             if not make:
                 raise
-        self._make()
-        return os.open(self.path, flags)
+            self._make()
+            handle = os.open(self._text, flags)
+        folder = OpenFolder(handle)
+        status = os.fstat(handle)
+        folder.identity = status.st_dev, status.st_ino
+        self._check(status)
+        _held.pop(self._text, None)
+        _held[self._text] = folder
+        for path in tuple(_held)[:-HELD]:
+            _held.pop(path, None)  # whoever is at work in it has it until that is done
+        return folder
+
+    def _check(self, status: os.stat_result) -> None:
+        if status.st_mode & _OTHERS_WRITE:
+            raise ConfigurationError(
+                "folder", self._text, "a folder that nobody but its owner may write to (chmod go-w)"
+            )
 
     def _make(self) -> None:
         """Make the folder and those around it that are missing: with `parents`, `mkdir` gives them all to everybody."""
@@ -157,6 +176,23 @@ class Folder:
                 path.mkdir(mode=0o700)
             with suppress(PermissionError):  # one may make a folder where one may not look
                 _sync(path.parent)
+
+
+class _Reported:
+    """The block of `Folder.reported`."""
+
+    __slots__ = ("_attempted", "_path")
+
+    def __init__(self, attempted: str, path: str) -> None:
+        self._attempted = attempted
+        self._path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):
+            reason = error.strerror or type(error).__name__
+            raise StorageError(f"{self._attempted} the folder {self._path}", reason) from error
 
 
 def _sync(path: Path) -> None:

@@ -51,8 +51,7 @@ class LocalStorage:
         name = file_name(key)
         with self._folder.reported("read"):
             try:
-                with self._folder.opened(make=False) as folder:
-                    blob = _contents(folder, name)
+                blob = _contents(self._folder.opened(make=False), name)
             except FileNotFoundError:
                 raise MissingResult(self._path(name)) from None
         if blob is None:
@@ -67,7 +66,8 @@ class LocalStorage:
         """
         name = file_name(key)
         temporary = f".{name}.{os.urandom(8).hex()}.tmp"
-        with self._folder.reported("write to"), self._folder.opened(make=True) as folder:
+        with self._folder.reported("write to"):
+            folder = self._folder.opened(make=True)
             try:
                 _write_new(folder, temporary, blob)
                 folder.replace(name, by=temporary)
@@ -81,18 +81,14 @@ class LocalStorage:
         """Whether there is a file for a key."""
         with self._folder.reported("look into"):
             try:
-                with self._folder.opened(make=False) as folder:
-                    return stat.S_ISREG(folder.status(file_name(key)).st_mode)
+                return stat.S_ISREG(self._folder.opened(make=False).status(file_name(key)).st_mode)
             except FileNotFoundError:
                 return False
 
     def delete(self, key: str) -> None:
         """Remove the file of a key, if there is one."""
-        with (
-            self._folder.reported("delete from"),
-            suppress(FileNotFoundError),
-            self._folder.opened(make=False) as folder,
-        ):
+        with self._folder.reported("delete from"), suppress(FileNotFoundError):
+            folder = self._folder.opened(make=False)
             folder.unlink(file_name(key))
             folder.sync()
 

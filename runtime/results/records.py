@@ -192,10 +192,15 @@ def _broken_seal(blob: bytes, signing_key: bytes | None) -> str | None:
 
 
 def _digest(signing_key: bytes | None, *parts: bytes | memoryview) -> bytes:
-    import hashlib  # noqa: PLC0415  # it loads OpenSSL, which a program that keeps nothing never needs
-    import hmac  # noqa: PLC0415  # likewise
+    # What they import loads OpenSSL, which a program that keeps nothing never needs. The last part may be large.
+    if signing_key is None:
+        import hashlib  # noqa: PLC0415
 
-    made = hashlib.sha256() if signing_key is None else hmac.new(signing_key, digestmod="sha256")
-    for part in parts:
-        made.update(part)
-    return made.digest()
+        made = hashlib.sha256(b"".join(parts[:-1]))
+        made.update(parts[-1])
+        return made.digest()
+    import hmac  # noqa: PLC0415
+
+    signed = hmac.new(signing_key, b"".join(parts[:-1]), "sha256")
+    signed.update(parts[-1])
+    return signed.digest()

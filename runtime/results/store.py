@@ -20,7 +20,7 @@ from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.ports import Clock, system_clock
 from millrace.runtime.results.locking import LockManager
 from millrace.runtime.results.records import ResultMetadata, ResultRecord, pack, unpack
-from millrace.runtime.results.refusals import refusing, shown, shown_type
+from millrace.runtime.results.refusals import refusal, refusing, shown, shown_type
 from millrace.runtime.results.serializers import Serializer, serializer_of
 from millrace.runtime.results.storages import Storage, storage_of
 
@@ -264,11 +264,15 @@ class ResultStore:
         Raises:
             SerializationError: it cannot be written.
         """
-        attempted = f"write the record of '{shown(record.key)}'"
-        with refusing(attempted):
+        try:
             payload: object = self.serializer.dumps(record.value)
+        except SerializationError:
+            raise
+        except Exception as error:  # values and serializers bring code of their own
+            raise refusal(_writing(record), error) from error
         if not isinstance(payload, bytes):
-            raise SerializationError(attempted, f"its serializer made a '{shown_type(payload)}' of it, and not bytes")
+            made = f"its serializer made a '{shown_type(payload)}' of it, and not bytes"
+            raise SerializationError(_writing(record), made)
         return payload
 
     def delete(self, key: str) -> None:
@@ -415,6 +419,10 @@ def _ask(attempted: str, fn: Callable[..., Any], key: str, *more: Any) -> Any:
         raise StorageError(
             f"{attempted} of '{shown(key)}'", f"{type(error).__name__}: {shown(text_of(error))}"
         ) from error
+
+
+def _writing(record: ResultRecord[Any]) -> str:
+    return f"write the record of '{shown(record.key)}'"
 
 
 def _check_key(key: object) -> None:

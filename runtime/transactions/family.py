@@ -49,7 +49,13 @@ class Family:
         # one that the same thread may take twice.
         self.guard = RLock()
         self._locks: dict[tuple[int, str], KeyLock] = {}  # by manager, which the lock keeps alive, and key
-        self._turns: MemoryLockManager = MemoryLockManager()
+        self._turns_of_keys: MemoryLockManager | None = None  # made with the first lock: most trees take none
+
+    @property
+    def _turns(self) -> MemoryLockManager:
+        with self.guard:
+            turns = self._turns_of_keys = self._turns_of_keys or MemoryLockManager()
+        return turns
 
     async def take(self, member: Transaction, around: Transaction | None, manager: LockManager, fx: Effects) -> None:
         """Take the lock of a member's key, and its turn with it.

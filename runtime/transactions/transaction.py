@@ -17,13 +17,13 @@ from typing import Any, Final, NamedTuple, TypeVar
 from millrace.actors.errors import ConfigurationError, SerializationError, StorageError
 from millrace.actors.isolation import IsolationLevel
 from millrace.actors.transaction_state import Action, CommitMode, Hook, Step, TransactionNode, commit, leave, roll_back
-from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects, run_blocking
+from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects, SeenThrough, run_blocking
 from millrace.runtime.engine import current_scope
 from millrace.runtime.hooks import name_of_hook
 from millrace.runtime.one_line import engine_logger
 from millrace.runtime.results import LockManager, ResultRecord, ResultStore
 from millrace.runtime.transactions.family import Family, KeyLock
-from millrace.runtime.transactions.walking import finish, walk
+from millrace.runtime.transactions.walking import walk
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -302,10 +302,13 @@ class Transaction(TransactionNode):
         """Give the lock back, where it was taken: a hit needs none, and neither does what has not begun."""
         lock = self.lock
         family.end_turn(self)
-        if lock is None or lock.in_memory:
+        if lock is None or lock.in_memory or fx is BLOCKING:
             await family.give_back(self, fx)
-        elif stop := await finish(family.give_back(self, fx), fx):
-            raise stop
+            return
+        through = SeenThrough()
+        await family.give_back(self, through)
+        if through.interrupt is not None:
+            raise through.interrupt
 
     def suspends(self, step: Step) -> bool:
         """Whether a step may wait for anything."""

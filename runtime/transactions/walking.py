@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from millrace.actors.transaction_state import Action, Outcome, Step, Steps
-from millrace.runtime.effects import BLOCKING, Effects
+from millrace.runtime.effects import BLOCKING, Effects, SeenThrough, wait_out
 
 
 class Performer(Protocol):
@@ -50,50 +50,35 @@ async def walk(steps: Steps, fx: Effects) -> None:
 async def _perform(step: Step, fx: Effects) -> tuple[bool, BaseException | None]:
     """Whether a step was done, and what came in between."""
     performer: Performer = step.node
-    work = performer.perform(step, fx)
+    stop: BaseException | None = None
     try:
-        if step.action is not Action.COMMIT_HOOK and performer.suspends(step):
-            return True, await finish(work, fx)
-        await work
+        if step.action is Action.COMMIT_HOOK or fx is BLOCKING or not performer.suspends(step):
+            await performer.perform(step, fx)
+        elif step.action is Action.ROLLBACK_HOOK:
+            hook, stop = await finish(performer.perform(step, fx))
+            hook.result()
+        else:
+            through = SeenThrough()
+            try:
+                await performer.perform(step, through)
+            finally:
+                stop = through.interrupt
     except Exception as error:  # noqa: BLE001  # whatever a hook or a storage raises; the walk knows what follows
         performer.report(step, error)
-        return False, None
+        return False, stop
     except GeneratorExit:
         raise
-    except BaseException as stop:  # noqa: BLE001  # raised by `walk`, in the end
-        return False, stop
-    return True, None
+    except BaseException as interrupt:  # noqa: BLE001  # raised by `walk`, in the end
+        return False, interrupt
+    return True, stop
 
 
-async def finish(work: Coroutine[Any, Any, None], fx: Effects) -> BaseException | None:
-    """See something through, whatever is cancelled meanwhile.
+async def finish(hook: Coroutine[Any, Any, None]) -> tuple[asyncio.Task[None], BaseException | None]:
+    """See a hook through, whatever is cancelled meanwhile.
 
     Returns:
-        The last cancellation.
+        The task that has called it, and the last cancellation.
     """
-    if fx is BLOCKING:
-        await work
-        return None
-    from anyio import CancelScope  # noqa: PLC0415  # a tenth of the import, and few transactions come here
-
-    cancelled: BaseException | None = None
-    closed: GeneratorExit | None = None
-    # In a task of its own, as that is what a cancellation of this one does not reach; and behind a shield, as a
-    # cancelled scope around this one would cancel each wait anew.
-    task = asyncio.get_running_loop().create_task(work)
-    try:
-        with CancelScope(shield=True):
-            while not task.done() and closed is None:
-                try:
-                    await asyncio.wait([task])
-                except asyncio.CancelledError as again:
-                    cancelled = again
-                except GeneratorExit as closing:
-                    closed = closing  # the task goes on by itself
-    except RuntimeError:
-        if closed is None:  # else it is closed in another task than it was running in, and the scope objects
-            raise
-    if closed is not None:
-        raise closed
-    task.result()
-    return cancelled
+    # In a task of its own, as that is what a cancellation of this one does not reach. It goes on if this is closed.
+    task = asyncio.get_running_loop().create_task(hook)
+    return task, await wait_out(task.done, lambda: asyncio.wait([task]))

@@ -197,6 +197,115 @@ async def test_a_write_that_has_begun_is_seen_through(tmp_path: Path) -> None:
     assert store.read("k").value == 1
 
 
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_cancellation_outlives_a_write_that_fails_meanwhile(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, times: int
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    undone: list[str] = []
+
+    class Full(LocalStorage):
+        def write(self, key: str, blob: bytes) -> None:
+            begun.set()
+            assert go_on.wait(WAIT)
+            raise OSError(key, len(blob))
+
+    async def body() -> None:
+        async with atransaction("k", ResultStore(Full(tmp_path))) as txn:
+            txn.stage(1, [lambda _: undone.append("undone")])
+
+    running = asyncio.create_task(body())
+    await until(begun.is_set)
+    for _ in range(times):
+        running.cancel()
+        await turns(3)
+    assert not running.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert undone == ["undone"]
+    assert "is not written, and it is rolled back" in caplog.text
+
+
+async def test_a_cancellation_outlives_a_rollback_hook_that_fails_meanwhile(caplog: pytest.LogCaptureFixture) -> None:
+    hook = Hook()
+
+    async def fails(_: Transaction) -> None:
+        await hook(_)
+        raise LookupError
+
+    async def rolls_back() -> None:
+        async with atransaction() as txn:
+            txn.stage(1, [fails])
+            await txn.arollback()
+
+    running = asyncio.create_task(rolls_back())
+    await hook.begun.wait()
+    running.cancel()
+    await turns(3)
+    hook.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert hook.ended == 1
+    assert "LookupError" in caplog.text
+
+
+async def test_a_cancelled_scope_around_a_write_waits_for_it_and_does_not_spin(tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(LocalStorage):
+        def write(self, key: str, blob: bytes) -> None:
+            begun.set()
+            assert go_on.wait(WAIT)
+            super().write(key, blob)
+
+    store = ResultStore(Slow(tmp_path))
+    host = asyncio.current_task()
+    assert host is not None
+    scope = anyio.CancelScope()
+
+    async def let_go() -> None:
+        await until(begun.is_set)
+        scope.cancel()
+        await turns(3)
+        before = host.cancelling()
+        await turns(10)
+        assert host.cancelling() == before  # nobody spins
+        go_on.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(let_go)
+        with scope:
+            async with atransaction("k", store) as txn:
+                txn.stage(1)
+    assert scope.cancelled_caught
+    assert store.read("k").value == 1
+
+
+async def test_a_coroutine_that_is_closed_in_the_middle_of_a_write_is_rolled_back(tmp_path: Path) -> None:
+    begun, go_on, written = threading.Event(), threading.Event(), threading.Event()
+    undone: list[str] = []
+
+    class Slow(LocalStorage):
+        def write(self, key: str, blob: bytes) -> None:
+            begun.set()
+            assert go_on.wait(WAIT)
+            super().write(key, blob)
+            written.set()
+
+    async def body() -> None:
+        async with atransaction("k", ResultStore(Slow(tmp_path)), overwrite=True) as txn:
+            txn.stage(1, [lambda _: undone.append("undone")])
+
+    coroutine = body()
+    contextvars.copy_context().run(coroutine.send, None)
+    await until(begun.is_set)
+    coroutine.close()
+    assert undone == ["undone"]
+    go_on.set()
+    assert await asyncio.to_thread(written.wait, WAIT)
+
+
 async def test_a_wait_for_a_lock_that_is_cancelled_leaves_nothing_behind(store: ResultStore) -> None:
     store.acquire_lock("k", "somebody")
 
