@@ -41,9 +41,11 @@ def write(connection: Connection, rows: PackedRows) -> None:
     for emptied in rows.emptied():
         connection.execute("DELETE FROM results WHERE run = ?", emptied)
     for table, made in rows.made().items():
-        _INSERTS[table].run(connection, made)
+        if made:  # of most tables there is none
+            _INSERTS[table].run(connection, made)
     for table, changed in rows.changed().items():
-        _UPDATES[table].run(connection, changed)
+        if changed:
+            _UPDATES[table].run(connection, changed)
     for run, name in rows.renamed():
         connection.execute("UPDATE flow_runs SET name = ? WHERE id = ?", (name, run))
     for undone in rows.undone():
