@@ -8,11 +8,11 @@ one becomes its run's state, it is not copied: see `State.adopt`.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Final
 
 from millrace.actors.state import UNSEEN, State, make_state
 from millrace.actors.state_details import DEFAULT_NAMES, RETRYING, Looked, StateDetails, StateType
+from millrace.actors.stored_result import Found
 
 _RUNNING_NAME: Final = DEFAULT_NAMES[StateType.RUNNING]
 
@@ -52,16 +52,14 @@ def make_looked(name: str | None, data: Any, looked: Looked) -> State[Any]:
     return state
 
 
-def make_found(name: str, data: Any, expires: datetime | None, looked: State[Any]) -> State[Any]:
+def make_found(found: Found, looked: State[Any]) -> State[Any]:
     """Make the COMPLETED state that a run is to adopt whose result was there already.
 
     Args:
-        name: What to call it.
-        data: The result, or where it lies.
-        expires: From when on that does not count any more.
+        found: The result, and what the state is to say.
         looked: The RUNNING state that says under which key was looked.
     """
-    details = looked._details
+    details, expires = looked._details, found.expires
     if isinstance(details, Looked):
         if details.cache_expiration is not expires:
             details = details._replace(cache_expiration=expires)
@@ -69,6 +67,6 @@ def make_found(name: str, data: Any, expires: datetime | None, looked: State[Any
         key, transition = details.cache_key, details.transition_id
         if key is not None and details.cache_expiration is not expires:
             details = StateDetails(cache_key=key, cache_expiration=expires, transition_id=transition)
-    state = make_state(StateType.COMPLETED, name, None, data, None, None, None, UNSEEN)
+    state = make_state(StateType.COMPLETED, found.name, found.message, found.data, None, None, None, UNSEEN)
     state._details = details
     return state

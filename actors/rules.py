@@ -231,7 +231,7 @@ def state_of_found(looked: State[Any], found: Found) -> State[Any]:
         looked: The RUNNING state that says under which key was looked.
         found: What was found.
     """
-    return make_found(found.name, found.data, found.expires, looked)
+    return make_found(found, looked)
 
 
 _GUARDS: Final = (

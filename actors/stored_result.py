@@ -38,11 +38,13 @@ class Found:
         data: The result, or where it lies.
         expires: From when on it does not count any more; None: never.
         name: What the state of a run is called that gets it.
+        message: What that says.
     """
 
     data: Any
     expires: datetime | None = None
     name: str = CACHED
+    message: str | None = None
 
 
 class StoredResult:

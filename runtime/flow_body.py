@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from typing import Any
 
+from millrace.actors.states import DEFAULT_NAMES, State, StateType
+from millrace.actors.stored_result import Found
 from millrace.runtime.attempt import run_blocking
 from millrace.runtime.conductor import Conductor, Outcome
 from millrace.runtime.effects import BLOCKING, ON_LOOP
@@ -74,7 +76,7 @@ async def all_attempts(conductor: Conductor, make: Callable[[Conductor], Pass]) 
         while end is None:
             found = conductor.run.found
             if found is not None:
-                end = await conductor.conclude(Outcome(found.data))
+                end = await conductor.conclude(_as_found(found))
                 continue
             attempt, value, error = make(conductor), None, None
             try:
@@ -87,3 +89,10 @@ async def all_attempts(conductor: Conductor, make: Callable[[Conductor], Pass]) 
             raise end.error
     finally:
         del conductor, attempt, value, error, end  # an exception that is raised here holds this frame; see `Pass`
+
+
+def _as_found(found: Found) -> Outcome:
+    """What a subflow came to that had completed before: in the state that it had then, if that says anything."""
+    if found.name == DEFAULT_NAMES[StateType.COMPLETED] and found.message is None:
+        return Outcome(found.data)
+    return Outcome(State(type=StateType.COMPLETED, name=found.name, message=found.message, data=found.data))

@@ -225,7 +225,7 @@ class FlowRun(ScopeEnding):
             watcher.notify(self)
         if self.parent is not None:
             if self.parent.replay is not None and self.type is StateType.COMPLETED and self.caller is None:
-                self.parent.replay.completed(self.id, self.state.data)
+                self.parent.replay.completed(self.id, self.state.data, self.state)
             self.parent.tell(ChildEnded(self))
 
     def leave_it(self) -> None:

@@ -34,6 +34,9 @@ from millrace.runtime.strands import (
 from millrace.runtime.streamed import GIVEN, unpacked
 from millrace.runtime.yields import Yielded, Yields
 
+Name = tuple[str, str | None]
+"""Name and message of the state in which a run has completed."""
+
 
 class RecordedCall(Protocol):
     """A call as it is on record. See `Call`; `first` and `count` make its ids."""
@@ -76,6 +79,10 @@ class Record(Protocol):
         """By id: what is on record of the results of runs that have completed."""
         ...
 
+    def names(self) -> Mapping[int, Name]:
+        """By id: what the last states of those runs say, where that is not the usual."""
+        ...
+
     def yields(self, serializer: Any, recalled: Yielded | None, /) -> Yields:
         """What takes down what a generator task yields.
 
@@ -98,8 +105,8 @@ class History:
     """What one flow run has called. See the module's docstring."""
 
     __slots__ = (
-        "_any_arguments", "_attempt", "_before", "_begun", "_in_order", "_inside", "_record", "_results", "_runs",
-        "_scripts", "_token", "_unfinished",
+        "_any_arguments", "_attempt", "_before", "_begun", "_in_order", "_inside", "_names", "_record", "_results",
+        "_runs", "_scripts", "_token", "_unfinished",
     )  # fmt: skip
 
     def __init__(self, record: Record | None = None) -> None:
@@ -110,6 +117,7 @@ class History:
         self._in_order = 0  # so many of the trunk's were made before any that did not complete
         self._runs: dict[At, tuple[int, Marks]] = {}  # the run that completed there last, and its marks
         self._results: dict[int, Any] = {}  # by id: of runs that completed, in any attempt
+        self._names: dict[int, Name] = {}  # by id: of those that completed under another name than usual
         # What another process has left.
         self._any_arguments = False  # calls with other arguments are given its results, too
         self._unfinished: dict[At, tuple[Any, Marks]] = {}  # subflows that it has not brought to their end
@@ -194,7 +202,7 @@ class History:
                     continue
             if (data.__class__ is Yielded) is not yields:
                 continue
-            found[index] = Found(data, name="Completed")
+            found[index] = Found(data, None, *self._names.get(run_id, _PLAIN))
         return found
 
     def _begun_at(self, place: Place) -> Begun | None:
@@ -217,6 +225,7 @@ class History:
         self,
         calls: Sequence[RecordedCall],
         results: Mapping[int, OnRecord],
+        names: Mapping[int, Name],
         unfinished: Mapping[int, Any],
         begun: Mapping[int, Begun],
         *,
@@ -227,12 +236,13 @@ class History:
         Args:
             calls: What each attempt has called: by attempt, and in each in its order.
             results: By id: what is on record of the runs that have completed.
+            names: By id: what their last states say, where that is not the usual.
             unfinished: By id: the subflow runs among those that have not, which go on.
             begun: By id: the runs of tasks among those that have not.
             any_arguments: Calls are given what they had come to with other arguments, too.
         """
         self._any_arguments = any_arguments
-        self._results = dict(results)
+        self._results, self._names = dict(results), dict(names)
         left = Leftovers(unfinished, begun)
         for number, group in groupby(calls, key=lambda each: each.attempt):
             of_attempt = list(group)
@@ -298,6 +308,7 @@ class History:
 
 
 _NOBODY: Final = (-1, b"")
+_PLAIN: Final[Name] = ("Completed", None)
 
 
 def _followed_by(given: Sequence[int], before: Sequence[int]) -> Sequence[int]:

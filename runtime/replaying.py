@@ -18,7 +18,10 @@ from typing import Any, Protocol
 from weakref import ref
 from zlib import crc32
 
+from attrs import evolve
+
 from millrace.actors.errors import CancelledRun
+from millrace.actors.states import DEFAULT_NAMES, State
 from millrace.actors.stored_result import Found
 from millrace.runtime.beginnings import ALIKE, beginning
 from millrace.runtime.history import History, Record
@@ -65,10 +68,18 @@ class Replay(History):
         """Whether calls are put on record."""
         return self._record is not None
 
-    def completed(self, run_id: int, data: Any) -> None:
-        """A run that the body has started has completed."""
+    def completed(self, run_id: int, data: Any, state: State[Any] | None = None) -> None:
+        """A run that the body has started has completed.
+
+        Args:
+            run_id: The run.
+            data: What it came to.
+            state: Its state, where there is one; else it has the usual name, and says nothing.
+        """
         if not self._keeps or run_id in self._rolled_back:
             return
+        if state is not None and (state.name != DEFAULT_NAMES[state.type] or state.message is not None):
+            self._names[run_id] = state.name, state.message
         yields = self._yields.get(run_id)
         if yields is None or self._record is None:
             self._results[run_id] = data
@@ -96,7 +107,7 @@ class Replay(History):
     def begin_again(self) -> None:
         """Another attempt begins."""
         if self._record is not None and not self._keeps:
-            self._results = dict(self._record.results())
+            self._results, self._names = dict(self._record.results()), dict(self._record.names())
         with self._lock:
             self._put_down_given()
             self._turn_over()
@@ -194,7 +205,7 @@ class Replay(History):
         assert self._record is not None  # nothing is found of what is not on record
         self._recalled[run_id] = found.data
         self._yields[run_id] = self._record.yields(serializer, found.data)
-        return Found(found.data.returned, name=found.name) if found.data.exhausted else None
+        return evolve(found, data=found.data.returned) if found.data.exhausted else None
 
     def recalled(self, run_id: int) -> Yielded | None:
         """What is given again of a generator task. Once, to whoever iterates over it."""

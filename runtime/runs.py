@@ -219,7 +219,8 @@ class TaskRun(TaskRunActor[TaskSite]):
         replay = node.scope.replay
         if replay is not None:
             if self.type is _COMPLETED and self.parent is None:
-                replay.completed(self.id, self._data if self._state is None else self._state.data)
+                state = self._state
+                replay.completed(self.id, self._data if state is None else state.data, state)
             replay.ended(self.id)
         watchers = self.watchers
         if watchers is not None:
@@ -308,7 +309,7 @@ class TaskRun(TaskRunActor[TaskSite]):
         self.args, self.kwargs, self.context = (), _NO_KWARGS, _EMPTY
         replay = self.node.scope.replay
         if replay is not None:
-            replay.completed(self.id, self.state.data)
+            replay.completed(self.id, self.state.data, self.state)
             replay.ended(self.id)
         self.tell(Committed(self.node.now()))  # what it came to was, when it first did
 

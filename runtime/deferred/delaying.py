@@ -31,6 +31,7 @@ from millrace.runtime.ports import system_clock, system_ids
 from millrace.runtime.results.refusals import shown
 from millrace.runtime.stores.encoding import details_as_text, encode, serializer_for
 from millrace.runtime.stores.records import Value
+from millrace.runtime.stores.sealing import call_of, opened, result_of, sealed
 from millrace.runtime.task import Task
 
 if TYPE_CHECKING:
@@ -89,12 +90,13 @@ def check_deferrable(task: BaseTask[Any, Any], what: str) -> None:
         )
 
 
-def call_of(value: Value, serializer: Serializer) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def arguments_of(job: Job, serializer: Serializer) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments that were put off.
 
     Raises:
-        SerializationError: they cannot be read.
+        SerializationError: they cannot be read, or their seal is not right.
     """
+    value = opened(job.call, call_of(job.id, job.key))
     if value.tag != serializer.tag or value.blob is None:
         reason = f"they were written as '{shown(value.tag)}', and what reads them here is '{serializer.tag}'"
         raise SerializationError("read the arguments of a run that was put off", reason)
@@ -166,7 +168,8 @@ class _Letter:
             raise SerializationError(attempted, shown(reason).rstrip(".")) from error
         if not isinstance(blob, bytes):
             raise SerializationError(attempted, f"the serializer '{self.serializer.tag}' made no bytes of them")
-        job = attrs.evolve(self.job, call=Value(self.serializer.tag, blob))
+        where = call_of(self.job.id, self.job.key)
+        job = attrs.evolve(self.job, call=sealed(Value(self.serializer.tag, blob), where))
         self.queue.put(job, {*awaited, *job.awaited})
 
     def send_later(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], wait_for: Any) -> DistributedFuture[Any]:
@@ -185,7 +188,8 @@ class _Letter:
         state = bearer.state
         if state.type is StateType.COMPLETED:
             return
-        data = encode(state.data, self.serializer) if isinstance(state.data, BaseException) else None
+        where = result_of(self.job.id)
+        data = encode(state.data, self.serializer, where=where) if isinstance(state.data, BaseException) else None
         call = Value("", None, "arguments that never were there")
         end = Told(self.job.id, steps_of([state]), ended=True, data=data)
         self.queue.put(attrs.evolve(self.job, call=call), end=end)

@@ -25,6 +25,7 @@ from millrace.runtime.ports import system_clock
 from millrace.runtime.results import ResultStore, StoredValue
 from millrace.runtime.running import running_loop
 from millrace.runtime.stores.encoding import decode, serializer_for, state_of
+from millrace.runtime.stores.sealing import result_of
 from millrace.runtime.tracking import TaskRunResult
 
 if TYPE_CHECKING:
@@ -275,7 +276,7 @@ def _data(row: JobRow, task: BaseTask[Any, Any] | None) -> Any:
         storage = None if task is None else task.result_storage
         return StoredValue(ResultStore(storage, serializer=serializer), row.stored)
     try:
-        return decode(row.data, serializer)
+        return decode(row.data, serializer, where=result_of(row.id))
     except SerializationError as error:
         if row.state.type is not StateType.COMPLETED:
             return None  # what there is to know of a failure is in the message, too

@@ -31,7 +31,7 @@ from millrace.actors.states import State, StateType
 from millrace.actors.stored_result import StoredResult
 from millrace.runtime.bells import Bell
 from millrace.runtime.context import CURRENT, TAGS
-from millrace.runtime.deferred.delaying import call_of, steps_of
+from millrace.runtime.deferred.delaying import arguments_of, steps_of
 from millrace.runtime.deferred.futures import DistributedFuture, future_of
 from millrace.runtime.deferred.port import Job, Told
 from millrace.runtime.given import Given
@@ -39,6 +39,7 @@ from millrace.runtime.one_line import engine_logger
 from millrace.runtime.results import ResultStore, StoredValue
 from millrace.runtime.stores.encoding import encode, serializer_for
 from millrace.runtime.stores.records import Value
+from millrace.runtime.stores.sealing import result_of
 from millrace.runtime.waiting import CallbackWatcher, LoopWaiter
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ class Worker:
                 return Value("", None, "a result that lies in a storage"), value.key
             if isinstance(value, StoredResult):
                 value = value.load()
-            data = encode(value, serializer)
+            data = encode(value, serializer, where=result_of(held.job.id))
             if data.blob is not None or final.type is not StateType.COMPLETED:
                 return data, None
             # Too large for the queue, or nothing that can be written at all: the storage can tell.
@@ -260,7 +261,7 @@ class Worker:
         """Begin a run that was taken."""
         task = self._tasks[job.key]
         try:
-            args, kwargs = call_of(job.call, serializer_for(task.result_serializer))
+            args, kwargs = arguments_of(job, serializer_for(task.result_serializer))
             task.shape.check(args, kwargs)
             run = copy_context().run(self._start, job, task, args, kwargs)
         except EngineClosed:
@@ -269,7 +270,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001  # arguments bring code of their own
             _logger.warning("A run of task '%s' cannot begin: %s", job.task, error)
             failed = exception_to_failed_state(error).adopt(self._engine.now(), None, job.id, 1)
-            data = encode(error, serializer_for(task.result_serializer))
+            data = encode(error, serializer_for(task.result_serializer), where=result_of(job.id))
             self._unsaid.append(Told(job.id, steps_of([failed]), ended=True, data=data))
             self._bell.ring()
             return

@@ -7,7 +7,7 @@ where they are empty. Also in which order the columns of a run are selected.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from millrace.actors.states import DEFAULT_NAMES, StateType
@@ -52,6 +52,16 @@ def id_or_none(run: int | None) -> bytes | None:
 def value_of(tag: str | None, blob: bytes | None, missing: str | None) -> Value | None:
     """The value in the columns of a row; None where there is no row."""
     return None if tag is None or missing is None else Value(tag, blob, missing)
+
+
+def names_in(rows: Iterable[Any]) -> dict[int, tuple[str, str | None]]:
+    """By id: name and message in rows of completed runs, where a state has either of its own."""
+    usual = DEFAULT_NAMES[StateType.COMPLETED]
+    return {
+        int.from_bytes(run, "big"): (name or usual, message)
+        for run, name, message in rows
+        if name is not None or message is not None
+    }
 
 
 def _number(column: bytes | None) -> int | None:

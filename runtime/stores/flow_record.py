@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from millrace.actors.errors import SerializationError
 from millrace.actors.stored_result import MISSING
-from millrace.runtime.history import OnRecord
+from millrace.runtime.history import Name, OnRecord
 from millrace.runtime.one_line import engine_logger
 from millrace.runtime.settings import STORE_RESULT_LIMIT
 from millrace.runtime.stores.encoding import encode, recall, serializer_for
@@ -59,6 +59,10 @@ class FlowRecord:
     def results(self) -> Mapping[int, OnRecord]:
         """By id: what is on record of the results of runs that have completed."""
         return on_record(self._chronicle.writer.store.read_results(self._run.id))
+
+    def names(self) -> Mapping[int, Name]:
+        """By id: what the last states of those runs say, where that is not the usual."""
+        return self._chronicle.writer.store.read_names(self._run.id)
 
     def read(self, run_id: int, recorded: OnRecord, serializer: Any) -> Any:
         """A result; MISSING where it cannot be read, so that its run runs anew."""

@@ -311,12 +311,21 @@ class MemoryStore:
 
     def read_results(self, flow_run_id: int) -> Mapping[int, Value | None]:
         """The results of what a flow run has called."""
+        return {run.id: run.data for run in self._completed(flow_run_id)}
+
+    def read_names(self, flow_run_id: int) -> Mapping[int, tuple[str, str | None]]:
+        """How the states of what has completed are called."""
+        usual = DEFAULT_NAMES[StateType.COMPLETED], None
+        names = {run.id: (run.state.name, run.state.message) for run in self._completed(flow_run_id)}
+        return {run: name for run, name in names.items() if name != usual}
+
+    def _completed(self, flow_run_id: int) -> list[FlowRunRow | TaskRunRow]:
         with self._lock:
             inside: Iterable[FlowRunRow | TaskRunRow] = [
                 *(run for run in self._task_runs.values() if run.flow_run == flow_run_id and not run.undone),
                 *(run for run in self._flow_runs.values() if run.parent == flow_run_id),
             ]
-            return {run.id: run.data for run in inside if run.state.type is StateType.COMPLETED}
+            return [run for run in inside if run.state.type is StateType.COMPLETED]
 
     def read_answers(self, flow_run_id: int) -> list[Answered]:
         """What a flow run has been resumed with so far."""

@@ -236,6 +236,10 @@ class Store(Protocol):
         """
         ...
 
+    def read_names(self, flow_run_id: int) -> Mapping[int, tuple[str, str | None]]:
+        """By id: name and message of the states of those of them that have another name than usual, or a message."""
+        ...
+
     def read_answers(self, flow_run_id: int) -> list[Answered]:
         """What a flow run has been resumed with so far."""
         ...

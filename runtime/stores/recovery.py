@@ -14,6 +14,7 @@ import attrs
 
 from millrace.actors.errors import SerializationError
 from millrace.actors.states import StateType
+from millrace.runtime.history import Name
 from millrace.runtime.leftovers import ANY_ATTEMPT, Begun
 from millrace.runtime.one_line import engine_logger
 from millrace.runtime.stores.encoding import decode, key_of_text, serializer_for, state_of
@@ -43,6 +44,7 @@ class Recovery:
         states: All states that it has had.
         calls: What its body has called.
         results: By id: what the runs that it called, and that have completed, came to.
+        names: By id: what their last states say, where that is not the usual.
         answers: What it was resumed with.
         last_id: The largest id of a run in it.
         unfinished: By id: its subflows that nobody has brought to their end.
@@ -55,6 +57,7 @@ class Recovery:
     states: Sequence[StateRow]
     calls: Sequence[Called]
     results: Mapping[int, Value | None]
+    names: Mapping[int, Name]
     answers: Sequence[Answered]
     last_id: int
     unfinished: Mapping[int, Recovery]
@@ -89,6 +92,7 @@ class Recovery:
             store.read_states(row.id),
             calls,
             results,
+            store.read_names(row.id),
             store.read_answers(row.id),
             store.last_id(row.id),
             unfinished,
@@ -143,7 +147,9 @@ class Recovery:
         """Give a run what its body, or that of one whose place it takes, has called, and what that came to."""
         if run.replay is not None:
             results = on_record(self.results)
-            run.replay.restore(self.calls, results, self.unfinished, self.begun, any_arguments=self.any_arguments)
+            run.replay.restore(
+                self.calls, results, self.names, self.unfinished, self.begun, any_arguments=self.any_arguments
+            )
 
     @property
     def _was_made_ahead(self) -> bool:

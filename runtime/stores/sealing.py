@@ -41,6 +41,11 @@ def answer_of(run: int, key: str) -> str:
     return f"{run:032x} answer {key}"
 
 
+def call_of(run: int, task_key: str) -> str:
+    """Where the arguments of a run that was put off stand: they are meant for that task, and no other one."""
+    return f"{run:032x} call of {task_key}"
+
+
 def sealed(value: Value, where: str) -> Value:
     """A value with its seal, where there is a key.
 

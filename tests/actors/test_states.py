@@ -55,6 +55,7 @@ from millrace.actors.states import (
     make_state,
     raise_state_exception,
 )
+from millrace.actors.stored_result import Found
 from millrace.actors.timestamps import to_nanoseconds
 from millrace.actors.transaction_state import CommitMode, TransactionState
 
@@ -459,7 +460,7 @@ def test_the_states_of_a_run_that_looks_into_the_cache_are_those_that_are_made_b
     details = StateDetails(cache_key="k", cache_expiration=expires, refresh_cache=refresh)
     looked = make_looked(None, 3, Looked("k", expires, refresh))
     for made, by_hand in (
-        (make_found("Cached", 3, expires, looked), Completed(name="Cached", data=3, state_details=details)),
+        (make_found(Found(3, expires), looked), Completed(name="Cached", data=3, state_details=details)),
         (looked, Running(data=3, state_details=details)),
         (make_looked("Retrying", 3, Looked("k", expires, refresh)), Retrying(data=3, state_details=details)),
     ):
@@ -475,7 +476,7 @@ def test_what_was_found_expires_when_it_does_and_not_when_the_one_who_looked_had
     by_hand = Running(state_details={"cache_key": "k", "cache_expiration": WHEN, "pause_key": "p"})
 
     for state in (looked, by_hand):
-        details = make_found("Cached", 3, None, state).state_details
+        details = make_found(Found(3), state).state_details
         assert (details.cache_key, details.cache_expiration) == ("k", None)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from millrace import (
     CancelledRun,
+    Completed,
     FlowRun,
     FlowRunContext,
     Paused,
@@ -174,6 +175,28 @@ def test_a_subflow_that_completed_gives_its_result_and_is_not_told_of_again(worl
     assert again(world, body) == (1, 2)
     assert calls == [1, 2]
     assert told == ["Running", "Completed"] * 2
+
+
+def test_what_completed_is_in_the_state_again_that_it_was_in(world: World) -> None:
+    work, _ = counted(world, lambda x: Completed(name="Skipped", message="nothing to do", data=x))
+    plain, _ = counted(world)
+    attempts = Attempts()
+    states: list[list[tuple[str, str | None]]] = []
+
+    async def part(x: int) -> Any:
+        return Completed(name="Partial", data=x)
+
+    subflow = world.flow(part)
+
+    async def body() -> None:
+        attempts.begin()
+        made = [await world.call(each, 1, return_state=True) for each in (work, plain, subflow)]
+        states.append([(state.name, state.message) for state in made])
+        attempts.end()
+
+    again(world, body)
+
+    assert states == [[("Skipped", "nothing to do"), ("Completed", None), ("Partial", None)]] * 2
 
 
 def test_a_subflow_that_failed_is_run_anew_with_all_that_is_in_it(world: World) -> None:

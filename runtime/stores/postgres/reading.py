@@ -15,6 +15,7 @@ from millrace.runtime.stores.columns import (
     TASK_RUNS,
     flow_run_row_of,
     id_of,
+    names_in,
     state_row_of,
     task_run_row_of,
     value_of,
@@ -91,6 +92,17 @@ async def read_results(connection: Connection, flow_run_id: int) -> Mapping[int,
     )
     rows = await connection.fetch(query, id_of(flow_run_id))
     return {int.from_bytes(run, "big"): value_of(*data) for run, *data in rows}
+
+
+async def read_names(connection: Connection, flow_run_id: int) -> Mapping[int, tuple[str, str | None]]:
+    """How the states of what has completed are called."""
+    query = (
+        "SELECT r.id, s.name, s.message FROM task_runs r JOIN states s ON (s.run, s.sequence) = (r.id, r.sequence) "
+        "WHERE r.flow_run = $1 AND r.type = 'COMPLETED' AND NOT r.undone UNION ALL "
+        "SELECT r.id, s.name, s.message FROM flow_runs r JOIN states s ON (s.run, s.sequence) = (r.id, r.sequence) "
+        "WHERE r.parent = $1 AND r.type = 'COMPLETED'"
+    )
+    return names_in(await connection.fetch(query, id_of(flow_run_id)))
 
 
 async def read_answers(connection: Connection, flow_run_id: int) -> list[Answered]:

@@ -436,6 +436,10 @@ class PostgresStore:
         """The results of what a flow run has called."""
         return self._read(reading.read_results, flow_run_id)
 
+    def read_names(self, flow_run_id: int) -> Mapping[int, tuple[str, str | None]]:
+        """How the states of what has completed are called."""
+        return self._read(reading.read_names, flow_run_id)
+
     def read_answers(self, flow_run_id: int) -> list[Answered]:
         """What a flow run has been resumed with so far."""
         return self._read(reading.read_answers, flow_run_id)

@@ -15,6 +15,7 @@ from millrace.runtime.stores.columns import (
     TASK_RUN,
     flow_run_row_of,
     id_of,
+    names_in,
     state_row_of,
     task_run_row_of,
     value_of,
@@ -61,6 +62,14 @@ _RESULTS: Final = (
     inside("r.id, r.tag, r.blob, r.missing", more="AND r.type = 'COMPLETED' AND NOT r.undone") + " UNION ALL "  # noqa: S608  # fixed parts
     "SELECT r.id, d.tag, d.blob, d.missing FROM flow_runs r LEFT JOIN results d ON d.run = r.id "
     "WHERE r.parent = ?1 AND r.type = 'COMPLETED'"
+)
+
+
+_CAME_WITH: Final = "json_extract('[' || r.first_states || ']', '$[' || r.sequence || '][{}]')"
+_SAYS: Final = f"r.id, coalesce(s.name, {_CAME_WITH.format(3)}), coalesce(s.message, {_CAME_WITH.format(4)})"
+_NAMES: Final = (
+    inside(_SAYS, _LATER, "AND r.type = 'COMPLETED' AND NOT r.undone") + " UNION ALL "  # noqa: S608  # fixed parts
+    f"SELECT r.id, s.name, s.message FROM flow_runs r {_LATER} WHERE r.parent = ?1 AND r.type = 'COMPLETED'"
 )
 
 
@@ -153,6 +162,11 @@ def read_results(connection: Connection, flow_run_id: int) -> Mapping[int, Value
     """The results of what a flow run has called."""
     rows = connection.execute(_RESULTS, numbered(*bounds(flow_run_id)))
     return {int.from_bytes(run, "big"): value_of(*data) for run, *data in rows}
+
+
+def read_names(connection: Connection, flow_run_id: int) -> Mapping[int, tuple[str, str | None]]:
+    """How the states of what has completed are called."""
+    return names_in(connection.execute(_NAMES, numbered(*bounds(flow_run_id))))
 
 
 def read_answers(connection: Connection, flow_run_id: int) -> list[Answered]:

@@ -378,6 +378,31 @@ def test_results_are_those_of_what_has_completed_and_counts(writer: Writer) -> N
     assert writer.store.read_results(FLOW) == {FLOW + 1: SEVEN, FLOW + 2: None, subflow: SEVEN}
 
 
+def test_names_are_those_of_completed_states_that_say_more_than_usual(writer: Writer) -> None:
+    subflow = FLOW * 2
+    writer.write(
+        *running_flow(),
+        *completed_task(FLOW + 1, SEVEN),
+        *completed_task(FLOW + 2)[:2],
+        entered(FLOW + 2, 2, StateType.COMPLETED, name="Skipped", message="nothing to do", ended=True),
+        *completed_task(FLOW + 3)[:2],
+        *completed_task(FLOW + 4)[:2],
+        entered(FLOW + 4, 2, StateType.FAILED, name="TimedOut", ended=True),
+        *completed_task(FLOW + 5)[:2],
+        entered(FLOW + 5, 2, StateType.COMPLETED, name="Skipped", ended=True),
+        Undone(FLOW + 5),
+        flow_made(subflow, parent=FLOW),
+        entered(subflow, 1, StateType.COMPLETED, is_flow=True, message="All states completed.", ended=True),
+    )
+    writer.write(entered(FLOW + 3, 2, StateType.COMPLETED, name="Cached", ended=True))
+
+    assert writer.store.read_names(FLOW) == {
+        FLOW + 2: ("Skipped", "nothing to do"),
+        FLOW + 3: ("Cached", None),
+        subflow: ("Completed", "All states completed."),
+    }
+
+
 def test_answers_are_read_as_they_were_given(writer: Writer) -> None:
     writer.write(*running_flow(), Answered(FLOW, '"approval"', SEVEN))
     writer.write(Answered(FLOW, "[1]", Value("json", b"null")))

@@ -8,10 +8,21 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from millrace import FlowArgumentsChanged, flow, read_flow_runs, read_task_run_states, read_task_runs, resume_run, task
+from millrace import (
+    INPUTS,
+    Completed,
+    FlowArgumentsChanged,
+    flow,
+    read_flow_runs,
+    read_task_run_states,
+    read_task_runs,
+    resume_run,
+    task,
+)
 from millrace.actors.states import StateType
 from millrace.runtime.entering import ENTERED
 from millrace.runtime.running import running_loop
@@ -623,3 +634,40 @@ def test_a_retry_that_was_waited_for_comes_when_it_was_to_come(place: Place, tmp
         assert began.state.timestamp >= due.scheduled_time
         assert [each.state.name for each in states[new.id]] == ["Pending", "AwaitingRetry", "Retrying", "Completed"]
         assert new.run_count == 2
+
+
+# States.
+
+
+@EVERY_STORE
+def test_a_call_that_had_completed_is_in_the_state_that_is_on_record(world: World, kill: Kill) -> None:
+    @world.task
+    async def look(number: int) -> Any:
+        return Completed(name="Skipped", message="nothing to do", data=number) if number else number
+
+    @world.task(cache_policy=INPUTS)
+    async def cached(key: str) -> Any:
+        return key
+
+    @world.flow
+    async def part(number: int) -> Any:
+        return Completed(name="Partial", message="half of it", data=number)
+
+    @world.flow
+    async def body() -> Any:
+        found = [await world.start("call", look, number, return_state=True) for number in (0, 1)]
+        found += [await world.start("call", cached, key, return_state=True) for _ in range(2)]
+        found += [await world.start("call", part, 7, return_state=True)]
+        said = [(state.name, state.message, await state.aresult()) for state in found]
+        states.append(said)
+        kill.here()
+        return said
+
+    states: list[Any] = []
+    key = str(uuid4())  # caches are shared
+    left = killed(world, kill, body)
+    with engine_of(left) as engine:
+        resumed(world, engine, body)
+
+    assert states[1] == states[0]
+    assert [name for name, *_ in states[0]] == ["Completed", "Skipped", "Completed", "Cached", "Partial"]
