@@ -80,6 +80,7 @@ exit codes:
 _DONE_BY = {
     "run": ("running", "run_command"),
     "resume": ("running", "run_command"),
+    "retry": ("running", "run_command"),
     "serve": ("serving", "serve_command"),
     "bench": ("bench", "bench_command"),
     "runs": ("runs", "runs_command"),
@@ -155,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(run)
     resume = commands.add_parser(
         "resume",
+        aliases=["retry"],  # what one looks for after a failure
         help="run a recorded run again, from what it had come to",
         description=RESUME_DESCRIPTION,
         epilog=RESUME_EPILOG,

@@ -79,14 +79,15 @@ def test_a_run_that_was_killed_is_resumed_by_its_id(place: Path) -> None:
     assert "nightly/" in done.err
 
 
-def test_a_run_is_resumed_from_another_folder(place: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["resume", "retry"])
+def test_a_run_is_resumed_from_another_folder(place: Path, tmp_path: Path, command: str) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (place / "deadly").touch()
     millrace(place, "run", "flows.py:nightly", "-p", "numbers=[1]", *STORE)
     (place / "deadly").unlink()
 
-    done = millrace(elsewhere, "resume", newest(place), "--store", f"sqlite:///{place / 'runs.db'}")
+    done = millrace(elsewhere, command, newest(place), "--store", f"sqlite:///{place / 'runs.db'}")
 
     assert (done.code, done.out) == (0, "save 10\n'saved 10'\n")
 

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -20,6 +20,7 @@ from millrace import (
     Engine,
     FlowOrderChanged,
     NotPausedError,
+    RollBack,
     RunNotFound,
     RunNotResumable,
     StoreError,
@@ -789,6 +790,46 @@ def test_what_was_rolled_back_runs_again(place: Place, ran: Ran) -> None:
         assert resume_run(read_flow_runs()[0].id, body) == 3
 
     assert ran.calls == ["book", "give back", "book"]
+
+
+@EMBEDDED_STORES
+def test_only_what_runs_now_takes_part_in_a_transaction_that_was_open(place: Place, tmp_path: Path, ran: Ran) -> None:
+    kill = Kill(place.store(), tmp_path)
+
+    def noted(name: str) -> Any:
+        def work() -> str:
+            ran(name)
+            return name
+
+        made = task(work, name=name)
+        made.on_commit(lambda _txn: ran(f"{name} committed"))
+        made.on_rollback(lambda _txn: ran(f"{name} rolled back"))
+        return made
+
+    before, after = noted("before"), noted("after")
+
+    @task
+    def undo(name: str) -> None:
+        ran(f"{name} undone")
+
+    @flow
+    def body() -> str:
+        done: list[str] = []
+        with suppress(RollBack), transaction():
+            done.append(before())
+            kill.here()
+            done.append(after())
+            raise RollBack
+        for name in reversed(done):
+            undo(name)
+        return ", ".join(done)
+
+    left = killed(SYNC, kill, body)
+    ran.forget()
+    with engine_of(left):
+        assert resume_run(read_flow_runs()[0].id, body) == "before, after"
+
+    assert ran.calls == ["after", "after rolled back", "after undone", "before undone"]
 
 
 @EMBEDDED_STORES
