@@ -115,6 +115,8 @@ class InBodies(Handled):
         """Raise the exception here, or have the signal sent again."""
         own = number in self._own
         self._own.discard(number)
+        if own and number not in self._pending:
+            return  # raised meanwhile
         if self._left:
             if not own:
                 self._pending.add(number)
@@ -126,6 +128,13 @@ class InBodies(Handled):
         if number not in self._pending:
             self._pending.add(number)
             start_new_thread(self._send_again, (number,))
+
+    def raise_pending(self) -> None:
+        """Raise what has come while the thread was in the engine's own code. From there, where nothing is half done."""
+        for number in sorted(self._pending):
+            self._pending.discard(number)
+            self._heard[number] = None
+            raise error_of(number)
 
     def _send_again(self, number: int) -> None:
         pause = _AGAIN_SECONDS
@@ -174,6 +183,18 @@ STOPPED_BY: Final[ContextVar[OnLoop | None]] = ContextVar("millrace_stopped_by",
 def handles_here() -> bool:
     """Whether a sync flow that is called here is one whose signals are handled: no other one is, and no loop runs."""
     return current_thread() is main_thread() and _is_replaced(signal.SIGTERM)
+
+
+def check() -> None:
+    """Raise a signal that has come while this thread was in the engine's own code: where it might have waited.
+
+    Code that calls one task after another is seldom found anywhere else.
+    """
+    if current_thread() is main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            ours = getattr(_BARE.getsignal(number), "__self__", None)
+            if isinstance(ours, InBodies):
+                ours.raise_pending()
 
 
 def error_of(number: int) -> BaseException:

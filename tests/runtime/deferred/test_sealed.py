@@ -122,7 +122,7 @@ def test_arguments_are_those_of_their_run_and_their_task_alone(path: Path) -> No
         assert "it was changed, or moved" in str(future.state.message)
 
 
-def test_a_result_that_somebody_else_has_written_is_not_opened(path: Path) -> None:
+def test_what_a_run_came_to_is_not_opened_where_somebody_else_has_written_it(path: Path) -> None:
     future = double.delay(1)
     work_off(future)
     change(path, "UPDATE results SET tag = 'pickle', blob = ?", pickle.dumps(Evil()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Iterator
 from contextvars import copy_context
@@ -240,3 +241,35 @@ def test_ends_that_come_about_meanwhile_are_told_that_they_are_lost() -> None:
 
         with pytest.raises(StoreError):
             others[0].result(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, TerminationSignal)])
+def test_a_signal_that_comes_while_a_thread_writes_is_raised_when_it_has_written(
+    number: int, kind: type[BaseException]
+) -> None:
+    class Signalled(NotedStore):
+        def append(self, group: Group) -> None:
+            super().append(group)
+            if len(self.threads) == 3 and not sent:
+                sent.append(number)
+                signal.raise_signal(number)
+
+    sent: list[int] = []
+    begun: list[int] = []
+    store = Signalled()
+
+    @flow
+    def body() -> None:
+        for each in range(1_000):
+            begun.append(each)
+            double(each)
+
+    for engine in entered(store):
+        with pytest.raises(kind):
+            body()
+        assert engine.chronicle is not None
+        assert engine.chronicle.writer.failed is None
+
+    assert begun == [0, 1, 2]
+    assert [run.state.type for run in store.read_task_runs(ALL)] == ["COMPLETED"] * 3
+    assert [run.state.type for run in store.read_flow_runs(ALL)] == ["CRASHED"]
