@@ -33,6 +33,7 @@ def make(quick: bool) -> Goal:  # noqa: FBT001  # one switch, the same in every 
                 "a run of another process is cancelled: the worst",
                 ("cancelled.worst_ms",), "ms", None, Kind.ABSOLUTE, CANCELLED,
             ),
+            Row("the same, the first one in its process, with what is imported there", ("cancelled.first_ms",), "ms"),
         ),
         profiled=("called", "awaited", "map"),
     )  # fmt: skip

@@ -81,14 +81,17 @@ _going_on: list[asyncio.Queue[int]] = []
 
 
 def cancelled(n: int) -> dict[str, float]:
-    """Flow runs of another process that are cancelled by their ids, one after another, until that is known here."""
+    """Flow runs of another process that are cancelled by their ids, one after another, until that is known here.
+
+    The first one is told by itself: both processes import there what such a request needs.
+    """
     took: list[float] = []
     with _server() as url:
         command = [sys.executable, "-m", __name__, url]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as owner:
             assert owner.stdin is not None
             assert owner.stdout is not None
-            for _ in range(n):
+            for _ in range(n + 1):
                 owner.stdin.write("\n")
                 owner.stdin.flush()
                 run_id = owner.stdout.readline().strip()
@@ -97,7 +100,8 @@ def cancelled(n: int) -> dict[str, float]:
                 took.append((perf_counter() - begun) * 1e3)
                 expect(state.is_cancelled(), True)
             owner.stdin.close()
-    return {"median_ms": median(took), "worst_ms": max(took)}
+    first, *later = took
+    return {"first_ms": first, "median_ms": median(later), "worst_ms": max(later)}
 
 
 async def _own(url: str) -> None:
