@@ -801,7 +801,7 @@ def test_only_what_runs_now_takes_part_in_a_transaction_that_was_open(place: Pla
             ran(name)
             return name
 
-        made = task(work, name=name)
+        made = task(name=name)(work)
         made.on_commit(lambda _txn: ran(f"{name} committed"))
         made.on_rollback(lambda _txn: ran(f"{name} rolled back"))
         return made
