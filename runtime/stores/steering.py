@@ -96,7 +96,7 @@ def chronicle_of(engine: Engine) -> Chronicle:
 
 def _cancel(engine: Engine, run_id: int, _options: Mapping[str, Any], answer: Answer) -> None:
     if engine.runs_flow(run_id):
-        engine.find_flow_run(UUID(int=run_id)).cancel("It was cancelled by another process.")
+        engine.find_flow_run(UUID(int=run_id)).cancel("It was cancelled by its id.")
         answer(DONE)
         return
     row = _row(engine, run_id)

@@ -175,7 +175,7 @@ def test_a_run_of_another_process_is_cancelled_by_its_id(url: str, waiting: Flow
     state = cancel_flow_run(waiting.flow_run_id, store=url)
 
     assert state.is_cancelled()
-    assert state.message == "It was cancelled by another process."
+    assert state.message == "It was cancelled by its id."
     assert waiting.state.is_cancelled()
     assert recorded(url, waiting.flow_run_id) is StateType.CANCELLED
 
