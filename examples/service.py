@@ -20,10 +20,14 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.responses import StreamingResponse
-
 from millrace import Engine, Event, FlowFuture, asgi, flow, task
+
+try:
+    import uvicorn
+    from fastapi import Depends, FastAPI, HTTPException, Request
+    from fastapi.responses import StreamingResponse
+except ModuleNotFoundError as missing:
+    sys.exit(f"There is no {missing.name} here, and this example is a service. Install it: pip install fastapi uvicorn")
 
 MESSAGES_A_SECOND = 20
 KEPT = 1000
@@ -137,7 +141,5 @@ async def progress(engine: Engine, future: FlowFuture[int]) -> AsyncGenerator[di
 
 
 if __name__ == "__main__":
-    import uvicorn
-
     # The stream of a progress is an open connection: the server is not to wait for its end before the flows may end.
     uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), timeout_graceful_shutdown=1)

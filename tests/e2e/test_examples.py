@@ -61,6 +61,15 @@ def test_the_census_runs_from_the_command_line_too() -> None:
     assert json.loads(done.out)["task_runs"] == {"completed": 5}
 
 
+@pytest.mark.parametrize("missing", ["fastapi", "uvicorn"])
+def test_the_service_says_what_to_install_where_that_is_missing(missing: str) -> None:
+    start = f"import runpy, sys; sys.modules[{missing!r}] = None; runpy.run_path('examples/service.py')"
+    done = python("-c", start)
+    assert (done.code, done.out) == (1, "")
+    said = f"There is no {missing} here, and this example is a service. Install it: pip install fastapi uvicorn"
+    assert done.err.splitlines() == [said]
+
+
 def test_the_service_starts_a_flow_looks_after_it_and_cancels_one() -> None:
     done = python(ROOT / "examples" / "in_a_service.py")
 
