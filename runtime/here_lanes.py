@@ -17,7 +17,7 @@ from millrace.runtime.holding import waits_for
 from millrace.runtime.lending import lend
 from millrace.runtime.loop_lane import LoopLane, execute_async
 from millrace.runtime.running import running_loop
-from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
+from millrace.runtime.waiting import LoopWaiter, ThreadWaiter, block_until_told, wait_until_done
 
 if TYPE_CHECKING:
     from millrace.runtime.lanes import RunSource
@@ -99,7 +99,7 @@ class ThreadHere(HeldUp, _Here):
                 if not run.ended:
                     execute(run)
         except BaseException as error:
-            run.crash(error)  # an interrupt of the wait, too: nobody is left to see the run through
+            crash(run, error)  # an interrupt of the wait, too: nobody is left to see the run through
             raise
         finally:
             del run  # see there
@@ -222,7 +222,7 @@ class LoopHere(_Here):
                 if not run.ended:
                     await execute_async(run)
         except BaseException as error:
-            run.crash(error)
+            await crash_async(run, error)
             raise
         finally:
             del run  # see `execute_async`
@@ -233,6 +233,23 @@ class LoopHere(_Here):
         if self._expect(waiter):
             with lend():  # a body in a worker's own loop waits here for the worker too
                 await waiter.wait()
+
+
+def crash(run: TaskRun, error: BaseException) -> None:
+    """End the run of a call because of what goes up from there, and block until that is on record."""
+    run.crash(error)
+    if run.ended and not run.done:
+        block_until_told(run)
+
+
+async def crash_async(run: TaskRun, error: BaseException) -> None:
+    """The same of a call that is awaited. Cancellation: only the wait ends; a cancel scope does not interfere."""
+    run.crash(error)
+    if run.ended and not run.done and not isinstance(error, GeneratorExit):  # a coroutine that is closed cannot wait
+        from anyio import CancelScope  # noqa: PLC0415  # a tenth of the import, and only what is interrupted needs it
+
+        with CancelScope(shield=True):
+            await wait_until_done(run, run.waiting_lane())
 
 
 CALLED: Final = (ThreadHere, ThreadElsewhere, LoopElsewhere, LoopHere)

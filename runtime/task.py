@@ -18,7 +18,7 @@ from millrace.runtime.context import CURRENT, HELD
 from millrace.runtime.engine import current_scope
 from millrace.runtime.flow_run import FlowRun
 from millrace.runtime.futures import Future, take, take_async
-from millrace.runtime.here_lanes import LoopElsewhere, LoopHere, ThreadElsewhere, ThreadHere
+from millrace.runtime.here_lanes import LoopElsewhere, LoopHere, ThreadElsewhere, ThreadHere, crash, crash_async
 from millrace.runtime.holding import place_here
 from millrace.runtime.lanes import Lane
 from millrace.runtime.loop_lane import execute_async
@@ -100,7 +100,7 @@ class Task(BaseTask[P, R]):
             try:
                 execute(run)
             except BaseException as fault:
-                run.crash(fault)  # a dead letter, unless it is one of the engine's own
+                crash(run, fault)  # a dead letter, unless it is one of the engine's own
                 raise
         elif not run.ended and blocks_here(scope):
             error = BlockingCallOnLoop(f"{self.name}(...) with a future that is not done", "await the future first")
@@ -245,7 +245,8 @@ class AsyncTask(BaseTask[P, R]):
                 elif order is not None:
                     await execute_async(run, order)
         except BaseException as error:
-            run.crash(error)  # a dead letter, unless another attempt was to follow, which nobody sees through any more
+            # A dead letter, unless another attempt was to follow, which nobody sees through any more.
+            await crash_async(run, error)
             raise
         if not run.ended:
             await lane.see_through(run)

@@ -92,7 +92,7 @@ class Chronicle:
         Only one that belongs to no flow, for else it is its flow that goes on with it; and only where no other process
         has the same store open, which might do the same.
         """
-        self.writer.flush()  # a crash goes up before it is committed
+        self.writer.flush()  # the end of a call whose coroutine was closed is not waited for
         row = self.writer.store.read_task_run(run_id)
         control = getattr(self.writer.store, "control", None)
         if row is None or scope.flow is not None or (control is not None and control.is_shared):

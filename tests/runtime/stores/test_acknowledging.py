@@ -107,6 +107,66 @@ def test_a_body_hears_of_a_run_when_its_end_is_committed(
     assert (came, seen) == ([None], [True])
 
 
+class Stop(BaseException):
+    """What crashes a run."""
+
+
+@pytest.mark.parametrize("error", [Stop, KeyboardInterrupt, SystemExit, asyncio.CancelledError])
+@pytest.mark.parametrize("options", [{}, {"on_failure": [lambda *_: None]}], ids=["plain", "conducted"])
+def test_a_crash_of_a_task_that_is_called_goes_up_when_it_is_committed(
+    world: World, store: HeldStore, engine: Engine, error: type[BaseException], options: dict[str, Any]
+) -> None:
+    seen: list[bool] = []
+
+    @world.task(**options)
+    async def work() -> None:
+        raise error
+
+    @world.flow
+    async def body() -> None:
+        try:
+            await world.call(work)
+        except error:
+            ends = [record for record in store.records() if getattr(record, "type", None) is StateType.CRASHED]
+            seen.append(bool(ends) and store.waiting == 0)
+
+    thread, _ = beside(lambda: world.run(body, engine=engine))
+    store.arrived()
+    assert seen == []
+
+    store.release()
+    thread.join(PATIENCE)
+
+    assert seen == [True]
+
+
+@pytest.mark.anyio
+async def test_a_task_that_is_cancelled_with_its_caller_crashes_before_that_goes_on(store: HeldStore) -> None:
+    begun = asyncio.Event()
+
+    @task
+    async def work() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def caller() -> bool:
+        try:
+            await work()
+        except asyncio.CancelledError:
+            ends = [record for record in store.records() if getattr(record, "type", None) is StateType.CRASHED]
+            return bool(ends) and store.waiting == 0
+        return False
+
+    async with Engine(store=store):
+        calling = asyncio.create_task(caller())
+        await begun.wait()
+        calling.cancel()
+        await asyncio.to_thread(store.arrived)
+        assert not calling.done()
+        store.release()
+        assert await calling
+
+
 def test_a_future_shows_no_end_that_is_not_committed(store: HeldStore, engine: Engine) -> None:
     @task
     def work() -> int:
