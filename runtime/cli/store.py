@@ -59,13 +59,14 @@ def _prune(options: argparse.Namespace, steered: Steered) -> int:
         while found := steered.store.read_finished(before, MOST_DEATHS, last, MOST_ROWS):
             count, last = count + len(found), found[-1]
         put_off = _prune_queue(steered, before, counts_only=True)
-        say(f"{_runs(count, 'flow run')} would be removed, with all inside of them{put_off}.")
+        say(f"{_runs(count, 'flow run')} would be removed, {_inside(count)}{put_off}.")
         return DONE
     done = steered.ask_or_do(Request("prune", None, {"before": before}), None)
     loose = done["task_runs"]
     more = f", and {_runs(loose, 'task run')} outside of any flow" if loose else ""
     more += _prune_queue(steered, before, counts_only=False)
-    say(f"Removed {_runs(done['flow_runs'], 'flow run')} with all inside of them{more}.")
+    count = done["flow_runs"]
+    say(f"Removed {_runs(count, 'flow run')} {_inside(count)}{more}.")
     return DONE
 
 
@@ -78,6 +79,10 @@ def _prune_queue(steered: Steered, before: int, *, counts_only: bool) -> str:
 
 def _runs(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _inside(count: int) -> str:
+    return f"with all inside of {'it' if count == 1 else 'them'}"
 
 
 _ACTIONS: Final[Mapping[str, Callable[[argparse.Namespace, Steered], int]]] = {"info": _info, "prune": _prune}

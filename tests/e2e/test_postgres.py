@@ -92,5 +92,5 @@ def test_a_run_of_a_process_is_steered_by_another_while_a_third_one_runs(
     assert info.out.startswith("postgresql://127.0.0.1:")
     assert "flow runs  2: 1 completed, 1 running" in info.out
     assert f"open to    process {server.pid} on " in info.out
-    assert pruned.out == "Removed 1 flow run with all inside of them.\n"
+    assert pruned.out == "Removed 1 flow run with all inside of it.\n"
     assert (cancelled.code, cancelled.out) == (0, "server/server  Cancelled\n")
