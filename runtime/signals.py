@@ -15,6 +15,7 @@ import asyncio
 import importlib
 import os
 import signal
+import sys
 from _thread import start_new_thread
 from contextvars import ContextVar
 from threading import Lock, current_thread, main_thread
@@ -59,6 +60,10 @@ _AGAIN_SECONDS: Final = 0.001
 _LATEST_SECONDS: Final = 0.25
 
 
+PENDING: Final[set[int]] = set()
+"""Have come while the main thread was in the engine's own code, in the one flow there whose signals are handled."""
+
+
 class Handled:
     """Handles signals for as long as its block lasts, where that is possible. See the module's docstring."""
 
@@ -95,10 +100,9 @@ class InBodies(Handled):
 
     def __init__(self) -> None:
         super().__init__()
-        self._pending: set[int] = set()  # have come while the thread was in the engine's own code
         self._own: set[int] = set()  # are on their way again
         self._left = False
-        self._guard = Lock()  # of the three, but for the handler, which can wait for nobody
+        self._guard = Lock()  # of both, and of `PENDING`, but for the handler, which can wait for nobody
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -108,31 +112,33 @@ class InBodies(Handled):
         if self._own:
             sleep(0)  # what is on its way to this thread comes now, and not to another handler
         super().__exit__(kind, error, trace)
-        for number in self._pending:
+        left = sorted(PENDING)
+        PENDING.clear()
+        for number in left:
             signal.raise_signal(number)  # the flow has ended before it could be raised there
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Raise the exception here, or have the signal sent again."""
         own = number in self._own
         self._own.discard(number)
-        if own and number not in self._pending:
+        if own and number not in PENDING:
             return  # raised meanwhile
         if self._left:
             if not own:
-                self._pending.add(number)
+                PENDING.add(number)
             return
-        if _may_raise(frame) or (number in self._pending and not own):  # somebody insists
-            self._pending.discard(number)
+        if _may_raise(frame) or (number in PENDING and not own):  # somebody insists
+            PENDING.discard(number)
             self._heard[number] = frame
             raise error_of(number)
-        if number not in self._pending:
-            self._pending.add(number)
+        if number not in PENDING:
+            PENDING.add(number)
             start_new_thread(self._send_again, (number,))
 
     def raise_pending(self) -> None:
         """Raise what has come while the thread was in the engine's own code. From there, where nothing is half done."""
-        for number in sorted(self._pending):
-            self._pending.discard(number)
+        for number in sorted(PENDING):
+            PENDING.discard(number)
             self._heard[number] = None
             raise error_of(number)
 
@@ -141,7 +147,7 @@ class InBodies(Handled):
         while True:
             sleep(pause)
             with self._guard:
-                if self._left or number not in self._pending:
+                if self._left or number not in PENDING:
                     return
                 self._own.add(number)
                 signal.pthread_kill(main_thread().ident or 0, number)
@@ -186,15 +192,21 @@ def handles_here() -> bool:
 
 
 def check() -> None:
-    """Raise a signal that has come while this thread was in the engine's own code: where it might have waited.
+    """Raise a signal that is pending, in the engine's own code, where nothing of that is half done, nor around it.
 
-    Code that calls one task after another is seldom found anywhere else.
+    Code that calls one task after another is seldom found anywhere else, so the signal would be sent again in vain.
     """
-    if current_thread() is main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            ours = getattr(_BARE.getsignal(number), "__self__", None)
-            if isinstance(ours, InBodies):
-                ours.raise_pending()
+    if current_thread() is not main_thread():
+        return
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001  # there is no other name for it
+    while frame is not None and _is_engines(frame):
+        frame = frame.f_back
+    if not _may_raise(frame):
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        ours = getattr(_BARE.getsignal(number), "__self__", None)
+        if isinstance(ours, InBodies):
+            ours.raise_pending()
 
 
 def error_of(number: int) -> BaseException:

@@ -24,6 +24,8 @@ from millrace.runtime.lanes import Lane
 from millrace.runtime.loop_lane import execute_async
 from millrace.runtime.running import running_loop
 from millrace.runtime.runs import TaskRun, blocks_here
+from millrace.runtime.signals import PENDING
+from millrace.runtime.signals import check as check_signals
 from millrace.runtime.waiting import block_until_told, wait_until_done
 
 if TYPE_CHECKING:
@@ -111,6 +113,8 @@ class Task(BaseTask[P, R]):
             lane.see_through(run)
         if run.watchers is not None:
             block_until_told(run)
+        if PENDING:
+            check_signals()
         try:
             return outcome(run, return_state=return_state)
         finally:

@@ -32,7 +32,6 @@ from millrace.actors.errors import StoreError, TerminationSignal
 from millrace.actors.events import Event
 from millrace.actors.states import StateType
 from millrace.actors.telling import told_of
-from millrace.runtime import signals
 from millrace.runtime.lending import lend
 from millrace.runtime.one_line import engine_logger
 from millrace.runtime.running import running_loop
@@ -168,7 +167,6 @@ class StoreWriter:
                 self._turn.release()
                 if self._urgent:
                     self._wake()
-            signals.check()
         else:
             self._wake()
 
