@@ -97,6 +97,12 @@ class Facts:
         self.over = 0  # the last attempt that nothing is expected of any more, though none may have followed it yet
         self.restarts = 0  # attempts that followed a crash
 
+    @property
+    def say_nothing(self) -> bool:
+        """Whether a run has no use for them."""
+        known = self.crashed or self.over or self.restarts or self.advice is not NO_ADVICE
+        return not known and self.expired is None and self.name is None
+
 
 N = TypeVar("N", bound=TaskNode)
 
@@ -122,8 +128,9 @@ class TaskRunActor(RunActor, Generic[N]):
     @property
     def name(self) -> str:
         """The display name; where nobody gave one, the task's and the end of the id."""
-        if self.facts is not None and self.facts.name is not None:
-            return self.facts.name
+        facts = self.facts  # looked at once, here and below: they may be let go of by the thread at work on the run
+        if facts is not None and facts.name is not None:
+            return facts.name
         return f"{self.node.name}-{self.id & 0xFFF:03x}"
 
     @property
@@ -134,22 +141,26 @@ class TaskRunActor(RunActor, Generic[N]):
     @property
     def failures(self) -> int:
         """Attempts that have failed, the present one not counted."""
-        return self.run_count - 1 - (0 if self.facts is None else self.facts.restarts)
+        facts = self.facts
+        return self.run_count - 1 - (0 if facts is None else facts.restarts)
 
     @property
     def advice(self) -> Advice:
         """What the upper floor has to say about the retry that is being judged."""
-        return NO_ADVICE if self.facts is None else self.facts.advice
+        facts = self.facts
+        return NO_ADVICE if facts is None else facts.advice
 
     @property
     def stopping(self) -> bool:
         """Whether the body has been told to stop and has not yet."""
-        return self.type is _CANCELLING or (self.facts is not None and self.facts.expired is not None)
+        facts = self.facts
+        return self.type is _CANCELLING or (facts is not None and facts.expired is not None)
 
     @property
     def overdue(self) -> Expired | None:
         """The deadline, if it has passed and decides what the attempt comes to; a cancellation comes before it."""
-        return None if self.facts is None or self.type is _CANCELLING else self.facts.expired
+        facts = self.facts
+        return None if facts is None or self.type is _CANCELLING else facts.expired
 
     def expects(self, attempt: int) -> bool:
         """Whether it matters yet what an attempt comes to."""
@@ -237,7 +248,8 @@ class TaskRunActor(RunActor, Generic[N]):
 
     def _is_past(self, attempt: int) -> bool:
         """Whether the run goes on without an attempt: the next one has begun, or is waited for."""
-        return attempt != self.run_count or (self.facts is not None and attempt <= self.facts.over)
+        facts = self.facts
+        return attempt != self.run_count or (facts is not None and attempt <= facts.over)
 
     def _expired(self, message: Expired) -> Order | None:
         if self.ended or message.attempt != self.run_count or not self._has_body() or self.type is _CANCELLING:
@@ -310,8 +322,11 @@ class TaskRunActor(RunActor, Generic[N]):
         if advice is not None or self.facts is not None:
             self.known().advice = advice or NO_ADVICE
         verdict = self.propose(state, at, cause)
-        if advice is not None:
-            self.known().advice = NO_ADVICE  # it has been heard, and the run may wait for long
+        if advice is not None:  # it has been heard, and the run may wait for long, beside very many others
+            facts = self.known()
+            facts.advice = NO_ADVICE
+            if facts.say_nothing:
+                self.facts = None
         if verdict.answer is Answer.ABORT:
             # Its body has ended, so the run has, whatever state was proposed to it meanwhile.
             if not state.is_final():

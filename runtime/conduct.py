@@ -315,8 +315,8 @@ async def finish(run: TaskRun, fx: Effects) -> None:
 
 def name_run(run: TaskRun, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Give the run the name that its task has for it, unless it has that already."""
-    run_name = run.task.run_name
-    if run_name is not None and (run.facts is None or run.facts.name is None):
+    run_name, facts = run.task.run_name, run.facts
+    if run_name is not None and (facts is None or facts.name is None):
         run.known().name = run_name.make(run.task.shape.by_name(args, kwargs))
 
 

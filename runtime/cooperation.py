@@ -81,7 +81,8 @@ def _time_given(run: TaskRun | FlowRun) -> float | None:
     if isinstance(run, TaskRun):
         if _is_left_behind(run):
             return run.task.timeout_seconds  # without one it had crashed
-        expired = None if run.facts is None else run.facts.expired
+        facts = run.facts
+        expired = None if facts is None else facts.expired
     else:
         expired = run.expired
     return None if expired is None or run.ended or run.type is StateType.CANCELLING else expired.seconds

@@ -145,8 +145,9 @@ class Chronicle:
         replay = run.node.scope.replay
         if replay is not None and run.type is _COMPLETED:
             data = replay.outcome(run.id, data)
-        if run.facts is not None:
-            record.run_name = run.facts.name
+        facts = run.facts
+        if facts is not None:
+            record.run_name = facts.name
         if data is None:
             self.writer.put(record)
         else:

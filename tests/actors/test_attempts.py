@@ -11,8 +11,9 @@ from millrace.actors.errors import TaskRunTimeoutError
 from millrace.actors.instructions import EXECUTE, PARK, SETTLE, STOP_ATTEMPT, Escalate, Order, WakeAt
 from millrace.actors.mailbox import Message
 from millrace.actors.messages import Admit, Cancel, Expired, Judged, Propose, Queued, Raised, Returned, Stopped
-from millrace.actors.policies import Advice, CrashPolicy, RetryPolicy
+from millrace.actors.policies import NO_ADVICE, Advice, CrashPolicy, RetryPolicy
 from millrace.actors.states import TERMINAL, Completed, Crashed, Failed, Paused, Pending, Running, StateType
+from millrace.actors.task_run import Facts
 from tests.actors.runs import SECOND, Flow, TaskRun, at, propose, running_flow, task_run
 
 pytestmark = pytest.mark.usefixtures("surroundings")
@@ -335,6 +336,41 @@ def test_what_was_said_about_one_retry_is_not_said_about_the_next() -> None:
 
     assert isinstance(second, WakeAt)
     assert second.at == at(18)
+
+
+def test_a_run_that_waits_for_its_retry_keeps_nothing_of_what_was_said_about_it() -> None:
+    """There may be a million of them."""
+    run = begun(retries=2)
+    run.node.retry = RetryPolicy(2, (10,), jitter=0.5)
+
+    run.ask(Raised(ValueError(), at(2), attempt=1, advice=Advice(drawn=0.0)))
+
+    assert run.state.name == "AwaitingRetry"
+    assert run.facts is None
+
+
+@pytest.mark.parametrize(("fact", "value"), [("name", "chips-7"), ("over", 1), ("restarts", 1), ("crashed", 1)])
+def test_a_run_that_waits_for_its_retry_knows_what_else_there_was_to_know(fact: str, value: Any) -> None:
+    run = begun(retries=2)
+    run.node.retry = RetryPolicy(2, (10,), jitter=0.5)
+    setattr(run.known(), fact, value)
+
+    run.ask(Raised(ValueError(), at(2), attempt=0, advice=Advice(drawn=0.0)))
+
+    assert run.state.name == "AwaitingRetry"
+    assert run.facts is not None
+    assert getattr(run.facts, fact) == value
+    assert run.advice is NO_ADVICE
+
+
+def test_facts_say_nothing_until_one_is_added() -> None:
+    assert Facts().say_nothing
+    for fact, value in {
+        "advice": Advice(drawn=0.0), "crashed": 1, "expired": expired(2.5), "name": "chips-7", "over": 1, "restarts": 1,
+    }.items():  # fmt: skip
+        facts = Facts()
+        setattr(facts, fact, value)
+        assert not facts.say_nothing, fact
 
 
 def test_a_retry_is_never_early_though_a_datetime_has_no_nanoseconds() -> None:
