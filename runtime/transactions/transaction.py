@@ -310,12 +310,6 @@ class Transaction(TransactionNode):
         if through.interrupt is not None:
             raise through.interrupt
 
-    def suspends(self, step: Step) -> bool:
-        """Whether a step may wait for anything."""
-        if step.action is Action.WRITE:
-            return self.store is not None and self.store.blocking
-        return step.action is not Action.RELEASE or (self.lock is not None and not self.lock.in_memory)
-
     async def perform(self, step: Step, fx: Effects) -> None:
         """Do what a step asks for."""
         if step.action is Action.WRITE:

@@ -20,10 +20,6 @@ class Performer(Protocol):
     async def perform(self, step: Step, fx: Effects) -> None:
         """Do what a step asks for."""
 
-    def suspends(self, step: Step) -> bool:
-        """Whether that may wait for anything."""
-        ...
-
     def report(self, step: Step, error: Exception) -> None:
         """Tell somebody that it went wrong."""
 
@@ -52,12 +48,12 @@ async def _perform(step: Step, fx: Effects) -> tuple[bool, BaseException | None]
     performer: Performer = step.node
     stop: BaseException | None = None
     try:
-        if step.action is Action.COMMIT_HOOK or fx is BLOCKING or not performer.suspends(step):
+        if fx is BLOCKING:
             await performer.perform(step, fx)
         elif step.action is Action.ROLLBACK_HOOK:
             hook, stop = await finish(performer.perform(step, fx))
             hook.result()
-        else:
+        else:  # a hook of a commit is not among what that sees through
             through = SeenThrough()
             try:
                 await performer.perform(step, through)
@@ -66,8 +62,6 @@ async def _perform(step: Step, fx: Effects) -> tuple[bool, BaseException | None]
     except Exception as error:  # noqa: BLE001  # whatever a hook or a storage raises; the walk knows what follows
         performer.report(step, error)
         return False, stop
-    except GeneratorExit:
-        raise
     except BaseException as interrupt:  # noqa: BLE001  # raised by `walk`, in the end
         return False, interrupt
     return True, stop

@@ -440,6 +440,26 @@ async def test_an_interrupt_in_a_hook_goes_on_up_when_all_is_rolled_back() -> No
     assert undone == ["interrupted", "first", "interrupted", "interrupted", "first"]
 
 
+@pytest.mark.parametrize("interrupt", [SystemExit, KeyboardInterrupt])
+def test_an_interrupt_in_a_write_rolls_back_what_was_not_written(interrupt: type[BaseException]) -> None:
+    undone: list[str] = []
+    made: list[Transaction] = []
+
+    class Interrupted(MemoryStorage):
+        def write(self, key: str, blob: bytes) -> None:
+            raise interrupt
+
+    def body() -> None:
+        with transaction("k", ResultStore(Interrupted())) as txn:
+            made.append(txn)
+            txn.stage(1, [lambda _: undone.append("undone")])
+
+    with pytest.raises(interrupt):
+        body()
+    assert undone == ["undone"]
+    assert made[0].is_rolled_back()
+
+
 async def test_a_cancelled_task_run_rolls_back_the_transaction_in_its_body() -> None:
     undone: list[str] = []
     begun = asyncio.Event()
