@@ -9,20 +9,24 @@ from __future__ import annotations
 
 from typing import Generic, Self, TypeVar
 
-import attrs
+from millrace.actors.values import Value, put
 
 T = TypeVar("T")
 
 
-@attrs.frozen(repr=False)
-class Annotation(Generic[T]):
+class Annotation(Value, Generic[T]):
     """Base of all annotations.
 
     Args:
         value: What is wrapped.
     """
 
+    __slots__ = ("value",)
+
     value: T
+
+    def __init__(self, value: T) -> None:
+        put(self, "value", value)
 
     def unwrap(self) -> T:
         """What is wrapped; one layer is taken off."""

@@ -10,13 +10,11 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-import attrs
-
 from millrace.actors.states import State
+from millrace.actors.values import Value, put
 
 
-@attrs.frozen(eq=False)
-class Event:
+class Event(Value):
     """One accepted transition of one run.
 
     Args:
@@ -28,11 +26,28 @@ class Event:
         run_name: The run's display name.
     """
 
+    __slots__ = ("state", "previous", "sequence", "cause", "run_name")  # noqa: RUF023  # as they are given
+
     state: State[Any]
     previous: State[Any] | None
     sequence: int
     cause: str
     run_name: str
+
+    def __init__(
+        self, state: State[Any], previous: State[Any] | None, sequence: int, cause: str, run_name: str
+    ) -> None:
+        put(self, "state", state)
+        put(self, "previous", previous)
+        put(self, "sequence", sequence)
+        put(self, "cause", cause)
+        put(self, "run_name", run_name)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other  # each happens once
+
+    def __hash__(self) -> int:
+        return id(self)
 
     @property
     def id(self) -> UUID:

@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, Final, Literal, TypeVar
 
-import attrs
-
 from millrace.actors.errors import ConfigurationError
 from millrace.actors.seconds import LONGEST_DELAY_SECONDS, is_number
+from millrace.actors.values import Value, put
 
 W = TypeVar("W", bound=StrEnum)
 
@@ -28,8 +27,7 @@ MIDDLE: Final = 0.5
 """The random number that stands for none: it gives a delay that is not spread."""
 
 
-@attrs.frozen
-class RetryPolicy:
+class RetryPolicy(Value):
     """How often, and after which delays, a failed attempt is tried again.
 
     Args:
@@ -39,10 +37,24 @@ class RetryPolicy:
         condition: Asked before each retry, by the upper floor; opaque here.
     """
 
-    retries: int = 0
-    delays: tuple[float, ...] = ()
-    jitter: float = 0.0
-    condition: Callable[..., Any] | None = None
+    __slots__ = ("retries", "delays", "jitter", "condition")  # noqa: RUF023  # as they are given
+
+    retries: int
+    delays: tuple[float, ...]
+    jitter: float
+    condition: Callable[..., Any] | None
+
+    def __init__(
+        self,
+        retries: int = 0,
+        delays: tuple[float, ...] = (),
+        jitter: float = 0.0,
+        condition: Callable[..., Any] | None = None,
+    ) -> None:
+        put(self, "retries", retries)
+        put(self, "delays", delays)
+        put(self, "jitter", jitter)
+        put(self, "condition", condition)
 
     @classmethod
     def of(
@@ -151,8 +163,7 @@ def _checked(delay: object, name: str = "retry_delay_seconds") -> float:
 NO_RETRIES = RetryPolicy()
 
 
-@attrs.frozen
-class Advice:
+class Advice(Value):
     """What the upper floor has to say about a retry.
 
     Args:
@@ -160,8 +171,14 @@ class Advice:
         drawn: A random number for the delay, at least 0 and less than 1.
     """
 
-    retry: bool = True
-    drawn: float = MIDDLE
+    __slots__ = ("drawn", "retry")
+
+    retry: bool
+    drawn: float
+
+    def __init__(self, *, retry: bool = True, drawn: float = MIDDLE) -> None:
+        put(self, "retry", retry)
+        put(self, "drawn", drawn)
 
 
 NO_ADVICE: Final = Advice()
@@ -181,14 +198,6 @@ class Escalation(StrEnum):
     CANCEL_SIBLINGS = "cancel_siblings"
 
 
-def _restart(value: Restart | Literal["never", "task"]) -> Restart:
-    return _word("crash_policy.restart", value, Restart)
-
-
-def _escalation(value: Escalation | Literal["fail", "cancel_siblings"]) -> Escalation:
-    return _word("crash_policy.then", value, Escalation)
-
-
 def _word(name: str, value: object, words: type[W]) -> W:
     for word in words:
         if word == value:
@@ -196,8 +205,7 @@ def _word(name: str, value: object, words: type[W]) -> W:
     raise ConfigurationError(name, value, " or ".join(f"'{word}'" for word in words))
 
 
-@attrs.frozen(kw_only=True)
-class CrashPolicy:
+class CrashPolicy(Value):
     """What a flow does about runs of its tasks that crash.
 
     A crash is what is no failure of the task's own: its process, thread or loop took the run away, its body was
@@ -217,16 +225,29 @@ class CrashPolicy:
         ConfigurationError: an option has the wrong type or is out of range.
     """
 
-    restart: Restart = attrs.field(default=Restart.NEVER, converter=_restart)
-    max_restarts: int = 1
-    within_seconds: float = 5.0
-    then: Escalation = attrs.field(default=Escalation.FAIL, converter=_escalation)
+    __slots__ = ("restart", "max_restarts", "within_seconds", "then")  # noqa: RUF023  # as they are told of
 
-    def __attrs_post_init__(self) -> None:
-        if isinstance(self.max_restarts, bool) or not isinstance(self.max_restarts, int) or self.max_restarts < 0:
-            raise ConfigurationError("crash_policy.max_restarts", self.max_restarts, "a whole number, 0 or more")
-        if not is_number(self.within_seconds) or not 0 < self.within_seconds <= LONGEST_DELAY_SECONDS:
-            raise ConfigurationError("crash_policy.within_seconds", self.within_seconds, "a number of seconds above 0")
+    restart: Restart
+    max_restarts: int
+    within_seconds: float
+    then: Escalation
+
+    def __init__(
+        self,
+        *,
+        restart: Restart | Literal["never", "task"] = Restart.NEVER,
+        max_restarts: int = 1,
+        within_seconds: float = 5.0,
+        then: Escalation | Literal["fail", "cancel_siblings"] = Escalation.FAIL,
+    ) -> None:
+        put(self, "restart", _word("crash_policy.restart", restart, Restart))
+        put(self, "then", _word("crash_policy.then", then, Escalation))
+        if isinstance(max_restarts, bool) or not isinstance(max_restarts, int) or max_restarts < 0:
+            raise ConfigurationError("crash_policy.max_restarts", max_restarts, "a whole number, 0 or more")
+        put(self, "max_restarts", max_restarts)
+        if not is_number(within_seconds) or not 0 < within_seconds <= LONGEST_DELAY_SECONDS:
+            raise ConfigurationError("crash_policy.within_seconds", within_seconds, "a number of seconds above 0")
+        put(self, "within_seconds", within_seconds)
 
     @property
     def restarts(self) -> bool:

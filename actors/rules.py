@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-import attrs
-
 from millrace.actors.errors import Pause
 from millrace.actors.made_states import make_awaiting, make_found, make_retrying
 from millrace.actors.states import TERMINAL, AwaitingRetry, Cancelled, Paused, Retrying, State, StateDetails, StateType
 from millrace.actors.stored_result import Found
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.actors.transitions import possible
+from millrace.actors.values import Value, put
 from millrace.actors.verdicts import Verdict, abort, accept, reject, wait
 
 if TYPE_CHECKING:
@@ -37,8 +36,7 @@ Decide = Callable[[Any, StateType, "State[Any] | None", int], "Verdict | None"]
 """(run, proposed type, proposed state or None for a plain one, time of the proposal in ns) -> answer or None."""
 
 
-@attrs.frozen
-class Rule:
+class Rule(Value):
     """One rule.
 
     Args:
@@ -48,10 +46,25 @@ class Rule:
         reads_details: It looks at the details of the proposed state, so that it cannot apply to one without.
     """
 
+    __slots__ = ("current", "decide", "proposed", "reads_details")
+
     decide: Decide
-    current: frozenset[StateType] = ANY
-    proposed: frozenset[StateType] = ANY
-    reads_details: bool = False
+    current: frozenset[StateType]
+    proposed: frozenset[StateType]
+    reads_details: bool
+
+    def __init__(
+        self,
+        decide: Decide,
+        current: frozenset[StateType] = ANY,
+        proposed: frozenset[StateType] = ANY,
+        *,
+        reads_details: bool = False,
+    ) -> None:
+        put(self, "decide", decide)
+        put(self, "current", current)
+        put(self, "proposed", proposed)
+        put(self, "reads_details", reads_details)
 
 
 def answer_a_repeated_proposal_as_before(

@@ -26,8 +26,6 @@ from typing import (
 )
 from uuid import UUID
 
-import attrs
-
 from millrace.actors import ambient
 from millrace.actors.errors import ConfigurationError, PausedRun, UnfinishedRun
 from millrace.actors.explaining import explain
@@ -44,6 +42,7 @@ from millrace.actors.state_details import (
 from millrace.actors.state_exceptions import aget_state_exception, get_state_exception, states_in
 from millrace.actors.stored_result import aloaded, kept, loaded
 from millrace.actors.timestamps import from_nanoseconds, to_nanoseconds
+from millrace.actors.values import with_changes
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -120,7 +119,7 @@ class State(AnyState, Generic[R_co]):
         details = _as_details(state_details)
         if kind is StateType.SCHEDULED and (details is None or details.scheduled_time is None):
             now = from_nanoseconds(ambient.now_ns())
-            details = attrs.evolve(details or _NO_DETAILS, scheduled_time=now)
+            details = with_changes(details or _NO_DETAILS, scheduled_time=now)
         self.type = kind
         self.name = DEFAULT_NAMES[kind] if name is None else name
         self.message = message
@@ -163,7 +162,7 @@ class State(AnyState, Generic[R_co]):
             # Not kept: it says nothing that the state does not hold in less room, and a state may live for long.
             return StateDetails(flow_run_id=_as_uuid(flow), task_run_id=_as_uuid(task), **self._said_beside_ids())
         if _as_int(details.flow_run_id) != flow or _as_int(details.task_run_id) != task:
-            details = attrs.evolve(details, flow_run_id=_as_uuid(flow), task_run_id=_as_uuid(task))
+            details = with_changes(details, flow_run_id=_as_uuid(flow), task_run_id=_as_uuid(task))
             self._details = details
         return details
 
@@ -234,7 +233,7 @@ class State(AnyState, Generic[R_co]):
         if self._details is None and self.type is not StateType.SCHEDULED:
             self._details = attempts
         else:
-            self._details = attrs.evolve(self.state_details, attempts=attempts)
+            self._details = with_changes(self.state_details, attempts=attempts)
 
     def is_scheduled(self) -> bool:
         """Whether the run is to start later."""

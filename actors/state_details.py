@@ -11,9 +11,8 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 from uuid import UUID
 
-import attrs
-
 from millrace.actors.errors import ConfigurationError
+from millrace.actors.values import Value, put
 
 
 class StateType(StrEnum):
@@ -90,8 +89,7 @@ def _as_optional_aware(value: datetime | None) -> datetime | None:
     return None if value is None else as_aware("state_details", value)
 
 
-@attrs.frozen(kw_only=True)
-class StateDetails:
+class StateDetails(Value):
     """What a state may say besides its type, name, message and data. Never changed once made.
 
     Args:
@@ -113,22 +111,78 @@ class StateDetails:
         attempts: How many attempts the run had made when it failed, where there were several.
     """
 
-    flow_run_id: UUID | None = attrs.field(default=None, converter=_as_uuid)
-    task_run_id: UUID | None = attrs.field(default=None, converter=_as_uuid)
-    child_flow_run_id: UUID | None = attrs.field(default=None, converter=_as_uuid)
-    scheduled_time: datetime | None = attrs.field(default=None, converter=_as_optional_aware)
-    cache_key: str | None = None
-    cache_expiration: datetime | None = attrs.field(default=None, converter=_as_optional_aware)
-    pause_timeout: datetime | None = attrs.field(default=None, converter=_as_optional_aware)
-    pause_reschedule: bool = False
-    pause_key: str | None = None
-    run_input_keyset: dict[str, str] | None = None
-    refresh_cache: bool | None = None
-    retriable: bool | None = None
-    transition_id: UUID | None = attrs.field(default=None, converter=_as_uuid)
-    untrackable_result: bool = False
-    deferred: bool | None = None
-    attempts: int | None = None
+    __slots__ = (
+        "attempts",
+        "cache_expiration",
+        "cache_key",
+        "child_flow_run_id",
+        "deferred",
+        "flow_run_id",
+        "pause_key",
+        "pause_reschedule",
+        "pause_timeout",
+        "refresh_cache",
+        "retriable",
+        "run_input_keyset",
+        "scheduled_time",
+        "task_run_id",
+        "transition_id",
+        "untrackable_result",
+    )
+
+    flow_run_id: UUID | None
+    task_run_id: UUID | None
+    child_flow_run_id: UUID | None
+    scheduled_time: datetime | None
+    cache_key: str | None
+    cache_expiration: datetime | None
+    pause_timeout: datetime | None
+    pause_reschedule: bool
+    pause_key: str | None
+    run_input_keyset: dict[str, str] | None
+    refresh_cache: bool | None
+    retriable: bool | None
+    transition_id: UUID | None
+    untrackable_result: bool
+    deferred: bool | None
+    attempts: int | None
+
+    def __init__(
+        self,
+        *,
+        flow_run_id: UUID | str | None = None,
+        task_run_id: UUID | str | None = None,
+        child_flow_run_id: UUID | str | None = None,
+        scheduled_time: datetime | None = None,
+        cache_key: str | None = None,
+        cache_expiration: datetime | None = None,
+        pause_timeout: datetime | None = None,
+        pause_reschedule: bool = False,
+        pause_key: str | None = None,
+        run_input_keyset: dict[str, str] | None = None,
+        refresh_cache: bool | None = None,
+        retriable: bool | None = None,
+        transition_id: UUID | str | None = None,
+        untrackable_result: bool = False,
+        deferred: bool | None = None,
+        attempts: int | None = None,
+    ) -> None:
+        put(self, "flow_run_id", _as_uuid(flow_run_id))
+        put(self, "task_run_id", _as_uuid(task_run_id))
+        put(self, "child_flow_run_id", _as_uuid(child_flow_run_id))
+        put(self, "scheduled_time", _as_optional_aware(scheduled_time))
+        put(self, "cache_key", cache_key)
+        put(self, "cache_expiration", _as_optional_aware(cache_expiration))
+        put(self, "pause_timeout", _as_optional_aware(pause_timeout))
+        put(self, "pause_reschedule", pause_reschedule)
+        put(self, "pause_key", pause_key)
+        put(self, "run_input_keyset", run_input_keyset)
+        put(self, "refresh_cache", refresh_cache)
+        put(self, "retriable", retriable)
+        put(self, "transition_id", _as_uuid(transition_id))
+        put(self, "untrackable_result", untrackable_result)
+        put(self, "deferred", deferred)
+        put(self, "attempts", attempts)
 
 
 class Looked(NamedTuple):

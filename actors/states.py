@@ -13,8 +13,6 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar, Unpack, overload
 from uuid import UUID
 
-import attrs
-
 from millrace.actors import ambient
 from millrace.actors.errors import StateDefinitionError
 from millrace.actors.keywords import Keywords
@@ -30,6 +28,7 @@ from millrace.actors.state_exceptions import (
 )
 from millrace.actors.stored_result import MISSING, StoredResult
 from millrace.actors.timestamps import from_nanoseconds
+from millrace.actors.values import with_changes
 
 __all__ = (
     "DEFAULT_NAMES",
@@ -148,7 +147,7 @@ def Scheduled(*, scheduled_time: datetime | None = None, **given: Unpack[_Named]
                 "The scheduled time is given twice: as 'scheduled_time' and in 'state_details'. Give it once."
             )
         scheduled_time = as_aware("scheduled_time", scheduled_time)
-        given["state_details"] = attrs.evolve(details, scheduled_time=scheduled_time)
+        given["state_details"] = with_changes(details, scheduled_time=scheduled_time)
     return State(type=StateType.SCHEDULED, **given)
 
 
@@ -213,7 +212,7 @@ def Paused(
                 "The end of a pause is given twice: as 'timeout_seconds' and as 'pause_expiration_time'. Give one."
             )
         pause_expiration_time = from_nanoseconds(ambient.now_ns()) + timedelta(seconds=seconds)
-    given["state_details"] = attrs.evolve(
+    given["state_details"] = with_changes(
         details,
         pause_timeout=pause_expiration_time,
         pause_reschedule=reschedule or details.pause_reschedule,

@@ -10,8 +10,6 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
-import attrs
-
 from millrace.actors.errors import MissingResult
 
 
@@ -30,7 +28,6 @@ CACHED: Final = "Cached"
 """Name of the COMPLETED state of a run that got its result from the cache."""
 
 
-@attrs.define(eq=False)  # not frozen, which would double what it takes to make one, for every hit of a cache
 class Found:
     """In the data of a proposed RUNNING state: what lies in the cache under the run's key.
 
@@ -41,10 +38,15 @@ class Found:
         message: What that says.
     """
 
-    data: Any
-    expires: datetime | None = None
-    name: str = CACHED
-    message: str | None = None
+    __slots__ = ("data", "expires", "message", "name")
+
+    def __init__(
+        self, data: Any, expires: datetime | None = None, name: str = CACHED, message: str | None = None
+    ) -> None:
+        self.data = data
+        self.expires = expires
+        self.name = name
+        self.message = message
 
 
 class StoredResult:

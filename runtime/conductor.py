@@ -16,8 +16,6 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
-import attrs
-
 from millrace.actors.instructions import (
     EXECUTE,
     JOIN,
@@ -31,6 +29,7 @@ from millrace.actors.instructions import (
 from millrace.actors.messages import Admit, Returned
 from millrace.actors.policies import Advice
 from millrace.actors.states import TERMINAL, State, StateType
+from millrace.actors.values import Value, put, with_changes
 from millrace.runtime.attempt import Interruptible, raised
 from millrace.runtime.bells import Bell
 from millrace.runtime.context import CURRENT
@@ -51,8 +50,7 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 _NOT_AGAIN: Final = Advice(retry=False)
 
 
-@attrs.define(eq=False)
-class Outcome:
+class Outcome(Value):
     """What one attempt of a flow's body came to, when all that it had started has ended.
 
     Args:
@@ -62,10 +60,20 @@ class Outcome:
         in_vain: Another attempt would come to the same.
     """
 
-    value: Any = None
-    error: BaseException | None = None
-    goes_up: bool = False
-    in_vain: bool = False
+    __slots__ = ("error", "goes_up", "in_vain", "value")
+
+    value: Any
+    error: BaseException | None
+    goes_up: bool
+    in_vain: bool
+
+    def __init__(
+        self, value: Any = None, error: BaseException | None = None, *, goes_up: bool = False, in_vain: bool = False
+    ) -> None:
+        put(self, "value", value)
+        put(self, "error", error)
+        put(self, "goes_up", goes_up)
+        put(self, "in_vain", in_vain)
 
 
 class Conductor(Bell):
@@ -216,7 +224,7 @@ class Conductor(Bell):
             if run.type is StateType.CANCELLING:
                 await self._call_stop_hooks(outcome.error)
             elif outcome.error is None and run.persist_result and run.flow is not None:
-                return attrs.evolve(outcome, value=await self._keep(outcome.value))
+                return with_changes(outcome, value=await self._keep(outcome.value))
         except GeneratorExit as error:
             self._abandon(error)
             raise

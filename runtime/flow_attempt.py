@@ -136,7 +136,7 @@ class Pass(Interruptible):
         error = _leave_runner(self.run, error)
         if error is None and not self.begun:
             error = asyncio.CancelledError()
-        return Outcome(value, error, goes_up, self._in_vain)
+        return Outcome(value, error, goes_up=goes_up, in_vain=self._in_vain)
 
     def _stop_deadline(self) -> None:
         if self._deadline is not None:

@@ -17,10 +17,9 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import attrs
-
 from millrace.actors.errors import CancelledRun, RunError
 from millrace.actors.states import StateType
+from millrace.actors.values import with_changes
 from millrace.runtime.attempt import Interruptible, in_context, run_blocking
 from millrace.runtime.conductor import Conductor, Outcome
 from millrace.runtime.cooperation import check_cancelled
@@ -118,7 +117,7 @@ class FlowIteration(Stepper):
             await self._awaited(self._step(body, self.shut))
         except BaseException as raised_by_body:  # noqa: BLE001  # it is the run's outcome
             error = raised_by_body
-        end = await self._conductor.conclude(attrs.evolve(await self._leave(None, error), in_vain=True))
+        end = await self._conductor.conclude(with_changes(await self._leave(None, error), in_vain=True))
         if error is not None and (isinstance(error, Exception) or (end is not None and end.goes_up)):
             self.run.see()
             raise error
@@ -275,7 +274,7 @@ class FlowIteration(Stepper):
         def end() -> None:
             if not self._over:
                 self._give_back()
-                outcome = attrs.evolve(self._pass.over(None, error), in_vain=True)
+                outcome = with_changes(self._pass.over(None, error), in_vain=True)
                 run.tell(self._conductor.message(outcome))
 
         run.close_generators()

@@ -12,8 +12,6 @@ import copy
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, TypeGuard
 
-import attrs
-
 from millrace.actors.annotations import Annotation, opaque, quote
 from millrace.actors.errors import InputResolutionError
 from millrace.actors.mailbox import Mailbox
@@ -56,8 +54,8 @@ def held_by(value: Any, name: str) -> list[Any] | None:
 def fields_of(value: Any) -> list[str] | None:
     """The names of the fields of an object of an attrs class or dataclass; None for other objects."""
     kind = value.__class__
-    if attrs.has(kind):
-        return [each.name for each in attrs.fields(kind)]
+    if hasattr(kind, "__attrs_attrs__"):
+        return [each.name for each in kind.__attrs_attrs__]
     if hasattr(kind, "__dataclass_fields__"):  # there is none without the module, so that it is there already
         import dataclasses  # noqa: PLC0415
 

@@ -18,8 +18,6 @@ from typing import Any, Protocol
 from weakref import ref
 from zlib import crc32
 
-from attrs import evolve
-
 from millrace.actors.errors import CancelledRun
 from millrace.actors.states import DEFAULT_NAMES, State
 from millrace.actors.stored_result import Found
@@ -205,7 +203,9 @@ class Replay(History):
         assert self._record is not None  # nothing is found of what is not on record
         self._recalled[run_id] = found.data
         self._yields[run_id] = self._record.yields(serializer, found.data)
-        return evolve(found, data=found.data.returned) if found.data.exhausted else None
+        if not found.data.exhausted:
+            return None
+        return Found(found.data.returned, found.expires, found.name, found.message)
 
     def recalled(self, run_id: int) -> Yielded | None:
         """What is given again of a generator task. Once, to whoever iterates over it."""

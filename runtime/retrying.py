@@ -53,7 +53,7 @@ async def advise(run: TaskRun, state: State[Any], fx: Effects) -> Advice | None:
             run.name,
         )
         allowed = False
-    return Advice(allowed, drawn)
+    return Advice(retry=allowed, drawn=drawn)
 
 
 async def advise_on_error(run: TaskRun, error: BaseException, fx: Effects) -> Advice | None:

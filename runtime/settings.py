@@ -11,8 +11,6 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-import attrs
-
 from millrace.actors.errors import ConfigurationError
 from millrace.actors.seconds import LONGEST_DELAY_SECONDS
 
@@ -26,7 +24,6 @@ _SHORTEST_KEY: Final = 16
 _NO = frozenset({"0", "false", "f", "no", "n", "off"})
 
 
-@attrs.define(eq=False)
 class Setting(Generic[T]):
     """One variable of the environment.
 
@@ -38,12 +35,17 @@ class Setting(Generic[T]):
         secret: Its text is shown nowhere.
     """
 
-    name: str
-    parse: Callable[[str], T]
-    expected: str
-    default: T
-    secret: bool = False
-    _parsed: tuple[str, T] | None = attrs.field(default=None, init=False, repr=False)  # the last text, and its value
+    __slots__ = ("_parsed", "default", "expected", "name", "parse", "secret")
+
+    def __init__(
+        self, name: str, parse: Callable[[str], T], expected: str, default: T, *, secret: bool = False
+    ) -> None:
+        self.name = name
+        self.parse = parse
+        self.expected = expected
+        self.default = default
+        self.secret = secret
+        self._parsed: tuple[str, T] | None = None  # the last text, and its value
 
     def read(self) -> T:
         """The value at this moment.

@@ -14,6 +14,7 @@ import attrs
 
 from millrace.actors.events import Event
 from millrace.actors.states import State
+from millrace.actors.values import with_changes
 
 if TYPE_CHECKING:
     from millrace.runtime.flow_run import FlowRun
@@ -111,7 +112,7 @@ class SubflowTaskRun:
     def event(self, event: Event) -> Event:
         """An event of the subflow's run, as one of this."""
         before = event.previous
-        return attrs.evolve(
+        return with_changes(
             event,
             state=self._own(event.state, event.sequence),
             previous=None if before is None else self._own(before, event.sequence - 1),
@@ -120,7 +121,7 @@ class SubflowTaskRun:
 
     def _own(self, state: State[Any], number: int) -> State[Any]:
         """A state of the subflow's run, as one of this."""
-        details = attrs.evolve(state.state_details, child_flow_run_id=self.flow_run.uuid)
+        details = with_changes(state.state_details, child_flow_run_id=self.flow_run.uuid)
         same = State[Any](
             type=state.type, name=state.name, message=state.message, data=state.data, state_details=details
         )

@@ -20,9 +20,8 @@ from types import ModuleType
 from typing import Any, Final, cast
 from uuid import UUID
 
-import attrs
-
 from millrace.actors.errors import InputResolutionError
+from millrace.actors.values import Value, put
 from millrace.runtime.nesting import LEAVES, held_by
 
 _SHARED_TYPES: Final = (bool, type(None), type(...), type(NotImplemented), type, Enum, ModuleType)
@@ -34,26 +33,34 @@ _FEW: Final = 64
 _LITTLE: Final = 1 << 20  # bytes
 
 
-@attrs.frozen
-class TaskRunResult:
+class TaskRunResult(Value):
     """A dependency on a task run.
 
     Args:
         id: The task run's id.
     """
 
+    __slots__ = ("id",)
+
     id: UUID
 
+    def __init__(self, id: UUID) -> None:  # noqa: A002  # what is given is what is read
+        put(self, "id", id)
 
-@attrs.frozen
-class FlowRunResult:
+
+class FlowRunResult(Value):
     """A dependency on a flow run.
 
     Args:
         id: The flow run's id.
     """
 
+    __slots__ = ("id",)
+
     id: UUID
+
+    def __init__(self, id: UUID) -> None:  # noqa: A002  # what is given is what is read
+        put(self, "id", id)
 
 
 TaskRunInput = TaskRunResult | FlowRunResult

@@ -12,8 +12,6 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import attrs
-
 from millrace.actors.errors import SerializationError
 from millrace.actors.states import State, StateDetails, StateType, make_state
 from millrace.actors.stored_result import MISSING
@@ -31,6 +29,7 @@ _HELD: Final = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASH
 """The types of states of which the data are recorded; others hold what matters to the engine only."""
 
 _IDS: Final = ("flow_run_id", "task_run_id")  # a state's own, which follow from its run
+_NO_DETAILS: Final = StateDetails()
 
 
 def holds_data(kind: StateType) -> bool:
@@ -133,9 +132,9 @@ def details_as_text(details: StateDetails | None) -> str | None:
     if details is None:
         return None
     said = {
-        field.name: _plain(value)
-        for field in attrs.fields(StateDetails)
-        if field.name not in _IDS and (value := getattr(details, field.name)) != field.default
+        name: _plain(value)
+        for name in StateDetails.__match_args__
+        if name not in _IDS and (value := getattr(details, name)) != getattr(_NO_DETAILS, name)
     }
     return json.dumps(said, ensure_ascii=False) if said else None
 
@@ -162,7 +161,7 @@ def state_of(row: StateRow, flow_run: int | None, task_run: int | None, data: An
     if row.details is None:
         return state
     said: Mapping[str, Any] = json.loads(row.details)
-    known = {field.name for field in attrs.fields(StateDetails)}
+    known = StateDetails.__match_args__
     fields: dict[str, Any] = {
         name: datetime.fromisoformat(value) if name in _TIMES else value
         for name, value in said.items()

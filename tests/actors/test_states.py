@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, assert_type
 from uuid import UUID
 
-import attrs
 import pytest
 
 from millrace.actors import ambient
@@ -58,6 +57,7 @@ from millrace.actors.states import (
 from millrace.actors.stored_result import Found
 from millrace.actors.timestamps import to_nanoseconds
 from millrace.actors.transaction_state import CommitMode, TransactionState
+from millrace.actors.values import with_changes
 
 if TYPE_CHECKING:
     from tests.actors.conftest import Surroundings
@@ -210,7 +210,7 @@ def test_nothing_is_asked_of_the_surroundings_before_somebody_looks(
 def test_the_details_are_empty_unless_given() -> None:
     details = Completed().state_details
 
-    assert attrs.asdict(details) == {
+    assert {name: getattr(details, name) for name in details.__match_args__} == {
         "flow_run_id": None,
         "task_run_id": None,
         "child_flow_run_id": None,
@@ -432,7 +432,7 @@ def test_a_state_that_was_a_run_s_gets_the_ids_of_the_next_one(ids: tuple[int, i
 )
 def test_the_number_of_attempts_is_one_of_the_details_beside_what_else_they_say(proposed: State[Any]) -> None:
     state = proposed.adopt(1, FLOW, TASK, 3)
-    expected = attrs.evolve(state.state_details, attempts=2)
+    expected = with_changes(state.state_details, attempts=2)
     state.note_attempts(2)
 
     assert state.state_details == expected
