@@ -10,10 +10,12 @@ is installed. It does not know what time it is, nor how ids are made.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NoReturn
-from uuid import UUID
+from typing import TYPE_CHECKING, NoReturn
 
 from millrace.actors.errors import AmbientMissing
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 def _no_clock() -> NoReturn:

@@ -83,10 +83,12 @@ Signals are no errors and do not derive from `MillraceError`: they end a run's b
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, TypeVar
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from millrace.actors.telling import shown
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 E = TypeVar("E", bound=BaseException)
 

@@ -7,11 +7,13 @@ a record of transitions; that needs no events, and is told of the run itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 
 from millrace.actors.states import State
 from millrace.actors.values import Value, put
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 class Event(Value):

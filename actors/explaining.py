@@ -7,7 +7,6 @@ run, no storage. What a message says already is not said in other words.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from millrace.actors.errors import MillraceError
@@ -16,6 +15,8 @@ from millrace.actors.stored_result import CACHED, MISSING, StoredResult
 from millrace.actors.telling import told_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from millrace.actors.state import State
 
     Inside = Callable[[Any], Sequence[State[Any]]]

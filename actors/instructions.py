@@ -6,8 +6,10 @@ An actor returns at most one instruction per message; the upper floor carries it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 class Instruction:

@@ -6,14 +6,16 @@ Values only; each carries the time it speaks of, because no actor has a clock. N
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 
 from millrace.actors.errors import FlowPauseTimeout
 from millrace.actors.mailbox import Message
 from millrace.actors.policies import Advice
 from millrace.actors.states import State
 from millrace.actors.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 # Plain classes: three messages are told for every task run, and a class that attrs makes costs the import a third of a
 # millisecond.

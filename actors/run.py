@@ -10,9 +10,8 @@ knows anyway; `state` and `history` make them when somebody looks, always with t
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from millrace.actors.events import Event, Journal
 from millrace.actors.instructions import Notify, Order, Tell
@@ -21,8 +20,11 @@ from millrace.actors.messages import Cancel, Committed, Unwatch, Watch
 from millrace.actors.rules import TRANSITION_CAP, Picked, answer_a_repeated_proposal_as_before
 from millrace.actors.state_details import RETRYING
 from millrace.actors.states import DEFAULT_NAMES, TERMINAL, State, StateDetails, StateType, make_state
-from millrace.actors.timestamps import from_nanoseconds
+from millrace.actors.timestamps import from_nanoseconds, span
 from millrace.actors.verdicts import Answer, Verdict, abort, accept
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
 
 _PENDING = StateType.PENDING
 _RUNNING = StateType.RUNNING
@@ -135,7 +137,7 @@ class RunActor(Mailbox):
     @property
     def total_run_time(self) -> timedelta:
         """How long it has been RUNNING, over all attempts that have ended."""
-        return timedelta(microseconds=self.run_time / 1000)
+        return span(self.run_time)
 
     def trail(self) -> str:
         """The last steps as text, for errors."""

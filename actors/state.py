@@ -14,8 +14,8 @@ makes its id, its datetime and its details of them when somebody asks.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import (
+    TYPE_CHECKING,
     Any,
     Final,
     Generic,
@@ -24,7 +24,6 @@ from typing import (
     cast,
     overload,
 )
-from uuid import UUID
 
 from millrace.actors import ambient
 from millrace.actors.errors import ConfigurationError, PausedRun, UnfinishedRun
@@ -36,13 +35,17 @@ from millrace.actors.state_details import (
     Looked,
     StateDetails,
     StateType,
-    as_aware,
     as_kind,
 )
 from millrace.actors.state_exceptions import aget_state_exception, get_state_exception, states_in
 from millrace.actors.stored_result import aloaded, kept, loaded
-from millrace.actors.timestamps import from_nanoseconds, to_nanoseconds
+from millrace.actors.timestamps import as_aware, from_nanoseconds, to_nanoseconds
+from millrace.actors.uuids import to_uuid
 from millrace.actors.values import with_changes
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -425,10 +428,10 @@ def _as_int(run: UUID | None) -> int | None:
 
 
 def _as_uuid(run: int | None) -> UUID | None:
-    return None if run is None else UUID(int=run)
+    return None if run is None else to_uuid(run)
 
 
 def _derived_id(run: int, seq: int) -> UUID:
     # The run's id with version 8 ("made as the application sees fit") in place of its own, and the
     # position in the twelve bits after it. From position 4096 on, ids come round again.
-    return UUID(int=run & ~(0xFFFF << 64) | 0x8 << 76 | (seq & 0xFFF) << 64)
+    return to_uuid(run & ~(0xFFFF << 64) | 0x8 << 76 | (seq & 0xFFF) << 64)

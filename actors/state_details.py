@@ -6,13 +6,17 @@ that was given no name. Users import all of it from `states`.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final, NamedTuple
-from uuid import UUID
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from millrace.actors.errors import ConfigurationError
+from millrace.actors.timestamps import as_aware
+from millrace.actors.uuids import parsed_uuid
 from millrace.actors.values import Value, put
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
 
 
 class StateType(StrEnum):
@@ -59,29 +63,10 @@ def as_kind(value: StateType | str) -> StateType:
         raise ConfigurationError("type", value, f"one of {', '.join(StateType)}") from None
 
 
-def as_aware(name: str, value: datetime) -> datetime:
-    """A time that can be compared to others.
-
-    One without a zone is taken to be in UTC, which is what the engine uses throughout.
-
-    Args:
-        name: What was given the time.
-        value: The time.
-
-    Raises:
-        ConfigurationError: it is no time.
-    """
-    if not isinstance(value, datetime):
-        raise ConfigurationError(name, value, "a datetime")
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
-
-
 def _as_uuid(value: UUID | str | None) -> UUID | None:
-    if value is None or isinstance(value, UUID):
-        return value
     try:
-        return UUID(value)
-    except (ValueError, AttributeError, TypeError):
+        return None if value is None else parsed_uuid(value)
+    except ValueError:
         raise ConfigurationError("state_details", value, "UUIDs, or their text, as ids") from None
 
 

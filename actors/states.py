@@ -9,16 +9,14 @@ given. What a state is, `state` knows; its types and details are those of `state
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any, TypeVar, Unpack, overload
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from millrace.actors import ambient
 from millrace.actors.errors import StateDefinitionError
 from millrace.actors.keywords import Keywords
 from millrace.actors.seconds import checked_wait
 from millrace.actors.state import State, make_state
-from millrace.actors.state_details import DEFAULT_NAMES, RETRYING, TERMINAL, StateDetails, StateType, as_aware
+from millrace.actors.state_details import DEFAULT_NAMES, RETRYING, TERMINAL, StateDetails, StateType
 from millrace.actors.state_exceptions import (
     aget_state_exception,
     get_state_exception,
@@ -27,8 +25,12 @@ from millrace.actors.state_exceptions import (
     raise_state_exception,
 )
 from millrace.actors.stored_result import MISSING, StoredResult
-from millrace.actors.timestamps import from_nanoseconds
+from millrace.actors.timestamps import as_aware, from_nanoseconds
 from millrace.actors.values import with_changes
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
 
 __all__ = (
     "DEFAULT_NAMES",
@@ -211,7 +213,7 @@ def Paused(
             raise StateDefinitionError(
                 "The end of a pause is given twice: as 'timeout_seconds' and as 'pause_expiration_time'. Give one."
             )
-        pause_expiration_time = from_nanoseconds(ambient.now_ns()) + timedelta(seconds=seconds)
+        pause_expiration_time = from_nanoseconds(ambient.now_ns() + round(seconds * 1e9))
     given["state_details"] = with_changes(
         details,
         pause_timeout=pause_expiration_time,

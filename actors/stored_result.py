@@ -6,11 +6,13 @@ the upper floor derives from `StoredResult`. Users import both names from `state
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import Enum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from millrace.actors.errors import MissingResult
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class _Missing(Enum):

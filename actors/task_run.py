@@ -13,8 +13,7 @@ display name: that a run is over is `ended`, that it waits for others is `unread
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, TypeVar
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from millrace.actors.errors import TaskRunTimeoutError
 from millrace.actors.events import Journal
@@ -56,7 +55,11 @@ from millrace.actors.run import NOT_READY, RunActor
 from millrace.actors.states import AwaitingRetry, Cancelled, Failed, Retrying, State, StateType
 from millrace.actors.supervisor import Supervisor
 from millrace.actors.timestamps import from_nanoseconds
+from millrace.actors.uuids import to_uuid
 from millrace.actors.verdicts import Answer, Verdict, abort
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 _COMPLETED = StateType.COMPLETED
 _RUNNING = StateType.RUNNING
@@ -175,7 +178,7 @@ class TaskRunActor(RunActor, Generic[N]):
     @property
     def uuid(self) -> UUID:
         """The run's id as users see it."""
-        return UUID(int=self.id)
+        return to_uuid(self.id)
 
     def ids(self) -> tuple[int | None, int | None]:
         """The flow run's id and its own."""

@@ -7,9 +7,9 @@ first calls does not tell them apart, but these calls do: what is called, and wi
 
 from __future__ import annotations
 
+from binascii import crc32
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from zlib import crc32
 
 from millrace.runtime.marks import told
 

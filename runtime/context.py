@@ -11,11 +11,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from millrace.actors.errors import ConfigurationError
+from millrace.actors.uuids import to_uuid
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.runs import TaskRun
 
@@ -54,4 +56,4 @@ def tags(*new: str) -> Generator[frozenset[str]]:
 def current_run_id() -> UUID | None:
     """The id of the innermost run, for logs; None outside."""
     current = CURRENT.get()
-    return None if current is None else UUID(int=current.id)
+    return None if current is None else to_uuid(current.id)

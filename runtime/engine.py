@@ -15,7 +15,6 @@ from contextvars import Token
 from threading import Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
-from uuid import UUID
 
 from millrace.actors.errors import (
     BlockingCallOnLoop,
@@ -48,6 +47,8 @@ from millrace.runtime.thread_calls import Call
 from millrace.runtime.timers import LoopTimers, Timers
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from millrace.actors.tickets import Amount
     from millrace.runtime.asgi import Lifespan
     from millrace.runtime.engine_stats import EngineStats

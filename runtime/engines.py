@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from threading import Lock
 from typing import TYPE_CHECKING
-from uuid import UUID
 from weakref import WeakSet
 
 from millrace.runtime.context import CURRENT
@@ -17,6 +16,8 @@ from millrace.runtime.entering import entered_engine
 from millrace.runtime.settings import STORE
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from millrace.runtime.engine import Engine
 
 _default: list[Engine] = []

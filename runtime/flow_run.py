@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
-from uuid import UUID
 
 from millrace.actors.events import Event
 from millrace.actors.instructions import (
@@ -30,6 +29,7 @@ from millrace.actors.instructions import (
 from millrace.actors.messages import Born, ChildEnded, ChildSeen, Judged, Leave, Made, Spawned
 from millrace.actors.states import State, StateType
 from millrace.actors.stored_result import Found, kept
+from millrace.actors.uuids import to_uuid
 from millrace.runtime.callers import caller_of
 from millrace.runtime.context import TAGS
 from millrace.runtime.names import random_name
@@ -42,6 +42,8 @@ from millrace.runtime.tracking import NOTHING_TAKEN, FlowRunResult, TaskRunInput
 from millrace.runtime.waiting import Watcher
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from millrace.runtime.conductor import Conductor
     from millrace.runtime.engine import Engine
     from millrace.runtime.flow import BaseFlow
@@ -128,7 +130,7 @@ class FlowRun(ScopeEnding):
     @property
     def uuid(self) -> UUID:
         """The run's id as users see it."""
-        return UUID(int=self.id)
+        return to_uuid(self.id)
 
     @property
     def parent_task_run(self) -> SubflowTaskRun | None:
@@ -143,7 +145,7 @@ class FlowRun(ScopeEnding):
     @property
     def parent_task_run_id(self) -> UUID | None:
         """The id of that; None where it is no subflow."""
-        return None if self.stands_for is None else UUID(int=self.stands_for[0])
+        return None if self.stands_for is None else to_uuid(self.stands_for[0])
 
     @property
     def scope(self) -> FlowRun:

@@ -11,7 +11,6 @@ import asyncio
 import concurrent.futures
 from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
-from uuid import UUID
 
 from millrace.actors.errors import BlockingCallOnLoop, ConfigurationError, TaskRunnerError, WaitTimeout
 from millrace.actors.messages import Watch
@@ -25,6 +24,8 @@ from millrace.runtime.sources import PromiseSource, Source
 from millrace.runtime.waiting import CallbackWatcher, block_until_done, wait_until_done, waiting
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.runs import TaskRun
 

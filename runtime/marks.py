@@ -7,10 +7,10 @@ collections tell by their beginning, their end and their length.
 
 from __future__ import annotations
 
+from binascii import crc32
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from zlib import crc32
 
 if TYPE_CHECKING:
     from millrace.runtime.mapping import Plan

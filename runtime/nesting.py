@@ -8,7 +8,6 @@ the copy too.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, TypeGuard
 
@@ -69,6 +68,8 @@ def _blank(value: Any, plain: tuple[type, ...]) -> Any:
         return None
     if isinstance(value, plain):
         return []
+    import copy  # noqa: PLC0415  # nothing else needs it
+
     clone: Any = copy.copy(value)
     if isinstance(value, (list, set, dict)):
         clone.clear()

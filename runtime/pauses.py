@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from millrace.actors.errors import Pause, PauseRefused
 from millrace.actors.instructions import GoOn, Order
@@ -20,6 +19,8 @@ from millrace.actors.states import Cancelled, State, StateType
 from millrace.runtime.bells import Latch
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.runs import TaskRun
     from millrace.runtime.timers import Alarm

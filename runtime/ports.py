@@ -10,10 +10,13 @@ import os
 import time
 from collections.abc import Callable
 from threading import Lock
-from typing import Final
-from uuid import UUID
+from typing import TYPE_CHECKING, Final
 
 from millrace.actors import ambient
+from millrace.actors.uuids import to_uuid
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 Clock = Callable[[], int]
 """Nanoseconds since the epoch."""
@@ -108,7 +111,7 @@ class IdSource:
         """A new id that is nobody's parent, as a UUID."""
         number = self.fresh()
         with self._lock:
-            return UUID(int=number | self._draw() & 0xFFFF_FFFF)
+            return to_uuid(number | self._draw() & 0xFFFF_FFFF)
 
     def _draw(self) -> int:
         if self._used + 6 > len(self._pool):

@@ -13,10 +13,10 @@ In one process a task that is tried again begins anew, and so does a stream in a
 from __future__ import annotations
 
 from array import array
+from binascii import crc32
 from threading import Lock
 from typing import Any, Protocol
 from weakref import ref
-from zlib import crc32
 
 from millrace.actors.errors import CancelledRun
 from millrace.actors.states import DEFAULT_NAMES, State

@@ -5,9 +5,13 @@ Decides what is one, and that what is none names no run.
 
 from __future__ import annotations
 
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from millrace.actors.errors import RunNotFound
+from millrace.actors.uuids import parsed_uuid
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 def number_of(run_id: UUID | str, kind: str = "flow run") -> int:
@@ -21,7 +25,7 @@ def number_of(run_id: UUID | str, kind: str = "flow run") -> int:
         RunNotFound: it is no id.
     """
     try:
-        return UUID(str(run_id)).int
+        return parsed_uuid(str(run_id)).int
     except ValueError:
         raise RunNotFound(run_id, kind) from None
 
@@ -29,7 +33,7 @@ def number_of(run_id: UUID | str, kind: str = "flow run") -> int:
 def is_id(run_id: object) -> bool:
     """Whether something is the id of a run, and not only the beginning of one."""
     try:
-        UUID(str(run_id))
+        parsed_uuid(str(run_id))
     except ValueError:
         return False
     return True

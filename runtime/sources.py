@@ -10,8 +10,7 @@ import concurrent.futures
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from threading import Lock
-from typing import Any, Protocol
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Protocol
 
 from millrace.actors.errors import ConfigurationError
 from millrace.actors.messages import Unwatch, Watch
@@ -22,6 +21,9 @@ from millrace.runtime.loop_lane import LoopLane
 from millrace.runtime.ports import system_clock
 from millrace.runtime.running import running_loop
 from millrace.runtime.tracking import FlowRunResult, TaskRunInput, TaskRunResult
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 class Source(Protocol):

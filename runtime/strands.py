@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import asyncio
 from array import array
+from binascii import crc32
 from collections.abc import Iterator
 from contextvars import ContextVar
 from threading import current_thread
 from typing import Any, Final, Protocol
 from weakref import ref
-from zlib import crc32
 
 import attrs
 

@@ -6,7 +6,6 @@ All that `@task` and `with_options` are given is checked here, when the task is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from millrace.actors.errors import ConfigurationError, TaskDefinitionError
@@ -16,6 +15,7 @@ from millrace.runtime.hooks import Hook, checked_hooks
 from millrace.runtime.settings import TASK_DEFAULT_RETRIES, TASK_DEFAULT_RETRY_DELAY_SECONDS
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from pathlib import Path
 
     from millrace.runtime.caching import CachePolicy

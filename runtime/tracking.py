@@ -17,12 +17,15 @@ import weakref
 from collections.abc import Collection, Sequence
 from enum import Enum
 from types import ModuleType
-from typing import Any, Final, cast
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from millrace.actors.errors import InputResolutionError
+from millrace.actors.uuids import to_uuid
 from millrace.actors.values import Value, put
 from millrace.runtime.nesting import LEAVES, held_by
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 _SHARED_TYPES: Final = (bool, type(None), type(...), type(NotImplemented), type, Enum, ModuleType)
 UNTRACKED: Final = frozenset(_SHARED_TYPES)
@@ -152,7 +155,7 @@ class Tracker:
             return None
         held, run_id, kind = entry
         alive: Any = cast("Any", held)() if isinstance(held, weakref.ref) else held[0]
-        return kind(UUID(int=run_id)) if alive is value else None
+        return kind(to_uuid(run_id)) if alive is value else None
 
     def _sort_out(self) -> None:
         """Note of the latest results those that are still alive."""

@@ -8,24 +8,31 @@ does not. Loads nothing: most calls of most flows need no more than this.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
-from datetime import date, datetime
 from typing import Any, get_args, get_origin
 
 from millrace.runtime.validation.hints import bare, class_of, members_of, says_nothing
 
 Fits = Callable[[Any], bool]
 
-_APART: dict[type, type] = {int: bool, date: datetime}
-"""What derives from a class, and does not fit where that is asked for."""
-
 _LISTS = (Sequence, MutableSequence)
 _DICTS = (Mapping, MutableMapping)
 _COLLECTIONS = (list, set, frozenset, dict)
 
 
+def _apart(cls: type) -> tuple[type, ...]:
+    """What derives from a class, and does not fit where that is asked for."""
+    if cls is int:
+        return (bool,)
+    if cls.__module__ == "datetime" and cls.__name__ == "date":  # by its name, so as not to load what nobody asks for
+        from datetime import datetime  # noqa: PLC0415
+
+        return (datetime,)
+    return ()
+
+
 def instance_fits(cls: type) -> Fits:
     """A check for instances of a class and its subclasses."""
-    apart = _APART.get(cls, ())
+    apart = _apart(cls)
     return lambda value: isinstance(value, cls) and not isinstance(value, apart)
 
 
@@ -83,7 +90,7 @@ def _all_check(annotation: Any) -> Fits | None:
     classes = [None if get_origin(member) is not None else class_of(member) for member in members]
     if None in classes:
         return None
-    exact = {cls: _APART.get(cls, ()) for cls in classes if cls is not None}
+    exact = {cls: _apart(cls) for cls in classes if cls is not None}
 
     def fit(items: Any) -> bool:
         kinds = set(map(type, items))

@@ -11,13 +11,11 @@ from inspect import Signature
 from typing import TYPE_CHECKING, Any
 
 from millrace.actors.errors import ParameterTypeError
-from millrace.runtime.validation.fitting import Fits, check_of
-from millrace.runtime.validation.hints import hints_of
-from millrace.runtime.validation.wrong import Wrong
 
 if TYPE_CHECKING:
     from millrace.runtime.validation.collecting import Hook
     from millrace.runtime.validation.converting import Converters
+    from millrace.runtime.validation.fitting import Fits
 
 
 class ParameterPlan:
@@ -54,6 +52,8 @@ class ParameterPlan:
         Raises:
             ParameterTypeError: some cannot be converted; it names each of them, and the place inside.
         """
+        if not parameters:
+            return parameters
         checks = self._checks
         if checks is None:
             checks = self._read()
@@ -66,6 +66,10 @@ class ParameterPlan:
         return self._converted(flow, parameters, checks)
 
     def _read(self) -> dict[str, Fits]:
+        # Loaded when a flow is called that has parameters.
+        from millrace.runtime.validation.fitting import check_of  # noqa: PLC0415
+        from millrace.runtime.validation.hints import hints_of  # noqa: PLC0415
+
         self._hints = hints_of(self._fn, self._signature)
         checks: dict[str, Fits] = {}
         for name, hint in self._hints.items():
@@ -76,6 +80,8 @@ class ParameterPlan:
         return checks
 
     def _converted(self, flow: str, parameters: dict[str, Any], checks: dict[str, Fits]) -> dict[str, Any]:
+        from millrace.runtime.validation.wrong import Wrong  # noqa: PLC0415  # loaded with the converters
+
         converted = dict(parameters)
         problems: dict[str, str] = {}
         for name, value in parameters.items():

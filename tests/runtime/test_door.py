@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import pickle
 import re
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,9 +54,63 @@ def test_all_of_them_can_be_taken_at_once() -> None:
     assert set(millrace.__all__) <= taken.keys()
 
 
+def test_what_checkers_of_types_read_is_what_there_is() -> None:
+    """The door has each name twice: in the imports for checkers, and in a table."""
+    tree = ast.parse(Path(millrace.__file__).read_text(encoding="utf-8"))
+    (block,) = (part for part in tree.body if isinstance(part, ast.If) and ast.unparse(part.test) == "TYPE_CHECKING")
+    imports = [part for part in block.body if isinstance(part, ast.ImportFrom)]
+    read = {alias.name: each.module or "" for each in imports for alias in each.names}
+
+    assert all(alias.asname == alias.name for each in imports for alias in each.names)  # else they are nobody else's
+    assert sorted([*read, "__version__"]) == millrace.__all__
+    for name, module in read.items():
+        if name in {"asgi", "current", "testing"}:
+            assert getattr(millrace, name) is import_module(f"{module}.{name}")
+        else:
+            assert getattr(millrace, name) is getattr(import_module(module), name)
+
+
+def test_all_names_are_shown_before_anybody_has_asked_for_one() -> None:
+    program = "import millrace; print(set(millrace.__all__) - set(dir(millrace)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "set()\n"
+
+
+def test_threads_that_ask_first_at_the_same_time_get_the_same() -> None:
+    program = """
+import threading, millrace
+everybody = threading.Barrier(8)
+got = []
+def ask():
+    everybody.wait()
+    got.append([millrace.flow, millrace.Engine, millrace.task, millrace.SqliteStore])
+threads = [threading.Thread(target=ask) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(got), all(each == got[0] for each in got))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "8 True\n"
+
+
+def test_a_state_that_comes_out_of_a_pickle_has_its_clock_and_its_ids() -> None:
+    """Reading it imports the module of states, and nothing that runs."""
+    program = """
+import pickle, sys
+state = pickle.loads(bytes.fromhex(sys.argv[1]))
+print(type(state)(type="FAILED").id != state.id, "millrace.runtime.engine" in sys.modules)
+"""
+    written = pickle.dumps(millrace.Completed()).hex()
+    done = subprocess.run([sys.executable, "-c", program, written], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "True False\n"
+
+
 def test_a_name_that_there_is_not_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match=r"^module 'millrace' has no attribute 'flows'$"):
-        _ = millrace.flows  # pyright: ignore[reportAttributeAccessIssue]
+        _ = millrace.flows  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize("name", ["asgi", "current", "testing"])

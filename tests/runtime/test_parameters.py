@@ -26,7 +26,7 @@ from millrace import (
     quote,
     run,
 )
-from millrace.runtime.validation import plan
+from millrace.runtime.validation import hints, plan
 from millrace.runtime.validation.hints import hints_of
 from tests.runtime.annotated import Colour, Config, Point, Tree
 from tests.runtime.worlds import World
@@ -473,7 +473,7 @@ def test_annotations_are_read_once_for_a_flow_and_all_its_copies(world: World, m
         read.append(fn)
         return hints_of(fn, signature)
 
-    monkeypatch.setattr(plan, "hints_of", noted)
+    monkeypatch.setattr(hints, "hints_of", noted)
     use = world.flow(crawl)
     assert not read
     for _ in range(3):
