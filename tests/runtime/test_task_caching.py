@@ -1186,3 +1186,60 @@ def test_threads_may_hit_and_miss_at_once() -> None:
     engine.close()
     states: list[State[int]] = [computes(x, return_state=True) for x in range(25)]
     assert {state.name for state in states} == {"Cached"}
+
+
+def test_a_run_that_is_cancelled_when_the_key_has_come_to_it_passes_it_on() -> None:
+    """It stands in line for a thread then, and the lock of the key is its own."""
+    go, blocked, end = Event(), Event(), Event()
+    futures: list[Any] = []
+    bodies: list[str] = []
+
+    def cancel_the_next(*_: Any) -> None:
+        futures[1].cancel()
+
+    @task(cache_policy=SINGLE - "name", result_storage=MemoryStorage(), on_failure=[cancel_the_next])
+    def one(name: str, x: int) -> int:
+        bodies.append(name)
+        if name == "first":
+            assert go.wait(PATIENCE)
+            raise ValueError
+        return x
+
+    @task
+    def block() -> None:
+        blocked.set()
+        assert end.wait(PATIENCE)
+
+    @flow
+    def body() -> Any:
+        futures.extend([one.submit(name, 1) for name in ("first", "second", "third")])
+        blocker = block.submit()  # comes after them in line: the other two have asked for the key by then
+        assert blocked.wait(PATIENCE)
+        go.set()
+        states = [future.wait(PATIENCE) and future.state.name for future in futures]
+        end.set()
+        blocker.wait(PATIENCE)
+        return quote(states)
+
+    with Engine(threads=2):
+        states = body()
+    assert states.unquote() == ["Failed", "Cancelled", "Completed"]
+    assert bodies == ["first", "third"]
+
+
+def test_runs_with_one_key_wait_for_each_other_only_where_they_are_to_be_serializable() -> None:
+    """A lock manager by itself asks for nothing."""
+    both = Barrier(2, timeout=PATIENCE)
+    policy = INPUTS.configure(isolation_level=IsolationLevel.READ_COMMITTED, lock_manager=MemoryLockManager())
+
+    @task(cache_policy=policy, result_storage=MemoryStorage())
+    def one(x: int) -> int:
+        both.wait()
+        return x
+
+    @flow
+    def body() -> list[Any]:
+        return [future.result(timeout=PATIENCE) for future in [one.submit(1), one.submit(1)]]
+
+    with Engine(threads=2):
+        assert body() == [1, 1]

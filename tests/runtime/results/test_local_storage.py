@@ -529,6 +529,17 @@ def test_a_write_that_failed_leaves_no_other_file(tmp_path: Path, monkeypatch: p
     assert everything_under(tmp_path) == set()
 
 
+def test_an_error_of_the_system_that_has_no_words_is_called_by_its_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: int) -> None:
+        raise BlockingIOError
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(StorageError, match=r"^Could not write to the folder /.*: BlockingIOError\.$"):
+        LocalStorage(tmp_path).write("a", b"x")
+
+
 def test_an_interrupt_in_the_middle_of_a_write_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: int) -> None:
         raise KeyboardInterrupt
