@@ -793,6 +793,7 @@ def test_help_loads_nothing_that_only_a_run_needs(folder: Path) -> None:
 
     assert "millrace.runtime.cli" in loaded
     assert loaded & {"millrace.runtime.cli.running", "importlib.metadata", "uvloop", "json"} == set()
+    assert loaded & {"asyncio", "attr", "millrace.runtime.engine", "millrace.runtime.flow"} == set()
 
 
 def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:

@@ -28,7 +28,18 @@ VERSION = PROJECT["version"]
 INFO = f"millrace-{VERSION}.dist-info"
 
 # Modules of the standard library that take long to import and are not needed before something is done with millrace.
-LATE = {"importlib.metadata", "multiprocessing", "pickle", "sqlite3", "tempfile"}
+LATE = {
+    "copy",
+    "datetime",
+    "importlib.metadata",
+    "multiprocessing",
+    "pickle",
+    "platform",
+    "sqlite3",
+    "tempfile",
+    "uuid",
+    "zlib",
+}
 
 FLOW = """
 from millrace import flow, run, task
@@ -256,19 +267,53 @@ def test_an_installed_wheel_offers_the_command(command: str, installed: Path, tm
     assert "usage: millrace" in told.lower()
 
 
-def test_importing_millrace_leaves_out_what_is_needed_late(tmp_path: Path) -> None:
-    """A short-lived programme pays for no package, codec, loop, database or extra that it does not use."""
-    program = f"""
-import sys
+def imported(program: str, tmp_path: Path) -> set[str]:
+    """The modules that a program imports, beside those that each has and those of asyncio."""
+    whole = f"""
+import sys, asyncio
 sys.path.insert(0, {str(ROOT / "src")!r})
 before = set(sys.modules)
-import millrace
+{program}
 print(*sys.modules.keys() - before)
 """
-    loaded = set(call([sys.executable, "-c", program], cwd=tmp_path).split())
+    return set(call([sys.executable, "-c", whole], cwd=tmp_path).split())
+
+
+def test_importing_millrace_leaves_out_what_is_needed_late(tmp_path: Path) -> None:
+    """A short-lived programme pays for no package, codec, loop, database or extra that it does not use."""
+    loaded = imported("from millrace import flow, run, task", tmp_path)
+    own = {name for name in loaded if name.startswith("millrace")}
 
     assert {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names == {"millrace"}
     assert loaded & LATE == set()
+    assert len(own) <= 120
+    assert len(loaded - own) <= 8  # of the standard library
+
+
+def test_the_door_alone_imports_next_to_nothing(tmp_path: Path) -> None:
+    loaded = imported("import millrace", tmp_path)
+
+    assert {name for name in loaded if name.startswith("millrace")} == {
+        "millrace",
+        "millrace.actors",
+        "millrace.actors.ambient",
+        "millrace.actors.errors",
+        "millrace.actors.telling",
+        "millrace.actors.uuids",
+        "millrace.runtime",
+        "millrace.runtime.ports",
+    }
+
+
+def test_a_flow_that_nobody_asks_for_ids_and_times_imports_neither(tmp_path: Path) -> None:
+    program = """
+from millrace import flow, task
+one = task(lambda: 1)
+assert flow(lambda: one() + one.submit().result())() == 2
+"""
+    loaded = imported(program, tmp_path)
+
+    assert loaded & {"attr", "cattr", "datetime", "uuid", "zlib"} == set()
 
 
 @pytest.mark.timeout(300)
