@@ -23,6 +23,7 @@ from millrace.runtime.stores.port import Group, Opened, Owner
 from millrace.runtime.stores.writer import StoreWriter
 from tests.simulation.disk import SimStore
 from tests.simulation.drawing import draw
+from tests.simulation.scheduler import scheduler
 from tests.simulation.simulate import simulate
 from tests.simulation.world import Conditions, modules
 
@@ -120,13 +121,17 @@ def _nobody_lends() -> Generator[None]:
 
 
 def _ask_without_a_second_look(actor: Any, message: Any) -> Any:
-    """`Mailbox.ask`, which does not look for what has come in since it handled its message."""
+    """`Mailbox.ask`, which does not look for what has come in since it handled its message.
+
+    There is no lock in most of what is done in a turn, so a thread is interrupted here: anywhere, on a machine.
+    """
     queue = actor._queue
     if (queue is None or not (queue.data or queue.control)) and actor._take_turn():
         try:
             return actor.handlers[message.__class__](actor, message)
         finally:
             actor.handled += 1
+            scheduler().maybe()
             actor._turn = None
     actor._leave(message)
     return None
