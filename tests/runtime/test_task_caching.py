@@ -1243,3 +1243,49 @@ def test_runs_with_one_key_wait_for_each_other_only_where_they_are_to_be_seriali
 
     with Engine(threads=2):
         assert body() == [1, 1]
+
+
+class TheirLocks:
+    """Somebody else's lock manager: it does what all do, and no more."""
+
+    def __init__(self) -> None:
+        self._locks = MemoryLockManager()
+        self.taken: list[str] = []
+
+    def acquire_lock(self, key: str, holder: str, timeout: float | None = None) -> bool:
+        self.taken.append(key)
+        return self._locks.acquire_lock(key, holder, timeout)
+
+    async def aacquire_lock(self, key: str, holder: str, timeout: float | None = None) -> bool:
+        self.taken.append(key)
+        return await self._locks.aacquire_lock(key, holder, timeout)
+
+    def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
+        return self._locks.wait_for_lock(key, timeout)
+
+    async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
+        return await self._locks.await_for_lock(key, timeout)
+
+    def release_lock(self, key: str, holder: str) -> None:
+        self._locks.release_lock(key, holder)
+
+    def is_locked(self, key: str) -> bool:
+        return self._locks.is_locked(key)
+
+    def is_lock_holder(self, key: str, holder: str) -> bool:
+        return self._locks.is_lock_holder(key, holder)
+
+
+def test_a_lock_manager_of_somebody_else_s_keeps_runs_with_one_key_apart(counted: Counted) -> None:
+    locks = TheirLocks()
+    policy = INPUTS.configure(isolation_level=IsolationLevel.SERIALIZABLE, lock_manager=locks)
+    one = counted.task(cache_policy=policy)
+
+    @flow
+    def body() -> list[Any]:
+        return [future.result(timeout=PATIENCE) for future in one.map([1] * 5)]
+
+    with Engine(threads=2):
+        assert body() == [1] * 5
+    assert counted.calls == [1]
+    assert len(locks.taken) == 5
