@@ -129,8 +129,10 @@ class Conductor(Bell):
         self.ready = True
 
     def take_call(self) -> Arguments:
-        """The arguments, for the body, which keeps what it needs of them."""
-        call, self._call = self.call, None
+        """The arguments, for the body, which keeps what it needs of them. They are kept where it may run again."""
+        call = self.call
+        if self.run.retry.retries == 0:
+            self._call = None
         return call
 
     # From any thread.

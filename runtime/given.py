@@ -46,12 +46,15 @@ class Given:
 
         Raises:
             ConfigurationError: the id is that of a run that is going on there; or of one that is on record, and is not
-                to be executed again, or may not be.
+                to be executed again, or may not be; or of one that was put off.
         """
         child = flow_run.children.get(self.run_id)
         if child is not None and not child.done:  # else its end is told, and its supervisor is about to hear of it
             raise ConfigurationError("task_run_id", UUID(int=self.run_id), "the id of no run that is going on")
         chronicle = flow_run.engine.chronicle
+        if self.again and self.run_id and chronicle is not None and chronicle.is_put_off(self.run_id):
+            expected = "the id of no run that was put off, which a worker executes; call delay() for another one"
+            raise ConfigurationError("task_run_id", UUID(int=self.run_id), expected)
         if self.run_id and chronicle is not None and not chronicle.take_id(self.run_id):
             self._earlier = chronicle.take_again(self.run_id, flow_run, task) if self.again else None
             if self._earlier is None:

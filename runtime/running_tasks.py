@@ -117,7 +117,8 @@ def run_task(
         parameters: Its arguments by name.
         task_run_id: The id that the run is to have; by default one of its flow run's own. Where a run with that id is
             on record in the engine's store, of this task and outside of any flow, and has CRASHED or FAILED, that run
-            is executed again: with these parameters, as parameters of task runs are not on record.
+            is executed again: with these parameters, as parameters of task runs are not on record. One that was put
+            off is a worker's, and refused.
         wait_for: Futures or states to wait for without using their results.
         return_type: `"result"`, or `"state"` for the final state.
         dependencies: By parameter: what the run is recorded to depend on, beside what its arguments show.

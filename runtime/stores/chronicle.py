@@ -28,6 +28,7 @@ from millrace.runtime.stores.encoding import (
 )
 from millrace.runtime.stores.flow_record import FlowRecord
 from millrace.runtime.stores.line_items import Unencoded
+from millrace.runtime.stores.put_off import queue_of
 from millrace.runtime.stores.records import Answered, Called, Entered, Entry, FlowRunMade, Renamed, TaskRunMade, Undone
 from millrace.runtime.stores.sealing import answer_of, parameter_of, seal_of
 from millrace.runtime.stores.writer import StoreWriter
@@ -89,18 +90,26 @@ class Chronicle:
     def take_again(self, run_id: int, scope: FlowRun, task: str) -> TaskRunRow | None:
         """Take a task run that is on record, to execute it again; None where that may not be. Reads the store.
 
-        Only one that belongs to no flow, for else it is its flow that goes on with it; and only where no other process
-        has the same store open, which might do the same.
+        Only one that belongs to no flow, for else it is its flow that goes on with it. Of several who want it, here or
+        in other processes, one gets it.
         """
         self.writer.flush()  # the end of a call whose coroutine was closed is not waited for
         row = self.writer.store.read_task_run(run_id)
-        control = getattr(self.writer.store, "control", None)
-        if row is None or scope.flow is not None or (control is not None and control.is_shared):
+        if row is None or scope.flow is not None:
             return None
         if row.flow_run is not None or row.task != task or row.ended is None or row.state.type not in _MAY_GO_ON:
             return None
         mine = object()
-        return row if self._again.setdefault((run_id, row.state.sequence), mine) is mine else None
+        if self._again.setdefault((run_id, row.state.sequence), mine) is not mine:
+            return None
+        writer, sequence = self.writer, row.state.sequence
+        claimed = writer.do(lambda: writer.store.claim_task_run(run_id, writer.opened.token, sequence))
+        return row if claimed else None
+
+    def is_put_off(self, run_id: int) -> bool:
+        """Whether a task run was put off, and is a worker's to execute. Reads the queue."""
+        queue = queue_of(self.writer.store)
+        return queue is not None and queue.read(run_id) is not None
 
     def go_on(self, run: TaskRun, row: TaskRunRow) -> None:
         """A task run that was taken so goes on where it was left. Before anybody knows it."""

@@ -191,6 +191,10 @@ class MemoryStore:
             run = self._flow_runs[run_id] = attrs.evolve(run, owner=token, ended=None, suspended=False)
             return run
 
+    def claim_task_run(self, run_id: int, token: int, sequence: int) -> bool:  # noqa: ARG002  # others do something
+        """There is nobody else. See `port.Store`."""
+        return True
+
     def end_dead_owner(self, run_id: int, token: int, at: int) -> bool:  # noqa: ARG002  # others do something
         """The owners before have been ended. See `port.Store`."""
         return False

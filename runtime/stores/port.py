@@ -124,6 +124,24 @@ class Store(Protocol):
         """
         ...
 
+    def claim_task_run(self, run_id: int, token: int, sequence: int) -> bool:
+        """Become the owner of a task run outside of any flow that has ended, in order to run it again.
+
+        From then on it has not ended. An embedded store, which has one owner, has nothing to do.
+
+        Args:
+            run_id: The run.
+            token: The owner's.
+            sequence: Of the state that it has ended in.
+
+        Returns:
+            Whether it is still in that; else somebody else has come first.
+
+        Raises:
+            StoreFenced: the owner is over.
+        """
+        ...
+
     def end_dead_owner(self, run_id: int, token: int, at: int) -> bool:
         """End the owner of a flow run, with all of its runs, if it is over; where that was noticed by nobody yet.
 

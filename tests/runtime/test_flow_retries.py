@@ -733,3 +733,20 @@ def test_a_failure_made_by_hand_raises_its_message_after_the_last_attempt(world:
     flaky = Flaky(9, lambda number: Failed(message=f"attempt {number}"))
     with pytest.raises(FailedRun, match=r"^attempt 3$"):
         world.run(flaky.of(world, retries=2))
+
+
+def test_another_attempt_gets_the_arguments_of_the_call_whatever_became_of_the_parameters(world: World) -> None:
+    given: list[int] = []
+
+    @world.flow(retries=1)
+    async def body(number: int) -> int:
+        given.append(number)
+        context = FlowRunContext.get()
+        assert context is not None
+        context.parameters["number"] = 99
+        if len(given) == 1:
+            raise ValueError(number)
+        return number
+
+    assert world.run(body, 1) == 1
+    assert given == [1, 1]

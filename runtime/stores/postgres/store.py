@@ -57,6 +57,10 @@ _UNREADABLE: Final = ("22021", "22P05", "22000")  # a text that the server, or t
 _IS_OWNER: Final = "SELECT 1 FROM owners WHERE token = $1 AND ended IS NULL FOR SHARE"
 _LOCK_RUN: Final = "SELECT 1 FROM flow_runs WHERE id = $1 FOR UPDATE"
 _CLAIM: Final = "UPDATE flow_runs SET owner = $1, ended = NULL, suspended = false WHERE id = $2"
+_CLAIM_TASK_RUN: Final = (
+    "UPDATE task_runs SET owner = $1, ended = NULL "
+    "WHERE id = $2 AND sequence = $3 AND ended IS NOT NULL AND flow_run IS NULL RETURNING 1"
+)
 
 
 class PostgresStore:
@@ -233,6 +237,14 @@ class PostgresStore:
             raise RunNotResumable(run.name, f"it is {run.state.type}, and {owner} runs it")
         await connection.execute(_CLAIM, token, id_of(run_id))
         return run
+
+    def claim_task_run(self, run_id: int, token: int, sequence: int) -> bool:
+        """Become the owner of a task run that is to be run again. See `port.Store`."""
+
+        async def claim(connection: Connection) -> bool:
+            return await connection.fetchval(_CLAIM_TASK_RUN, token, id_of(run_id), sequence) is not None
+
+        return self._transact(f"claim task run {run_id:032x} in", token, claim)
 
     def end_dead_owner(self, run_id: int, token: int, at: int) -> bool:
         """End the owner of a run if it is over. See `port.Store`."""

@@ -22,7 +22,7 @@ from millrace import (
     task,
 )
 from millrace.runtime.entering import ENTERED
-from tests.runtime.stores.places import EMBEDDED_STORES, Place
+from tests.runtime.stores.places import Place
 from tests.runtime.worlds import PATIENCE, World
 
 CHOSEN = UUID(int=77 << 64)
@@ -195,22 +195,53 @@ def test_one_that_was_outside_of_any_flow_is_not_executed_in_one(place: Place) -
 
 
 @pytest.mark.parametrize("place", ["postgres"], indirect=True)
-def test_where_other_processes_may_have_the_store_open_nobody_does(place: Place) -> None:
-    """Two of them might do the same."""
+def test_of_two_processes_that_want_it_one_executes_it(place: Place) -> None:
+    begun: list[int] = []
 
     @task
-    def fails(number: int) -> None:
-        raise ValueError(number)
+    def work(number: int) -> int:
+        begun.append(number)
+        if number < 0:
+            raise ValueError(number)
+        return number
+
+    with Engine(store=place.store()) as first, Engine(store=place.store()) as second:
+        start, outcomes = Barrier(2), list[Any]()
+
+        def come(engine: Engine) -> None:
+            ENTERED.set(engine)
+            start.wait(PATIENCE)
+            try:
+                outcomes.append(run_task(work, {"number": 2}, task_run_id=CHOSEN))
+            except ConfigurationError:
+                outcomes.append("refused")
+
+        token = ENTERED.set(first)
+        run_task(work, {"number": -1}, task_run_id=CHOSEN, return_type="state")
+        ENTERED.reset(token)
+        threads = [Thread(target=come, args=[engine]) for engine in (first, second)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join(PATIENCE)
+
+    assert sorted(map(str, outcomes)) == ["2", "refused"]
+    assert begun == [-1, 2]
+
+
+def test_one_that_was_put_off_is_a_workers(place: Place) -> None:
+    @task
+    def work(number: int) -> int:
+        return number
 
     def body() -> None:
-        run_task(fails, {"number": 1}, task_run_id=CHOSEN, return_type="state")
-        with pytest.raises(ConfigurationError, match=MAY_NOT):
-            run_task(fails, {"number": 1}, task_run_id=CHOSEN)
+        run_id = work.delay(1).task_run_id
+        with pytest.raises(ConfigurationError, match=r"which a worker executes; call delay\(\) for another one"):
+            run_task(work, {"number": 1}, task_run_id=run_id)
 
     in_engine(place, body)
 
 
-@EMBEDDED_STORES
 def test_of_many_who_want_it_at_once_one_executes_it(place: Place) -> None:
     begun: list[int] = []
 
