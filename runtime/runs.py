@@ -396,8 +396,7 @@ class TaskRun(TaskRunActor[TaskSite]):
     def remember(self, value: Any) -> None:
         """The result goes to the user: what is made of it later depends on this run."""
         if value.__class__ not in UNTRACKED:
-            scope = self.node.scope
-            tracker = scope.tracker
+            scope, tracker = self.node.scope, self.node.scope.tracker
             (scope.keep_track() if tracker is NOTHING_TAKEN else tracker).remember(self.id, value)
 
     @property

@@ -62,6 +62,10 @@ WITH dead AS (
 )
 SELECT id FROM dead ORDER BY id
 """
+_CLAIM_TASK_RUN: Final = (
+    "UPDATE task_runs SET owner = $1, ended = NULL "
+    "WHERE id = $2 AND sequence = $3 AND ended IS NOT NULL AND flow_run IS NULL RETURNING 1"
+)
 _END_TASK_RUNS: Final = _END_RUNS.format(table="task_runs", deaths="", more="")
 _END_FLOW_RUNS: Final = _END_RUNS.format(
     table="flow_runs", deaths=", deaths = r.deaths + 1", more="AND NOT r.suspended"
@@ -127,6 +131,11 @@ async def _end(connection: Connection, tokens: Collection[int], at: int) -> list
         await connection.fetch(_END_TASK_RUNS, *values)
         crashed += [int.from_bytes(run, "big") for (run,) in await connection.fetch(_END_FLOW_RUNS, *values)]
     return sorted(crashed)
+
+
+async def claim_task_run(connection: Connection, token: int, run: bytes, sequence: int) -> bool:
+    """Make an owner that of a task run which has ended in a state; whether it is still in that."""
+    return await connection.fetchval(_CLAIM_TASK_RUN, token, run, sequence) is not None
 
 
 async def hold_again(connection: Connection, token: int) -> bool:

@@ -57,10 +57,6 @@ _UNREADABLE: Final = ("22021", "22P05", "22000")  # a text that the server, or t
 _IS_OWNER: Final = "SELECT 1 FROM owners WHERE token = $1 AND ended IS NULL FOR SHARE"
 _LOCK_RUN: Final = "SELECT 1 FROM flow_runs WHERE id = $1 FOR UPDATE"
 _CLAIM: Final = "UPDATE flow_runs SET owner = $1, ended = NULL, suspended = false WHERE id = $2"
-_CLAIM_TASK_RUN: Final = (
-    "UPDATE task_runs SET owner = $1, ended = NULL "
-    "WHERE id = $2 AND sequence = $3 AND ended IS NOT NULL AND flow_run IS NULL RETURNING 1"
-)
 
 
 class PostgresStore:
@@ -222,29 +218,22 @@ class PostgresStore:
 
         async def claim(connection: Connection) -> FlowRunRow:
             await connection.execute(_LOCK_RUN, id_of(run_id))
-            run = await self._claim(connection, run_id, token)
+            run = await reading.read_flow_run(connection, run_id)
+            if run is None:
+                raise RunNotFound(run_id)
+            if not run.is_free:
+                owner = await connection.fetchval("SELECT name FROM owners WHERE token = $1", run.owner)
+                raise RunNotResumable(run.name, f"it is {run.state.type}, and {owner} runs it")
+            await connection.execute(_CLAIM, token, id_of(run_id))
             reach("run claimed")
             return run
 
         return self._transact(f"claim run {run_id:032x} in", token, claim)
 
-    async def _claim(self, connection: Connection, run_id: int, token: int) -> FlowRunRow:
-        run = await reading.read_flow_run(connection, run_id)
-        if run is None:
-            raise RunNotFound(run_id)
-        if not run.is_free:
-            owner = await connection.fetchval("SELECT name FROM owners WHERE token = $1", run.owner)
-            raise RunNotResumable(run.name, f"it is {run.state.type}, and {owner} runs it")
-        await connection.execute(_CLAIM, token, id_of(run_id))
-        return run
-
     def claim_task_run(self, run_id: int, token: int, sequence: int) -> bool:
         """Become the owner of a task run that is to be run again. See `port.Store`."""
-
-        async def claim(connection: Connection) -> bool:
-            return await connection.fetchval(_CLAIM_TASK_RUN, token, id_of(run_id), sequence) is not None
-
-        return self._transact(f"claim task run {run_id:032x} in", token, claim)
+        attempted, wanted = f"claim task run {run_id:032x} in", (token, id_of(run_id), sequence)
+        return self._transact(attempted, token, lambda connection: owners.claim_task_run(connection, *wanted))
 
     def end_dead_owner(self, run_id: int, token: int, at: int) -> bool:
         """End the owner of a run if it is over. See `port.Store`."""
