@@ -2,7 +2,8 @@
 
 Decides what is certain. A task that awaits another one, an `asyncio.gather` or the end of a `TaskGroup` goes on only
 after all of these have ended, or one of them has failed. So it is *held up* if each of them that has not ended is
-itself held up, or is known never to end. Of whatever else a task may await, nothing is certain.
+itself held up, or is known never to end. Of whatever else a task may await, nothing is certain; nor where one has just
+failed, of which those around hear one after another, a turn of the loop later each.
 
 asyncio keeps that in attributes it does not promise: where one is not there, nothing is certain either.
 """
@@ -22,16 +23,19 @@ class Held:
     Args:
         endless: Tasks that never end, as far as is known otherwise.
         tasks: All of that loop that have not ended.
+        failed: Of what has failed: what was there a turn of the loop before. Whoever awaits it still does not mind.
     """
 
-    __slots__ = ("_endless", "_found", "_groups", "open", "steps")
+    __slots__ = ("_endless", "_failed", "_found", "_groups", "failed", "open", "steps")
 
-    def __init__(self, endless: Futures, tasks: Futures) -> None:
+    def __init__(self, endless: Futures, tasks: Futures, failed: Futures = ()) -> None:
         self._endless = frozenset(endless)
         self._groups = {ends: members for each in tasks for ends, members in _groups_of(each)}
         self._found: dict[Any, Futures] = {}  # what was asked for: by which of the endless it is held up
         self.open: set[asyncio.Future[Any]] = set()  # what may end, so that something that was asked for goes on
-        self.steps = False  # whether something that was asked for goes on in this turn of the loop
+        self.steps = False  # whether something that was asked for may go on in this turn of the loop
+        self._failed = failed
+        self.failed: set[asyncio.Future[Any]] = set()  # is awaited by something that was asked for
 
     def by(self, future: asyncio.Future[Any]) -> Futures:
         """Which of those that never end hold up a task; none if that is not certain."""
@@ -63,12 +67,24 @@ class Held:
             self.open.add(awaited if isinstance(awaited, asyncio.Future) else future)
 
     def _awaited(self, future: asyncio.Future[Any]) -> Futures:
-        """What has not ended, and has to end, all of it, or one to fail, before a task goes on."""
-        waiter: Any = getattr(future, "_fut_waiter", None)
+        """What has not ended, and has to end, all of it, or one to fail, before a task goes on, or a gather ends."""
+        waiter: Any = getattr(future, "_fut_waiter", future)
+        if isinstance(waiter, asyncio.Future) and waiter.done():
+            return ()
         if isinstance(waiter, asyncio.Task):
             return (waiter,)
-        awaited: Any = self._groups.get(waiter) or getattr(waiter, "_children", ())
-        return [each for each in reversed(tuple(awaited)) if not each.done()]  # the last began last, and may still run
+        awaited = tuple(self._groups.get(waiter) or getattr(waiter, "_children", ()))
+        failed = {each for each in awaited if _has_failed(each)}
+        self.failed |= failed
+        if not failed.issubset(self._failed):
+            self.steps = True
+            return ()
+        return [each for each in reversed(awaited) if not each.done()]  # the last began last, and may still run
+
+
+def _has_failed(future: Any) -> bool:
+    """Without being taken for somebody who has seen to its error."""
+    return future.done() and (future.cancelled() or getattr(future, "_exception", None) is not None)
 
 
 def _groups_of(task: Any) -> Iterator[tuple[Any, Futures]]:

@@ -51,13 +51,14 @@ class Gathered:
 class _Waits:
     """Those that wait on one loop."""
 
-    __slots__ = ("is_looked_at", "looks", "tickets", "watched")
+    __slots__ = ("failed", "is_looked_at", "looks", "tickets", "watched")
 
     def __init__(self) -> None:
         self.tickets: WeakKeyDictionary[asyncio.Future[Any], Ticket] = WeakKeyDictionary()  # by task
         self.watched: WeakSet[asyncio.Future[Any]] = WeakSet()  # after which it is looked again
         self.is_looked_at = False  # or will be soon
         self.looks = 0  # since nobody waited
+        self.failed: WeakSet[asyncio.Future[Any]] = WeakSet()  # and was awaited, at the last look
 
 
 class Suspicions:
@@ -131,7 +132,7 @@ class Suspicions:
             outer: The tickets of those that have started them.
         """
         tasks = asyncio.all_tasks(loop)
-        held = Held(waiting.keys(), tasks)
+        held = Held(waiting.keys(), tasks, waits.failed)
         places = {id(each): each for each in tasks}
         told: list[tuple[tuple[Ticket], object]] = []
         for ticket in outer:
@@ -144,6 +145,7 @@ class Suspicions:
             self._limiter.holds_up(tickets, target, None)
         for tickets, target in told:  # whoever was refused goes on, and so may they
             self._limiter.goes_on(tickets, target, None)
+        waits.failed = WeakSet(held.failed)
         for future in held.open - set(waits.watched):
             waits.watched.add(future)
             future.add_done_callback(lambda _: self._look_soon(loop, waits), context=Context())

@@ -255,6 +255,51 @@ async def test_what_a_body_has_called_and_does_not_await_is_served_when_the_body
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("before", STEPS)
+async def test_who_needs_the_slot_of_a_body_whose_gather_has_just_failed_is_served_afterwards(
+    before: str, depth: int
+) -> None:
+    tasks: list[asyncio.Task[None]] = []
+
+    async def fails() -> None:
+        await STEPS[before]()
+        raise ValueError("on purpose")
+
+    @task(tags=["db"])
+    async def outer() -> str:
+        tasks.append(asyncio.create_task(inner()))
+        failing: Awaitable[Any] = asyncio.create_task(fails())
+        for _ in range(depth - 1):
+            failing = asyncio.gather(failing)
+        with pytest.raises(ValueError, match="on purpose"):
+            await asyncio.gather(tasks[0], failing)
+        return "failed"
+
+    @flow
+    async def work() -> str:
+        failed: str = await outer.submit()
+        await tasks[0]
+        return failed
+
+    came.clear()
+    async with Engine(limits={"db": 1}):
+        assert await work() == "failed"
+    assert came == ["inner"]
+
+
+@pytest.mark.anyio
+async def test_a_body_that_does_not_mind_what_has_failed_is_seen_to_await_the_rest() -> None:
+    async def fails() -> None:
+        raise ValueError("on purpose")
+
+    error = await outcome_of(lambda: asyncio.gather(asyncio.gather(fails(), inner(), return_exceptions=True)))
+
+    assert error == [[error[0][0], error[0][1]]]
+    assert [type(each) for each in error[0]] == [ValueError, DeadlockError]
+
+
+@pytest.mark.anyio
 async def test_what_asyncio_does_not_tell_is_not_certain() -> None:
     class Strange:
         """A task of another make, without those attributes."""
