@@ -88,7 +88,7 @@ async def test_a_sync_call_on_a_loop_waits_in_vain_for_what_calls_code_that_want
         other = holds.submit(gate)
         await until(lambda: engine.limits["db"].held == 1)
         with pytest.raises(DeadlockError):
-            inner()
+            _ = inner()
         gate.set()
         await other
 
