@@ -190,7 +190,7 @@ async def test_a_sync_call_on_a_loop_waits_in_vain_for_a_slot_that_code_of_the_l
         following = comes_next.submit()
         await until(lambda: len(engine.limits["db"].waiters()) == 1)
         with pytest.raises(DeadlockError):
-            inner(engine)
+            _ = inner(engine)
         await holding
         await following
 
