@@ -73,13 +73,13 @@ class Held:
             return ()
         if isinstance(waiter, asyncio.Task):
             return (waiter,)
-        awaited = tuple(self._groups.get(waiter) or getattr(waiter, "_children", ()))
+        awaited: Any = self._groups.get(waiter) or getattr(waiter, "_children", ())
         failed = {each for each in awaited if _has_failed(each)}
         self.failed |= failed
         if not failed.issubset(self._failed):
             self.steps = True
             return ()
-        return [each for each in reversed(awaited) if not each.done()]  # the last began last, and may still run
+        return [each for each in reversed(tuple(awaited)) if not each.done()]  # the last began last, and may still run
 
 
 def _has_failed(future: Any) -> bool:
