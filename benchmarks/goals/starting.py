@@ -22,7 +22,7 @@ def make(quick: bool) -> Goal:  # noqa: FBT001  # one switch, the same in every 
         },
         rows=(
             Row(
-                "import millrace; floor: import asyncio",
+                "from millrace import flow, run, task; floor: import asyncio",
                 ("imports.millrace_statement",),
                 "ms",
                 "imports.asyncio_statement",
