@@ -93,7 +93,7 @@ def test_it_does_so_in_a_file_and_all_is_there(tmp_path: Path) -> None:
         assert engine.start(doubles, 20).result() == 380
 
     with Engine(store=place):
-        runs = [run.state.type for run in SqliteStore(tmp_path / "runs.db", read_only=True).read_task_runs(ALL)]
+        runs = [run.state.type for run in place.read_task_runs(ALL)]
 
     assert runs == ["COMPLETED"] * 20
 
