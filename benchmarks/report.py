@@ -93,5 +93,5 @@ def _limits(row: Document) -> str:
     if limits["shown"] is not None:
         return str(limits["shown"])
     unit = row["unit"] if row["kind"] == Kind.ABSOLUTE else "×"
-    stretch = "" if limits["stretch"] is None else f" ({limits['stretch']:,g})"
-    return f"≤ {limits['goal']:,g} {unit}{stretch}"
+    stretch = "" if limits["stretch"] is None else f" ({round(limits['stretch'], 2):,g})"
+    return f"≤ {round(limits['goal'], 2):,g} {unit}{stretch}"

@@ -90,6 +90,7 @@ def test_a_row_without_figures_says_why() -> None:
         ({"kind": "absolute", "unit": "ms", "limits": {"goal": 150, "stretch": None, "shown": None}}, "≤ 150 ms"),
         ({"kind": "absolute", "unit": "B", "limits": {"goal": 1024, "stretch": 600, "shown": None}}, "≤ 1,024 B (600)"),
         ({"kind": "absolute", "unit": "B", "limits": {"goal": 0.5, "stretch": None, "shown": "0 B"}}, "0 B"),
+        ({"limits": {"goal": 10 / 5.8, "stretch": 6 / 5.8, "shown": None}}, "≤ 1.72 × (1.03)"),
         ({"limits": None}, "–"),
     ],
 )
