@@ -235,17 +235,21 @@ class LoopHere(_Here):
                 await waiter.wait()
 
 
+def _is_untold(run: TaskRun, error: BaseException) -> bool:
+    """Whether the end that an error comes to is yet to be put on record."""
+    run.crash(error)
+    return bool(run.ended) and not run.done
+
+
 def crash(run: TaskRun, error: BaseException) -> None:
     """End the run of a call because of what goes up from there, and block until that is on record."""
-    run.crash(error)
-    if run.ended and not run.done:
+    if _is_untold(run, error):
         block_until_told(run)
 
 
 async def crash_async(run: TaskRun, error: BaseException) -> None:
     """The same of a call that is awaited. Cancellation: only the wait ends; a cancel scope does not interfere."""
-    run.crash(error)
-    if run.ended and not run.done and not isinstance(error, GeneratorExit):  # a coroutine that is closed cannot wait
+    if _is_untold(run, error) and not isinstance(error, GeneratorExit):  # a coroutine that is closed cannot wait
         from anyio import CancelScope  # noqa: PLC0415  # a tenth of the import, and only what is interrupted needs it
 
         with CancelScope(shield=True):

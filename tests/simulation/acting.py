@@ -264,21 +264,16 @@ class Acting:
             self._run.scope.cancel("by its own code")
 
     async def _pause(self, op: Op) -> None:
-        if self._stage.calm:
-            return
-        try:
-            value = pause_flow_run(timeout=op.seconds + 0.5)
-            if hasattr(value, "__await__"):
-                await value
-        except MillraceError:
-            if op.how == "raise":
-                raise
+        await self._stop(op, lambda: pause_flow_run(timeout=op.seconds + 0.5))
 
     async def _suspend(self, op: Op) -> None:
+        await self._stop(op, lambda: suspend_flow_run(timeout=op.seconds + 5))
+
+    async def _stop(self, op: Op, begin: Callable[[], Any]) -> None:
         if self._stage.calm:
             return
         try:
-            value = suspend_flow_run(timeout=op.seconds + 5)
+            value = begin()
             if hasattr(value, "__await__"):
                 await value
         except MillraceError:

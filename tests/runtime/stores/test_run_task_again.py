@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Barrier, Thread
 from typing import Any
 from uuid import UUID
@@ -194,6 +194,26 @@ def test_one_that_was_outside_of_any_flow_is_not_executed_in_one(place: Place) -
     in_engine(place, body)
 
 
+def outcomes_at_once(work: Any, engines: Sequence[Engine]) -> list[Any]:
+    """What comes of it where a thread in each of these engines wants the run in the same moment."""
+    start, outcomes = Barrier(len(engines)), list[Any]()
+
+    def come(engine: Engine) -> None:
+        ENTERED.set(engine)
+        start.wait(PATIENCE)
+        try:
+            outcomes.append(run_task(work, {"number": 2}, task_run_id=CHOSEN))
+        except ConfigurationError:
+            outcomes.append("refused")
+
+    threads = [Thread(target=come, args=[engine]) for engine in engines]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(PATIENCE)
+    return outcomes
+
+
 @pytest.mark.parametrize("place", ["postgres"], indirect=True)
 def test_of_two_processes_that_want_it_one_executes_it(place: Place) -> None:
     begun: list[int] = []
@@ -206,24 +226,10 @@ def test_of_two_processes_that_want_it_one_executes_it(place: Place) -> None:
         return number
 
     with Engine(store=place.store()) as first, Engine(store=place.store()) as second:
-        start, outcomes = Barrier(2), list[Any]()
-
-        def come(engine: Engine) -> None:
-            ENTERED.set(engine)
-            start.wait(PATIENCE)
-            try:
-                outcomes.append(run_task(work, {"number": 2}, task_run_id=CHOSEN))
-            except ConfigurationError:
-                outcomes.append("refused")
-
         token = ENTERED.set(first)
         run_task(work, {"number": -1}, task_run_id=CHOSEN, return_type="state")
         ENTERED.reset(token)
-        threads = [Thread(target=come, args=[engine]) for engine in (first, second)]
-        for each in threads:
-            each.start()
-        for each in threads:
-            each.join(PATIENCE)
+        outcomes = outcomes_at_once(work, [first, second])
 
     assert sorted(map(str, outcomes)) == ["2", "refused"]
     assert begun == [-1, 2]
@@ -255,21 +261,7 @@ def test_of_many_who_want_it_at_once_one_executes_it(place: Place) -> None:
     def body() -> None:
         engine = Engine.current()
         run_task(work, {"number": 1}, task_run_id=CHOSEN, return_type="state")
-        start, outcomes = Barrier(6), list[Any]()
-
-        def come() -> None:
-            ENTERED.set(engine)
-            start.wait(PATIENCE)
-            try:
-                outcomes.append(run_task(work, {"number": 2}, task_run_id=CHOSEN))
-            except ConfigurationError:
-                outcomes.append("refused")
-
-        threads = [Thread(target=come) for _ in range(6)]
-        for each in threads:
-            each.start()
-        for each in threads:
-            each.join(PATIENCE)
+        outcomes = outcomes_at_once(work, [engine] * 6)
         assert (outcomes.count(2), outcomes.count("refused"), begun) == (1, 5, [1, 2])
 
     in_engine(place, body)

@@ -168,16 +168,23 @@ async def test_a_commit_hook_that_is_cancelled_rolls_back_what_was_not_committed
     assert hook.ended == 0
 
 
+class SlowToWrite(LocalStorage):
+    """One whose writes take until they may go on."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.begun, self.go_on, self.written = threading.Event(), threading.Event(), threading.Event()
+
+    def write(self, key: str, blob: bytes) -> None:
+        self.begun.set()
+        assert self.go_on.wait(WAIT)
+        super().write(key, blob)
+        self.written.set()
+
+
 async def test_a_write_that_has_begun_is_seen_through(tmp_path: Path) -> None:
-    begun, go_on = threading.Event(), threading.Event()
-
-    class Slow(LocalStorage):
-        def write(self, key: str, blob: bytes) -> None:
-            begun.set()
-            assert go_on.wait(WAIT)
-            super().write(key, blob)
-
-    store = ResultStore(Slow(tmp_path))
+    slow = SlowToWrite(tmp_path)
+    store = ResultStore(slow)
     made: list[Transaction] = []
 
     async def body() -> None:
@@ -186,11 +193,11 @@ async def test_a_write_that_has_begun_is_seen_through(tmp_path: Path) -> None:
             txn.stage(1)
 
     running = asyncio.create_task(body())
-    await until(begun.is_set)
+    await until(slow.begun.is_set)
     running.cancel()
     await turns(3)
     assert not running.done()
-    go_on.set()
+    slow.go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await running
     assert made[0].is_committed()
@@ -251,27 +258,20 @@ async def test_a_cancellation_outlives_a_rollback_hook_that_fails_meanwhile(capl
 
 
 async def test_a_cancelled_scope_around_a_write_waits_for_it_and_does_not_spin(tmp_path: Path) -> None:
-    begun, go_on = threading.Event(), threading.Event()
-
-    class Slow(LocalStorage):
-        def write(self, key: str, blob: bytes) -> None:
-            begun.set()
-            assert go_on.wait(WAIT)
-            super().write(key, blob)
-
-    store = ResultStore(Slow(tmp_path))
+    slow = SlowToWrite(tmp_path)
+    store = ResultStore(slow)
     host = asyncio.current_task()
     assert host is not None
     scope = anyio.CancelScope()
 
     async def let_go() -> None:
-        await until(begun.is_set)
+        await until(slow.begun.is_set)
         scope.cancel()
         await turns(3)
         before = host.cancelling()
         await turns(10)
         assert host.cancelling() == before  # nobody spins
-        go_on.set()
+        slow.go_on.set()
 
     async with anyio.create_task_group() as group:
         group.start_soon(let_go)
@@ -283,27 +283,20 @@ async def test_a_cancelled_scope_around_a_write_waits_for_it_and_does_not_spin(t
 
 
 async def test_a_coroutine_that_is_closed_in_the_middle_of_a_write_is_rolled_back(tmp_path: Path) -> None:
-    begun, go_on, written = threading.Event(), threading.Event(), threading.Event()
+    slow = SlowToWrite(tmp_path)
     undone: list[str] = []
 
-    class Slow(LocalStorage):
-        def write(self, key: str, blob: bytes) -> None:
-            begun.set()
-            assert go_on.wait(WAIT)
-            super().write(key, blob)
-            written.set()
-
     async def body() -> None:
-        async with atransaction("k", ResultStore(Slow(tmp_path)), overwrite=True) as txn:
+        async with atransaction("k", ResultStore(slow), overwrite=True) as txn:
             txn.stage(1, [lambda _: undone.append("undone")])
 
     coroutine = body()
     contextvars.copy_context().run(coroutine.send, None)
-    await until(begun.is_set)
+    await until(slow.begun.is_set)
     coroutine.close()
     assert undone == ["undone"]
-    go_on.set()
-    assert await asyncio.to_thread(written.wait, WAIT)
+    slow.go_on.set()
+    assert await asyncio.to_thread(slow.written.wait, WAIT)
 
 
 async def test_a_wait_for_a_lock_that_is_cancelled_leaves_nothing_behind(store: ResultStore) -> None:
