@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable
-from typing import Any
 
-from millrace.actors.awaits import Awaits, Moment, awaits
+from millrace.actors.awaits import Awaits, Moment, Waiting
 from millrace.actors.tickets import Limit, SlotLimit, Ticket
 
 
@@ -43,12 +42,12 @@ def surrounding(ticket: Ticket, blocked: Iterable[Ticket], moment: Moment) -> li
         blocked: The tickets whose holders wait for something.
         moment: Who waits for whom then.
     """
-    waiting = set[Any]() if ticket.owner is None else moment.waiting_for(ticket.owner)
+    waiting = Waiting(set()) if ticket.owner is None else moment.waiting_for(ticket.owner)
     around = [each for each in ticket.around if each.held]
     around += [each for each in ticket.outside if each.held and each.waits]
-    around += [each for each in ticket.beside if each.held and any(awaits(target, waiting) for target in each.targets)]
+    around += [each for each in ticket.beside if each.held and any(waiting.holds_up(target) for target in each.targets)]
     around += [
-        each for each in blocked if any(target is not None and awaits(target, waiting) for target in each.targets)
+        each for each in blocked if any(target is not None and waiting.holds_up(target) for target in each.targets)
     ]
     return list(dict.fromkeys(around))
 

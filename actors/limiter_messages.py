@@ -80,7 +80,7 @@ class Blocks(Message):
     Args:
         tickets: What they hold, by the code that waits.
         target: What they wait for: a run, or what stands for several; None for whatever they have started.
-        run: Who that is; None for code outside of any run.
+        run: Who that is, or what `Place`; None for code outside of any run.
     """
 
     __slots__ = ("at", "run", "target", "tickets")

@@ -99,7 +99,7 @@ class Ticket:
         self.since = 0  # when it was served, ns
         self.due = 0  # when it is to be looked at again, ns; 0: not before something happens
         self.inside = 0  # tickets that wait and have this one around them
-        self.targets: tuple[Any, ...] = ()  # all that its holder waits for at the moment, each as in `awaits`
+        self.targets: tuple[Any, ...] = ()  # all that its holder waits for at the moment, each as in `Waiting.holds_up`
         self.lane: Any = None  # of the upper floor: where `due` is kept; there where something comes with time
         self.alarm: Any = None  # of the upper floor, for `due`
 

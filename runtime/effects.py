@@ -10,13 +10,14 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from millrace.actors.errors import EngineClosed
 from millrace.runtime.attempt import run_blocking
 from millrace.runtime.engine import Engine, current_scope
+from millrace.runtime.holding import waits_for
 from millrace.runtime.lending import lend
-from millrace.runtime.loop_lane import Posted
+from millrace.runtime.loop_lane import LoopLane, Posted
 from millrace.runtime.thread_calls import Call
 from millrace.runtime.waiting import LoopWaiter, ThreadWaiter
 
@@ -151,6 +152,58 @@ async def wait_out(ended: Callable[[], bool], wait: Callable[[], Awaitable[Any]]
     return cancelled
 
 
+class _Elsewhere(Generic[R]):
+    """Something awaitable that is seen through on a loop, while a thread waits for that. See `awaits.Several`."""
+
+    scopes = ()
+
+    def __init__(self, awaitable: Awaitable[R], lane: LoopLane) -> None:
+        self.waiter = ThreadWaiter()
+        self.turns_on: asyncio.AbstractEventLoop | None = lane.loop  # None when it is over
+        self._awaitable = awaitable
+        self._lane = lane
+        self._context = copy_context()
+        self._task: asyncio.Task[R] | None = None
+        self._end: BaseException | None = None  # what is meant for the thread that waits
+
+    def begin(self) -> None:
+        """On the loop."""
+        self._task = self._lane.loop.create_task(self._see_through(), context=self._context)
+        self._task.add_done_callback(self.tell)
+
+    async def _see_through(self) -> R:
+        try:
+            return await self._awaitable
+        except (KeyboardInterrupt, SystemExit) as end:  # it would end the loop
+            self._end = end
+            raise asyncio.CancelledError from None
+
+    def tell(self, _task: object = None) -> None:
+        """It is over, or never will begin."""
+        self.turns_on = None
+        self.waiter.notify()
+
+    @staticmethod
+    def covers(_run: Any) -> bool:
+        """No run is waited for."""
+        return False
+
+    def cancel(self) -> None:
+        """On the loop."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def outcome(self) -> R:
+        """What it has come to."""
+        if self._end is not None:
+            raise self._end
+        if self._task is None:
+            if inspect.iscoroutine(self._awaitable):
+                self._awaitable.close()
+            raise EngineClosed("wait for a coroutine in sync code")
+        return self._task.result()
+
+
 def await_elsewhere(awaitable: Awaitable[R]) -> R:
     """Block this thread until something awaitable has been seen through on a loop that is not held up by that.
 
@@ -162,40 +215,13 @@ def await_elsewhere(awaitable: Awaitable[R]) -> R:
     Raises:
         EngineClosed: the loop has ended, with the engine, before it was begun.
     """
-    scope = current_scope()
-    lane = scope.lane_that_turns()
-    waiter = ThreadWaiter()
-    context = copy_context()
-    tasks: list[asyncio.Task[R]] = []
-    ends: list[BaseException] = []
-
-    async def see_through() -> R:
-        try:
-            return await awaitable
-        except (KeyboardInterrupt, SystemExit) as end:  # meant for this thread, and would end the loop
-            ends.append(end)
-            raise asyncio.CancelledError from None
-
-    def begin() -> None:
-        task = lane.loop.create_task(see_through(), context=context)
-        tasks.append(task)
-        task.add_done_callback(waiter.notify)
-
-    def cancel() -> None:
-        for task in tasks:
-            task.cancel()
-
-    lane.post(Posted(begin, waiter.notify))
+    lane = current_scope().lane_that_turns()
+    seen = _Elsewhere(awaitable, lane)
+    lane.post(Posted(seen.begin, seen.tell))
     try:
-        with lend():
-            waiter.wait()
+        with lend(), waits_for(seen):
+            seen.waiter.wait()
     except BaseException:
-        lane.post(cancel)
+        lane.post(seen.cancel)
         raise
-    if ends:
-        raise ends[0]
-    if not tasks:
-        if inspect.iscoroutine(awaitable):
-            awaitable.close()
-        raise EngineClosed("wait for a coroutine in sync code")
-    return tasks[0].result()
+    return seen.outcome()

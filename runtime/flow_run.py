@@ -163,6 +163,11 @@ class FlowRun(ScopeEnding):
         return caller_of(self, self.parent, self.caller) if self.is_called and self.parent is not None else None
 
     @property
+    def turns_on(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that its body goes on with; None where that is a thread, and when it has ended."""
+        return None if self.blocks or self.ended or self.loop_lane is None else self.loop_lane.loop
+
+    @property
     def logs_prints(self) -> bool:
         """Whether what its body prints goes to its log."""
         return bool(self.log_prints)

@@ -205,6 +205,11 @@ class LoopHere(_Here):
         self._lane = lane
         self.place = place  # of the code that calls, as in `holding`; None where nobody asks for it
 
+    @property
+    def awaited_on(self) -> asyncio.AbstractEventLoop:
+        """The loop of the calling task."""
+        return self._lane.loop
+
     def stop(self, run: TaskRun) -> None:
         """Cancel the body at its await."""
         self._lane.stop(run)

@@ -2,8 +2,8 @@
 
 Decides which of these tickets are held by the very code that waits, and not by code around it that goes on beside it;
 and which of those others were held by the code that has started it. Who blocks the thread of a loop holds up whatever
-runs there, and so that waits for the same. Where nothing is held and there are no limits, who waits pays a look at two
-context variables.
+runs there, and so that, and who waits for something there, waits for the same. Where nothing is held and there are no
+limits, who waits pays a look at two context variables.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from threading import RLock, get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
+from millrace.actors.awaits import Place
 from millrace.runtime.context import CURRENT
 from millrace.runtime.lending import NOTHING
 from millrace.runtime.running import running_loop
@@ -117,21 +118,25 @@ def _held_on(loop: asyncio.AbstractEventLoop, limiter: ActingLimiter) -> dict[Ti
     places = {id(each) for each in asyncio.all_tasks()}
     slots = [limit for limit in limiter.limits.values() if isinstance(limit, SlotLimit)]
     held = dict.fromkeys(each for limit in slots for each in tuple(limit.holders))
-    return {each: None for each in held if each.place in places or (not each.place and _loop_of(each.owner) is loop)}
+    return {each: None for each in held if each.place in places or (not each.place and loop_of(each.owner) is loop)}
 
 
-def _loop_of(run: Any) -> Any:
-    return getattr(getattr(run, "lane", None), "loop", None)
+def loop_of(run: Any) -> Any:
+    """The loop on which a run begins, or on which the thread turns that it begins in; None where there is none."""
+    lane = getattr(run, "lane", None)
+    return getattr(lane, "awaited_on", None) or getattr(lane, "loop", None)
 
 
 class _Waits:
-    __slots__ = ("_loop", "_run", "_target", "_tickets")
+    __slots__ = ("_loop", "_outer", "_place", "_run", "_target", "_tickets")
 
     def __init__(self, target: Any, run: Any, *, blocks: bool) -> None:
         self._target = target
         self._run = run
         self._loop = running_loop() if blocks else None
+        self._place = Place(self._loop)
         self._tickets: dict[ActingLimiter, list[Ticket]] = {}
+        self._outer: _Waits | None = None  # this is a call within what that waits for
 
     def __enter__(self) -> None:
         own, _ = split(place_here())
@@ -141,11 +146,14 @@ class _Waits:
             self._tickets.setdefault(ticket.bell.limiter, []).append(ticket)
         if self._loop is not None:
             with _holding_up:
+                self._outer = _held_up.get(self._loop)
                 _held_up[self._loop] = self
                 for limiter, tickets in self._tickets.items():
                     tickets += [each for each in _held_on(self._loop, limiter) if each not in tickets]
         for limiter, tickets in self._tickets.items():
             limiter.holds_up(tuple(tickets), self._target, self._run)
+            if self._loop is not None:
+                limiter.holds_up((), self._target, self._place)
 
     def include(self, ticket: Ticket) -> None:
         """Somebody holds a ticket from now on who is held up by this."""
@@ -162,8 +170,13 @@ class _Waits:
     ) -> None:
         if self._loop is not None:
             with _holding_up:
-                del _held_up[self._loop]
+                if self._outer is None:
+                    del _held_up[self._loop]
+                else:
+                    _held_up[self._loop] = self._outer
         for limiter, tickets in self._tickets.items():
+            if self._loop is not None:
+                limiter.goes_on((), self._target, self._place)
             limiter.goes_on(tickets, self._target, self._run)
 
 

@@ -185,6 +185,11 @@ class AsyncSource:
     leave = close  # posting takes no lock
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that it is asked on."""
+        return self._lane.loop
+
+    @property
     def closing(self) -> bool:
         """Whether the task goes on."""
         return self._closed and not self._over and not self._lane.loop.is_closed()

@@ -28,6 +28,8 @@ from millrace.runtime.stream_parts import END, MORE, WAIT, Common, Source, Word
 from millrace.runtime.waking import Waker
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from millrace.runtime.flow_run import FlowRun
     from millrace.runtime.lanes import Lane
     from millrace.runtime.streamed import StreamReplay
@@ -416,6 +418,14 @@ class Pipe:
         """Whether a run is on its way here, or in a stream before."""
         inner = self.inner
         return run.id in self._alive or (inner is not None and inner.covers(run))
+
+    @property
+    def turns_on(self) -> AbstractEventLoop | None:
+        """The loop that the source is asked on, if nothing comes before that goes on; else None."""
+        window, inner = self.window, self.inner
+        if window.pulled != window.given or window.exhausted or self.closed is not None:
+            return None
+        return getattr(self.source, "loop", None) if inner is None else inner.turns_on
 
     @property
     def left(self) -> int:

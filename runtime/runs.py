@@ -43,6 +43,7 @@ from millrace.actors.task_run import TaskRunActor
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.callers import caller_of
 from millrace.runtime.context import CURRENT, HELD
+from millrace.runtime.holding import loop_of
 from millrace.runtime.inputs import Inputs
 from millrace.runtime.lanes import NOWHERE, RecordedLane
 from millrace.runtime.lending import lend
@@ -265,6 +266,11 @@ class TaskRun(TaskRunActor[TaskSite]):
         """The run whose code has called it, where its body runs in the middle of that."""
         is_called = getattr(self.lane, "is_a_call", False)
         return caller_of(self, self.node.scope, self.parent) if is_called else None
+
+    @property
+    def turns_on(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that its body goes on with; None where that is a thread, and when it has ended."""
+        return None if self.blocks or self.ended else loop_of(self)
 
     def depends_on(self) -> list[Any]:
         """The runs that it waits for before it begins."""

@@ -170,7 +170,7 @@ class ScopeEnding(ScopeStarting):
             waiter = ThreadWaiter()
             self.joiner = waiter
             if self.unfinished() and not self._close_the_rest():
-                with lend(), waits_for(Started(self.scope), blocks=True):
+                with lend(), waits_for(Started(self.scope), self.scope, blocks=True):
                     in_time = waiter.wait(patience.left())
                 if not in_time:
                     patience.end()
@@ -186,7 +186,7 @@ class ScopeEnding(ScopeStarting):
             self.joiner = waiter
             if self.unfinished() and not self._close_the_rest():
                 try:
-                    with waits_for(Started(self.scope)):
+                    with waits_for(Started(self.scope), self.scope):
                         async with asyncio.timeout(patience.left()):
                             await waiter.wait()
                 except TimeoutError:

@@ -14,7 +14,7 @@ from millrace.actors.errors import BlockingCallOnLoop
 from millrace.actors.messages import Queued, Watch
 from millrace.actors.tickets import Limit, Standing, Ticket
 from millrace.runtime.here_lanes import HeldUp
-from millrace.runtime.holding import HOLDING, around, place_here, served_on
+from millrace.runtime.holding import HOLDING, around, loop_of, place_here, served_on
 from millrace.runtime.limits.maps import RationedMap
 from millrace.runtime.priorities import priority_on
 
@@ -144,7 +144,7 @@ class AttemptSlots:
     def served(self, ticket: Ticket) -> bool:
         """Put the run in line. If it has ended, that is told to `notify`."""
         run: Any = ticket.owner
-        served_on(getattr(run.lane, "loop", None), ticket)
+        served_on(loop_of(run), ticket)
         run.lane.dispatch(run)
         self._relieve(ticket)
         return True

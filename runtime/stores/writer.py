@@ -139,7 +139,7 @@ class StoreWriter:
     def _put_urgent(self, item: Receipt | Errand, *, wakes: bool = True) -> None:
         self._line.append(item)
         self._urgent = True
-        if wakes:
+        if wakes or self._asleep:  # who lingers finds it a moment later, and who sleeps never would
             self._wake()
         if self._over:
             self.work_off()

@@ -63,5 +63,5 @@ def test_what_a_run_depends_on_is_asked_once_for_all_that_is_looked_at_in_one_mo
 
     moment = awaits.at_this_moment()
     for _ in range(MANY):
-        assert moment.waiting_for(Run(lane=line)) >= {*waiting, *targets}
+        assert moment.waiting_for(Run(lane=line)).runs >= {*waiting, *targets}
     assert [each.asked for each in targets] == [1] * MANY

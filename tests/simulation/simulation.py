@@ -15,6 +15,7 @@ from millrace import (
     Engine,
     Paused,
     RunNotResumable,
+    StateType,
     StoreError,
     propose_state,
     resume_flow_run,
@@ -311,14 +312,18 @@ class Simulation:
             if run not in self.ledger.lost:
                 self.told.states |= {(run, each.sequence): each.state.type for each in chain}
         stage = self.stage
-        if stage is not None and stage.engine.chronicle.writer.failed is None:
-            for each in stage.futures:
-                for future in each if isinstance(each, FutureList) else [each]:
-                    run = future.task_run_id
-                    if future.done() and run is not None and run.int in self._begun:  # else it was replayed
-                        # What it was forced into after that is on record a moment later, as all that is no end.
-                        source: Any = future._source
-                        self.told.ends[run.int] = next(each.type for each in source.history() if is_final(each))
+        if stage is None:
+            return
+        ends: dict[int, StateType] = {}
+        for each in stage.futures:
+            for future in each if isinstance(each, FutureList) else [each]:
+                run = future.task_run_id
+                if future.done() and run is not None and run.int in self._begun:  # else it was replayed
+                    # What it was forced into after that is on record a moment later, as all that is no end.
+                    source: Any = future._source
+                    ends[run.int] = next(each.type for each in source.history() if is_final(each))
+        if stage.engine.chronicle.writer.failed is None:  # nor has it while others had their turn in between
+            self.told.ends |= ends
 
     def _note_body(self, run: int) -> None:
         """A body begins."""

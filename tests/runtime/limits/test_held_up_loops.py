@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from threading import Event
 from typing import Any
 
 import pytest
 
 from millrace import DeadlockError, Engine, as_completed, concurrency, flow, task
+from millrace.runtime import effects
+from millrace.runtime.waiting import ThreadWaiter
 from tests.checkpoints import until
 from tests.runtime.worlds import ASYNC, PATIENCE
 
@@ -156,18 +159,38 @@ async def test_a_sync_call_on_a_loop_holds_up_who_holds_a_slot_there_and_waits_f
         await work(engine)
 
 
+@task(tags=["db"])
+async def tagged() -> None:
+    """Has a slot, and does nothing."""
+
+
+@task(tags=["db"])
+async def tagged_generator() -> AsyncIterator[int]:
+    """Has one while somebody iterates over it."""
+    yield 1
+
+
+@task
+async def takes_a_slot(how: str) -> None:
+    if how == "call":
+        await tagged()
+    elif how == "iterate":
+        assert [each async for each in tagged_generator()] == [1]
+    else:
+        async with concurrency("db"):
+            pass
+
+
+@pytest.mark.parametrize("how", ["block", "call", "iterate"])
 @pytest.mark.anyio
-async def test_a_sync_call_on_a_loop_waits_in_vain_for_a_slot_that_code_of_the_loop_is_served_meanwhile() -> None:
+async def test_a_sync_call_on_a_loop_waits_in_vain_for_a_slot_that_code_of_the_loop_is_served_meanwhile(
+    how: str,
+) -> None:
     release = Event()
 
     @task(tags=["db"])
     def holds() -> None:
         assert release.wait(PATIENCE)
-
-    @task
-    async def comes_next() -> None:
-        async with concurrency("db"):
-            pass
 
     @task(tags=["db"])
     def wants() -> None:
@@ -187,7 +210,7 @@ async def test_a_sync_call_on_a_loop_waits_in_vain_for_a_slot_that_code_of_the_l
     async def work(engine: Engine) -> None:
         holding = holds.submit()
         await until(lambda: engine.limits["db"].held == 1)
-        following = comes_next.submit()
+        following = takes_a_slot.submit(how)
         await until(lambda: len(engine.limits["db"].waiters()) == 1)
         with pytest.raises(DeadlockError):
             _ = inner(engine)
@@ -230,3 +253,163 @@ async def test_a_sync_call_on_a_loop_waits_for_what_wants_a_slot_that_code_elsew
     async with Engine(limits={"db": 1}, threads=4) as engine:
         served, other = await work(engine)
     assert (served, other) == ("served", "held")
+
+
+@task
+async def steps() -> None:
+    await asyncio.sleep(0)
+
+
+@flow
+async def steps_in_a_flow() -> None:
+    await asyncio.sleep(0)
+
+
+async def counts() -> AsyncIterator[int]:
+    await asyncio.sleep(0)
+    yield 1
+
+
+@task
+def takes(number: int) -> int:
+    return number
+
+
+def needs_its_loop(how: str) -> None:
+    """Wait, in a thread, for something that goes on with the loop of the flow."""
+    if how == "task":
+        steps()  # type: ignore[unused-coroutine]
+    elif how == "flow":
+        steps_in_a_flow()  # type: ignore[unused-coroutine]
+    elif how == "stream":
+        assert list(takes.stream(counts())) == [1]
+    elif how == "streams":
+        assert list(takes.stream(takes.stream(counts()))) == [1]
+
+
+@pytest.mark.parametrize("how", ["hook", "task", "flow", "stream", "streams"])
+@pytest.mark.parametrize("first", ["call", "wait"])
+@pytest.mark.anyio
+async def test_a_sync_call_on_a_loop_waits_in_vain_for_a_slot_of_a_thread_that_waits_for_that_loop(
+    first: str, how: str
+) -> None:
+    """Found by simulations: an async hook of a sync task, say, is called on the loop of its flow."""
+    called, goes_on = Event(), Event()
+
+    def before(*_: Any) -> None:
+        called.set()
+        assert goes_on.wait(PATIENCE)
+
+    async def hook(*_: Any) -> None:
+        await asyncio.sleep(0)
+
+    @task(tags=["db"])
+    def wants() -> str:
+        return "served"
+
+    @task(tags=["db"], on_running=[before, *([hook] if how == "hook" else [])])
+    def holds() -> str:
+        needs_its_loop(how)
+        return "held"
+
+    @task
+    async def lets_it(engine: Engine) -> None:
+        await until(lambda: bool(engine.limits["db"].waiters()))
+        goes_on.set()
+
+    @flow
+    def inner(engine: Engine) -> str:
+        future = wants.submit()
+        if first == "call":
+            _ = lets_it.submit(engine)
+        return future.result()
+
+    @flow
+    async def work(engine: Engine) -> str:
+        holding = holds.submit()
+        await until(called.is_set)
+        if first == "wait":
+            goes_on.set()
+        with pytest.raises(DeadlockError, match="holds slots"):
+            inner(engine)
+        return str(await holding)
+
+    async with Engine(limits={"db": 1}, threads=4) as engine:
+        assert await work(engine) == "held"
+        assert engine.limits["db"].waiters() == []
+
+
+@pytest.mark.anyio
+async def test_who_waits_for_a_flow_in_the_background_waits_in_vain_for_what_that_wants_a_slot_for() -> None:
+    """Found by a simulation: whoever had started the flow was taken for who waits for its tasks."""
+
+    @task(tags=["db"])
+    async def wants() -> None:
+        """Never runs."""
+
+    @flow
+    async def inner(held: asyncio.Event) -> None:
+        await held.wait()
+        _ = wants.submit()
+
+    @task
+    async def holds(engine: Engine) -> None:
+        held = asyncio.Event()
+        ended = engine.start(inner, held)
+        async with concurrency("db"):
+            held.set()
+            with pytest.raises(DeadlockError):
+                await ended
+
+    @flow
+    async def work(engine: Engine) -> None:
+        await holds.submit(engine)
+
+    async with Engine(limits={"db": 1}) as engine:
+        await work(engine)
+
+
+@pytest.mark.anyio
+async def test_a_thread_that_is_about_to_hear_that_its_hook_is_over_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    over, heard = Event(), Event()
+
+    class Slow(ThreadWaiter):
+        def wait(self, timeout: float | None = None) -> bool:
+            in_time = super().wait(timeout)
+            over.set()
+            assert heard.wait(PATIENCE)
+            return in_time
+
+    monkeypatch.setattr(effects, "ThreadWaiter", Slow)
+
+    async def hook(*_: Any) -> None:
+        await asyncio.sleep(0)
+
+    @task(tags=["db"], on_running=[hook])
+    def holds() -> str:
+        return "held"
+
+    @task
+    async def lets_it_hear(engine: Engine) -> None:
+        await until(lambda: bool(engine.limits["db"].waiters()))
+        heard.set()
+
+    @task(tags=["db"])
+    def wants() -> str:
+        return "served"
+
+    @flow
+    def inner(engine: Engine) -> str:
+        future, _ = wants.submit(), lets_it_hear.submit(engine)
+        return future.result()
+
+    @flow
+    async def work(engine: Engine) -> tuple[str, str]:
+        holding = holds.submit()
+        await until(over.is_set)
+        return inner(engine), str(await holding)
+
+    async with Engine(limits={"db": 1}, threads=4) as engine:
+        assert await work(engine) == ("served", "held")

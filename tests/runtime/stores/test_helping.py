@@ -20,6 +20,7 @@ from millrace.runtime.stores.memory import MemoryStore
 from millrace.runtime.stores.port import Group
 from millrace.runtime.stores.records import TaskRunMade
 from millrace.runtime.stores.rows import RunFilter
+from tests.runtime.results.patience import await_true
 
 PATIENCE = 20.0
 ALL = RunFilter()
@@ -273,3 +274,14 @@ def test_a_signal_that_comes_while_a_thread_writes_is_raised_when_it_has_written
     assert begun == [0, 1, 2]
     assert [run.state.type for run in store.read_task_runs(ALL)] == ["COMPLETED"] * 3
     assert [run.state.type for run in store.read_flow_runs(ALL)] == ["CRASHED"]
+
+
+def test_a_receipt_that_nobody_helps_with_after_all_is_found_by_a_writer_that_sleeps(engine: Engine) -> None:
+    """Found by a simulation: a hook saw to the end of a call elsewhere, when its caller had looked already."""
+    assert engine.chronicle is not None
+    writer = engine.chronicle.writer
+    writer.flush()
+    await_true(lambda: writer._asleep)
+    told = Event()
+    writer.when_committed(lambda _, error: told.set(), helps=True)
+    assert told.wait(PATIENCE)
