@@ -17,21 +17,47 @@ from millrace.actors.awaits import Awaits, Moment, Waiting
 from millrace.actors.tickets import Limit, SlotLimit, Ticket
 
 
-def may_be_stuck(limits: Iterable[Limit]) -> bool:
-    """Whether it is worth while to look: a quick answer, and where it is no, nobody waits in vain.
+def wants_what_it_has(ticket: Ticket) -> list[Ticket]:
+    """What the code holds that asks for a ticket, if nothing else needs to be known to say that it waits in vain."""
+    own = [each for each in ticket.around if each.held]
+    for limit, occupy in ticket.needs:
+        if own and isinstance(limit, SlotLimit) and not limit.removed:
+            held = sum(limit.holders.get(each, 0) for each in own)
+            if held and not limit.fits(occupy, held):
+                return own
+    return []
 
-    It is no if each limit has room for any of those who wait for it beside the tickets that are stuck, because then the
-    one who comes up first of all is served sooner or later, and then the next.
+
+def may_be_stuck(limits: Iterable[Limit]) -> list[SlotLimit]:
+    """The limits where somebody may wait in vain: a quick answer, and where there is none, nobody does.
+
+    It is none if each limit has room for any of those who wait for it beside the tickets that are stuck, because then
+    the one who comes up first of all is served sooner or later, and then the next.
     """
-    for limit in limits:
-        if (
-            isinstance(limit, SlotLimit)
-            and limit.stuck
-            and limit.queue.count
-            and not limit.fits(limit.widest, limit.stuck)
-        ):
-            return True
-    return False
+    return [
+        limit
+        for limit in limits
+        if isinstance(limit, SlotLimit)
+        and limit.stuck
+        and limit.queue.count
+        and not limit.fits(limit.widest, limit.stuck)
+    ]
+
+
+def _entangled(limits: Iterable[Limit]) -> dict[Limit, deque[Ticket]]:
+    """Who waits for some limits, or beside them, or beside these: by limit, in order. All others are served in time."""
+    queues: dict[Limit, deque[Ticket]] = {}
+    new = dict.fromkeys(limits)
+    while new:
+        limit, _ = new.popitem()
+        queues[limit] = deque(each for each in limit.queue if not each.timed)
+        new.update(
+            (other, None)
+            for each in queues[limit]
+            for other, _ in each.needs
+            if other not in queues and not other.removed
+        )
+    return queues
 
 
 def surrounding(ticket: Ticket, blocked: Iterable[Ticket], moment: Moment) -> list[Ticket]:
@@ -56,13 +82,13 @@ def in_vain(limits: Iterable[Limit], who: Awaits) -> dict[Ticket, list[Ticket]]:
     """The tickets that never will be served unless something is given back by who has no reason to.
 
     Args:
-        limits: All that there are.
+        limits: Those that may be stuck.
         who: Waits for whom.
 
     Returns:
         Each of them, with those that it is inside of.
     """
-    queues = {limit: deque(each for each in limit.queue if not each.timed) for limit in limits}
+    queues = _entangled(limits)
     blocked = [each for limit in queues if isinstance(limit, SlotLimit) for each in limit.holders if each.waits]
     moment = who.at_this_moment()
     around = {each: surrounding(each, blocked, moment) for queue in queues.values() for each in queue}

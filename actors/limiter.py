@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from millrace.actors.awaits import Awaits
-from millrace.actors.deadlocks import in_vain, may_be_stuck
+from millrace.actors.deadlocks import in_vain, may_be_stuck, wants_what_it_has
 from millrace.actors.errors import ConfigurationError, DeadlockError, LimitNotFound
 from millrace.actors.instructions import Order, Serve
 from millrace.actors.limiter_messages import Blocks, Change, GiveBack, GoesOn, LookAgain, Refuse, Take
@@ -89,8 +89,10 @@ class Limiter(Mailbox):
 
     def _waits_in_vain(self, ticket: Ticket) -> list[Ticket] | None:
         """Whether one that has just come does: what it is inside of then. If others do now, it stands behind them."""
+        if own := wants_what_it_has(ticket):
+            return own
         limits = self.limits.values()
-        if not may_be_stuck(limits) or not (lost := in_vain(limits, self._awaits)):
+        if not (stuck := may_be_stuck(limits)) or not (lost := in_vain(stuck, self._awaits)):
             return None
         queues = [limit.queue for limit, _ in ticket.needs if not limit.removed]
         lowest = min(queue.lowest for queue in queues)
@@ -100,7 +102,7 @@ class Limiter(Mailbox):
             ticket.priority = lowest
             for queue in queues:
                 queue.add(ticket)
-            lost = in_vain(limits, self._awaits)
+            lost = in_vain(may_be_stuck(limits), self._awaits)
         return lost.get(ticket)
 
     def _refuse_new(self, ticket: Ticket, error: Exception) -> Order:
@@ -286,11 +288,10 @@ class Limiter(Mailbox):
         Args:
             since: What that was; then only of those whom it concerns.
         """
-        limits = self.limits.values()
-        if not may_be_stuck(limits):
+        if not (stuck := may_be_stuck(self.limits.values())):
             return []
         refused: list[Ticket] = []
-        for ticket, around in in_vain(limits, self._awaits).items():
+        for ticket, around in in_vain(stuck, self._awaits).items():
             if around and (since is None or self._concerns(since, ticket, around)):
                 ticket.standing = _GONE
                 ticket.error = _deadlock(ticket, around)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from millrace.actors import deadlocks
 from millrace.actors.adaptive import AdaptiveLimit
 from millrace.actors.errors import ConfigurationError, DeadlockError, LimitNotFound
 from millrace.actors.limiter_messages import Take
@@ -342,6 +344,20 @@ def test_a_quicker_rate_is_looked_at_sooner() -> None:
 # Deadlocks.
 
 
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[Ticket]:
+    """The tickets of which it is looked at what they are inside of."""
+    looked: list[Ticket] = []
+    surrounding = deadlocks.surrounding
+
+    def noted(ticket: Ticket, *others: Any) -> list[Ticket]:
+        looked.append(ticket)
+        return surrounding(ticket, *others)
+
+    monkeypatch.setattr(deadlocks, "surrounding", noted)
+    return looked
+
+
 def refused(ticket: Ticket) -> str:
     assert isinstance(ticket.error, DeadlockError)
     assert ticket.standing is Standing.GONE
@@ -379,6 +395,31 @@ def test_parents_that_hold_all_slots_and_wait_for_their_children_are_found_by_th
     assert refused(children[2]) == "task run 'child-2' < task run 'parent-2'"
     assert limiter.give_back(parents[2]) == [children[0]]
     assert limiter.give_back(children[0]) == [children[1]]
+
+
+def test_who_wants_what_its_own_code_holds_is_told_without_a_look_at_those_in_line(looks: list[Ticket]) -> None:
+    limiter = Noted(db=1)
+    holder = limiter.take(of="holder", db=1)
+    others = [limiter.take(db=1) for _ in range(50)]
+
+    assert refused(limiter.take(of="again", around=[holder], db=1)) == "task run 'again' < task run 'holder'"
+    assert looks == []
+    assert limiter.give_back(holder) == others[:1]
+
+
+def test_who_waits_for_limits_that_go_on_is_not_looked_at_because_another_one_may_be_stuck(looks: list[Ticket]) -> None:
+    limiter = Noted(flows=1, db=1, disk=2)
+    flow_run, served = limiter.take(flows=1), limiter.take(db=1)
+    limiter.blocks(flow_run, target=Named("child"))
+    next_flow = limiter.take(flows=1)
+    looks.clear()
+    waiting = [limiter.take(db=1) for _ in range(50)]
+    assert set(looks) == {next_flow}
+
+    both = limiter.take(flows=1, disk=1)  # it is in line for one that may be stuck, and so it holds up those behind it
+    assert limiter.take(disk=2).error is None
+    assert both in looks
+    assert limiter.give_back(served) == waiting[:1]
 
 
 def test_two_who_hold_what_the_other_one_wants_are_found() -> None:
