@@ -15,7 +15,6 @@ from millrace.actors.errors import BlockingCallOnLoop
 from millrace.runtime.engine import current_scope
 from millrace.runtime.iterating import Iteration
 from millrace.runtime.iterations import LoopIteration, ThreadIteration
-from millrace.runtime.runs import blocks_here
 from millrace.runtime.step_lanes import LoopSteps, ThreadSteps
 from millrace.runtime.stepping import Steps, through, through_async
 from millrace.runtime.yields import Recalled
@@ -69,7 +68,7 @@ def _begin_here(
     scope = current_scope()
     lane = ThreadSteps()
     run = scope.start_run(task, args, kwargs, wait_for, lane, given, in_line=False)
-    if run.unready and not run.ended and blocks_here(scope):
+    if run.unready and not run.ended and scope.blocks_here():
         error = BlockingCallOnLoop(f"{task.name}(...) with a future that is not done", "await the future first")
         run.fail_unstarted(error)
         run.see()

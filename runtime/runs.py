@@ -42,12 +42,11 @@ from millrace.actors.stored_result import Found, kept
 from millrace.actors.task_run import TaskRunActor
 from millrace.actors.timestamps import from_nanoseconds
 from millrace.runtime.callers import caller_of
-from millrace.runtime.context import CURRENT, HELD
+from millrace.runtime.context import HELD
 from millrace.runtime.holding import loop_of
 from millrace.runtime.inputs import Inputs
 from millrace.runtime.lanes import NOWHERE, RecordedLane
 from millrace.runtime.lending import lend
-from millrace.runtime.running import running_loop
 from millrace.runtime.stack import ROOM_TO_START, check_room
 from millrace.runtime.task_site import TaskSite
 from millrace.runtime.tracking import NOTHING_TAKEN, UNTRACKED, TaskRunInput, TaskRunResult
@@ -427,28 +426,11 @@ class TaskRun(TaskRunActor[TaskSite]):
 
     def blocks_here(self) -> bool:
         """Whether blocking this thread would hold up a loop that the run needs, or one for no reason."""
-        return blocks_here(self.node.scope)
+        return self.node.scope.blocks_here()
 
     def lend(self) -> AbstractContextManager[None]:
         """What to block in."""
         return lend()
-
-
-def blocks_here(scope: FlowRun) -> bool:
-    """Whether blocking this thread, to wait for a run of a scope, would hold up a loop.
-
-    On a loop's thread only a sync body may block: it holds the loop anyway, and its own runs are executed elsewhere.
-    But not even that may wait for a run that needs the very loop.
-    """
-    loop = running_loop()
-    current = CURRENT.get()
-    if current is not None and scope.needs_one_of(current.scope.held_loops()):
-        return True  # the loop is held up by a sync flow that this code belongs to, and so does its end
-    if loop is None:
-        return False
-    if current is None or not current.scope.blocks:
-        return True
-    return scope.loop_lane is not None and scope.loop_lane.loop is loop
 
 
 _EMPTY = Context()

@@ -12,11 +12,11 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
 from millrace.actors.supervisor import Supervisor
-from millrace.runtime.context import HELD
+from millrace.runtime.context import CURRENT, HELD
 from millrace.runtime.here_lanes import HeldUp
 from millrace.runtime.lending import lend
 from millrace.runtime.running import running_loop
-from millrace.runtime.runs import TaskRun, blocks_here
+from millrace.runtime.runs import TaskRun
 
 if TYPE_CHECKING:
     from millrace.runtime.engine import Engine
@@ -81,8 +81,19 @@ class ScopeLanes(Supervisor["TaskRun | FlowRun"]):
         return self.engine.lane_here()
 
     def blocks_here(self) -> bool:
-        """Whether blocking this thread would hold up a loop that the run needs, or one for no reason."""
-        return blocks_here(self.scope)
+        """Whether blocking this thread, to wait for this or for a run of it, would hold up a loop that others need.
+
+        There only a sync body may block: it holds the loop anyway, and its own runs are executed elsewhere.
+        But not even that may wait for a run that needs the very loop.
+        """
+        loop, current = running_loop(), CURRENT.get()
+        if current is not None and self.needs_one_of(current.scope.held_loops()):
+            return True  # the loop is held up by a sync flow that this code belongs to, and so does its end
+        if loop is None:
+            return False
+        if current is None or not current.scope.blocks:
+            return True
+        return self.loop_lane is not None and self.loop_lane.loop is loop
 
     def lend(self) -> AbstractContextManager[None]:
         """What to block in."""

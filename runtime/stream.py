@@ -34,7 +34,6 @@ from millrace.runtime.pipe import Pipe
 from millrace.runtime.priorities import USUAL, checked_priority, ranked
 from millrace.runtime.rationing import checked_rate
 from millrace.runtime.runners import LaneTaskRunner
-from millrace.runtime.runs import blocks_here
 from millrace.runtime.scope_starting import body_of
 from millrace.runtime.strands import ORIGIN
 from millrace.runtime.stream_parts import END, MORE, WAIT, Common
@@ -148,7 +147,7 @@ class Stream(Generic[T_co]):
             StreamInUse: it has been iterated over before.
             BlockingCallOnLoop: this is the thread of a loop; use `async for` there.
         """
-        if blocks_here(self._scope):
+        if self._scope.blocks_here():
             raise BlockingCallOnLoop("for ... in stream", "async for ... in stream")
         return _Results(self._begin(Waker(), on_loop=False))
 
@@ -393,7 +392,7 @@ def _wait(pipe: Pipe) -> Any:
         found = pipe.advance()
         if found is not WAIT:
             return found
-        if blocks_here(pipe.scope):
+        if pipe.scope.blocks_here():
             raise BlockingCallOnLoop("for ... in stream", "async for ... in stream")
         with lend(), waits_for(pipe, blocks=True):
             waiter.wait()

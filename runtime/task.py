@@ -23,7 +23,7 @@ from millrace.runtime.holding import place_here
 from millrace.runtime.lanes import Lane
 from millrace.runtime.loop_lane import execute_async
 from millrace.runtime.running import running_loop
-from millrace.runtime.runs import TaskRun, blocks_here
+from millrace.runtime.runs import TaskRun
 from millrace.runtime.signals import PENDING
 from millrace.runtime.signals import check as check_signals
 from millrace.runtime.waiting import block_until_told, wait_until_done
@@ -104,7 +104,7 @@ class Task(BaseTask[P, R]):
             except BaseException as fault:
                 crash(run, fault)  # a dead letter, unless it is one of the engine's own
                 raise
-        elif not run.ended and blocks_here(scope):
+        elif not run.ended and scope.blocks_here():
             error = BlockingCallOnLoop(f"{self.name}(...) with a future that is not done", "await the future first")
             run.fail_unstarted(error)
             run.see()
@@ -138,7 +138,7 @@ class Task(BaseTask[P, R]):
             run = scope.start_run(self, args, kwargs, wait_for, lane, given, in_line=True)
         finally:
             HELD.reset(token)
-        if run.unready and not run.ended and blocks_here(scope):
+        if run.unready and not run.ended and scope.blocks_here():
             error = BlockingCallOnLoop(f"{self.name}(...) with a future that is not done", "await the future first")
             run.fail_unstarted(error)
             run.see()
