@@ -5,12 +5,12 @@ one timer of the loop, which is set for the earliest. So a waiting run holds no 
 and a timer that is called off before its time costs the loop nothing.
 
 Runs of one task mostly wait equally long, so most timers come in the order of their times. Those stand in a line; a
-heap has the others, which need a number beside their time, as one that comes later may be for the same.
+heap has the others, which need a number beside their time, as one that comes later may be for the same. The numbers
+only tell apart those of one time, so they are kept small: Python has these already, and a new one would be 32 bytes.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 LITTER: Final = 64
 """So many timers that were called off may stay in a queue, and as many as there are others: then they are swept out."""
+
+_CROWD: Final = 20
+"""So many timers in a heap for each counter; where there are more it is given more counters."""
+
+_MORE: Final = 3
+"""Times as many. No power of two, nor of ten: the system's clock may count in such steps."""
 
 
 class Alarm(Protocol):
@@ -75,7 +81,7 @@ class TimerEntry:
     def __init__(self, at: int, call: Callable[[], None], queue: TimerQueue) -> None:
         self.at = at
         self.call: Callable[[], None] | None = call  # None: it was called, or called off
-        self.order = 0  # its place among those of the heap
+        self.order = 0  # its place among those of the heap for the same time; 0 in the line
         self.queue = queue
 
     def __lt__(self, other: TimerEntry) -> bool:
@@ -103,7 +109,7 @@ class TimerEntry:
 class TimerQueue:
     """All timers that one lane's loop keeps: a line, a heap, and one timer of the loop."""
 
-    __slots__ = ("_armed", "_handle", "_heap", "_lane", "_latest", "_line", "_litter", "_lock", "_now", "_order")
+    __slots__ = ("_armed", "_handle", "_heap", "_lane", "_latest", "_line", "_litter", "_lock", "_now", "_orders")
 
     def __init__(self, lane: LoopLane, now: Clock) -> None:
         self._lane = lane
@@ -114,7 +120,7 @@ class TimerQueue:
         # The latest time of any that has stood in the line since all was empty. What is for an earlier one is in the
         # heap, so of two for the same time the one in the line came first.
         self._latest = 0
-        self._order = itertools.count(1)
+        self._orders = [0]  # the last number of the heap for each remainder that a time may leave
         self._litter = 0  # entries that were called off; may lag behind by a few, as it is counted without the lock
         self._armed = 0  # for when the loop's timer is set, or is about to be; 0 where there is none
         self._handle: asyncio.TimerHandle | None = None  # touched on the loop only
@@ -130,7 +136,7 @@ class TimerQueue:
                 self._latest = at
                 self._line.append(entry)
             else:
-                entry.order = next(self._order)
+                entry.order = self._next_order(at)
                 heappush(self._heap, entry)
             if self._armed and self._armed <= at:
                 return entry
@@ -140,6 +146,17 @@ class TimerQueue:
         else:
             self._lane.post(self._arm)
         return entry
+
+    def _next_order(self, at: int) -> int:
+        """A number above those of all in the heap that are for the same time. With the lock."""
+        orders = self._orders
+        if not self._heap:
+            orders[:] = [0]
+        elif len(self._heap) > _CROWD * len(orders):
+            orders *= _MORE  # a new remainder goes on from the number of the one that it was part of
+        place = at % len(orders)
+        orders[place] += 1
+        return orders[place]
 
     def litter(self) -> None:
         """An entry was called off: sweep when there are too many."""

@@ -125,6 +125,31 @@ def test_however_timers_come_they_ring_in_the_order_of_their_times_and_then_as_t
         assert len(loop.queue) == 0
 
 
+def test_however_many_are_set_out_of_order_those_for_one_time_ring_as_they_were_set(loop: Loop) -> None:
+    """The heap counts more finely the more are in it, and goes on from what it has counted by then."""
+    chance = random.Random(3)
+    loop.set(100, "line")
+    expected = []
+    for number in range(5_000):
+        seconds = chance.randrange(1, 40) if number % 2 else number % 90 + 1  # some of them for one time, and far apart
+        expected.append((seconds, number))
+        loop.queue.add(START + seconds * SECOND, partial(loop.rung.append, (seconds, number)))
+    loop.advance(99)
+
+    assert loop.rung == sorted(expected)
+
+
+def test_the_numbers_of_timers_that_are_set_out_of_order_are_small_however_many_there_are(loop: Loop) -> None:
+    """A number above 256 is an object of its own, of 32 bytes."""
+    chance = random.Random(5)
+    loop.set(100)
+    entries = [loop.set(chance.uniform(1, 99)) for _ in range(50_000)]
+    large = [entry for entry in entries if entry.order > 256]
+
+    assert len(large) < len(entries) / 100
+    assert 0 not in {entry.order for entry in entries}
+
+
 def test_what_is_set_for_a_time_after_the_line_was_swept_rings_after_what_was_set_before(loop: Loop) -> None:
     late = [loop.set(5, "late") for _ in range(2 * LITTER)]
     loop.set(3, "before")
