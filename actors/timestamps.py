@@ -5,6 +5,7 @@ The module of datetimes is imported when somebody reads the first one: many prog
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from millrace.actors.errors import ConfigurationError
@@ -13,16 +14,23 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
 
-def from_nanoseconds(ns: int) -> datetime:
-    """The aware UTC datetime of a time in nanoseconds since the epoch, cut to microseconds."""
+@cache
+def _calendar() -> tuple[datetime, type[timedelta]]:
+    """The epoch, and what is counted from there."""
     from datetime import UTC, datetime, timedelta  # noqa: PLC0415  # see above
 
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=ns // 1000)
+    return datetime(1970, 1, 1, tzinfo=UTC), timedelta
+
+
+def from_nanoseconds(ns: int) -> datetime:
+    """The aware UTC datetime of a time in nanoseconds since the epoch, cut to microseconds."""
+    epoch, timedelta = _calendar()
+    return epoch + timedelta(microseconds=ns // 1000)
 
 
 def to_nanoseconds(moment: datetime) -> int:
     """Nanoseconds since the epoch of an aware datetime; exact, where a float timestamp would not be."""
-    since = moment - from_nanoseconds(0)
+    since = moment - _calendar()[0]
     return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
 
 

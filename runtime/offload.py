@@ -81,6 +81,7 @@ class Worker(Thread):
         super().__init__(target=target, name=name, daemon=True)
         self.offload = offload
         self.steps = 0  # goes up with each body of a map, and whenever it comes to hold one
+        self.free = False  # counted among those that wait for work, or are about to; its own business
 
 
 class Offload:
@@ -280,6 +281,10 @@ class Offload:
                 self._execute(source, me)
             elif isinstance(source, Call):
                 source.make()
+                # Before that is told: whoever waits for it may come with the next call while we are on our way back,
+                # and that is no reason to start a thread. With one more than there is work for, they take turns.
+                self._becomes_free(me)
+                source.tell()
             else:
                 while self._execute_some(source, me):
                     pass
@@ -287,18 +292,22 @@ class Offload:
             del source  # an exception of its body holds the frames below, and the run holds that
         return True
 
-    def _next(self, me: Thread) -> _Work | None:
+    def _next(self, me: Worker) -> _Work | None:
         """The next work; None when this thread is to end."""
         if len(self._threads) - self._away <= self.limit:
             try:
                 work = self._work.get_nowait()
             except Empty:
-                work = self._wait_for_work()
+                work = self._wait_for_work(me)
+            if me.free:
+                self._is_free_no_more(me)
             if work is not None and self._ranks is not None:
                 work = self._first(self._ranks, work)
             if work is not None:
                 assert not isinstance(work, _RankedWork)  # there are ranks where there is one of these
                 return work
+        if me.free:
+            self._is_free_no_more(me)
         with self._lock:
             self._threads.discard(me)
         loop = self._loops.pop(me, None)
@@ -333,16 +342,23 @@ class Offload:
         found = ranks.first()
         return None if found is None else found[1]
 
-    def _wait_for_work(self) -> _Work | _RankedWork | None:
-        with self._lock:
-            self._idle += 1
+    def _wait_for_work(self, me: Worker) -> _Work | _RankedWork | None:
+        if not me.free:
+            self._becomes_free(me)
         try:
             return self._work.get(timeout=IDLE_SECONDS)
         except Empty:
             return None
-        finally:
-            with self._lock:
-                self._idle -= 1
+
+    def _becomes_free(self, me: Worker) -> None:
+        with self._lock:
+            self._idle += 1
+        me.free = True
+
+    def _is_free_no_more(self, me: Worker) -> None:
+        with self._lock:
+            self._idle -= 1
+        me.free = False
 
     def _execute(self, run: TaskRun, me: Thread) -> None:
         self._running[me] = run

@@ -15,7 +15,7 @@ class Call:
     Args:
         fn: The function.
         args: Its arguments.
-        done: Called when it has returned or raised, on that thread.
+        done: Called when it has returned or raised, on that thread. It never raises.
 
     `made` says whether it has returned or raised.
     """
@@ -37,6 +37,9 @@ class Call:
         except BaseException as error:  # noqa: BLE001  # raised to whoever asked for the call
             self._error = error
         self.made = True
+
+    def tell(self) -> None:
+        """After that: say to whoever waits that it was made."""
         self._done()
 
     def outcome(self) -> Any:

@@ -322,13 +322,13 @@ class RunTransaction(Transaction):
         if step.action in _COMMITS and self.run.type in _OTHER_ENDS:
             raise _NotCompleted
         if step.action is Action.WRITE:
-            await self._keep(step, fx)
+            await self._keep(fx)
         else:
             await super().perform(step, fx)
 
-    async def _keep(self, step: Step, fx: Effects) -> None:
+    async def _keep(self, fx: Effects) -> None:
         try:
-            await super().perform(step, fx)
+            await self.write_staged(fx)
         except Exception as error:
             if self.waits:
                 raise

@@ -67,10 +67,11 @@ def key_of(
 
 def digests_of(parts: list[Part]) -> Digests:
     """What is remembered of the parts of a key."""
-    digests: Digests = {}
-    for label, token in parts:
-        # Two policies of one class have one label.
-        digests[label] = hash((token, digests[label])) if label in digests else hash(token)
+    digests = {label: hash(token) for label, token in parts}
+    if len(digests) < len(parts):  # two policies of one class have one label
+        digests = {}
+        for label, token in parts:
+            digests[label] = hash((token, digests[label])) if label in digests else hash(token)
     return digests
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from typing import Any, Final, Self, TypeVar
 from uuid import UUID
 
@@ -338,11 +339,20 @@ class RunId(_Configured):
         if of is None:
             return NoKey("run id gave no key")
         run = of.task_run if isinstance(of, TaskRunContext) else of
-        return [(_LABELS[RunId], text(_run_id(*run.ids())))]
+        flow_run, task_run = run.ids()
+        if flow_run is None:
+            return [(_LABELS[RunId], text(_run_id(flow_run, task_run)))]
+        return [(_LABELS[RunId], _flow_run_token(flow_run))]
 
 
 def _run_id(flow_run: int | None, task_run: int | None) -> str:
     return str(UUID(int=task_run if flow_run is None else flow_run))
+
+
+@lru_cache(16)
+def _flow_run_token(flow_run: int) -> bytes:
+    """What stands for a flow run in the keys of all of its tasks, which come one after another."""
+    return text(_run_id(flow_run, None))
 
 
 def is_of_one_run(policy: CachePolicy) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 from millrace.actors.errors import ConfigurationError, SerializationError, StorageError
@@ -266,7 +267,8 @@ class Transaction(TransactionNode):
     async def _read(self, fx: Effects) -> ResultRecord[Any] | None:
         if self._record is not None or self.key is None or self.store is None:
             return self._record
-        record: ResultRecord[Any] | None = await self._io(fx, self.store.find, self.key)
+        find, key = self.store.find, self.key
+        record: ResultRecord[Any] | None = await fx.io(find, key) if self.store.blocking else find(key)
         return record
 
     # How it does what it has to.
@@ -295,9 +297,6 @@ class Transaction(TransactionNode):
             return value if isinstance(value, ResultRecord) else self.store.create_record(self.key, value)
         return await look(self.store, self.key, fx, lambda: self.name, self.logger)
 
-    async def _io(self, fx: Effects, fn: Callable[..., Any], *args: Any) -> Any:
-        return await fx.io(fn, *args) if self.store is not None and self.store.blocking else fn(*args)
-
     async def _done_with_lock(self, family: Family, fx: Effects) -> None:
         """Give the lock back, where it was taken: a hit needs none, and neither does what has not begun."""
         lock = self.lock
@@ -313,8 +312,7 @@ class Transaction(TransactionNode):
     async def perform(self, step: Step, fx: Effects) -> None:
         """Do what a step asks for."""
         if step.action is Action.WRITE:
-            if self.key is not None and self.store is not None and self.write_on_commit:
-                await self._write(self.key, self.store, fx)
+            await self.write_staged(fx)
         elif step.action is Action.RELEASE:
             assert self.family is not None
             await self.family.give_back(self, fx)
@@ -326,11 +324,18 @@ class Transaction(TransactionNode):
                 with suppress(ValueError):  # closed, in another context
                     _PLACE.reset(token)
 
-    async def _write(self, key: str, store: ResultStore, fx: Effects) -> None:
-        if isinstance(self.staged_value, ResultRecord):
-            await self._io(fx, store.persist, self.staged_value)
+    async def write_staged(self, fx: Effects) -> None:
+        """Write what is staged, where that has a place."""
+        key, store, staged = self.key, self.store, self.staged_value
+        if key is None or store is None or not self.write_on_commit:
+            return
+        write: Callable[[], Any] = (
+            partial(store.persist, staged) if isinstance(staged, ResultRecord) else partial(store.write, key, staged)
+        )
+        if store.blocking:
+            await fx.io(write)
         else:
-            await self._io(fx, store.write, key, self.staged_value)
+            write()
 
     def report(self, step: Step, error: Exception) -> None:
         """Log what went wrong in a step."""

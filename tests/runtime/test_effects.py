@@ -15,6 +15,8 @@ from millrace.runtime import effects
 from millrace.runtime.context import CURRENT
 from millrace.runtime.effects import BLOCKING, ON_LOOP, Effects, await_elsewhere, in_thread, run_blocking
 from millrace.runtime.entering import ENTERED
+from millrace.runtime.offload import Offload
+from millrace.runtime.thread_calls import Call
 from millrace.runtime.waiting import ThreadWaiter
 from tests.checkpoints import turns, until
 from tests.loose import flow as any_flow
@@ -293,3 +295,34 @@ async def test_of_a_cancellation_only_the_wait_ends() -> None:
         gate.set()
         await until(ended.is_set)
         await turns()
+
+
+def test_calls_one_after_another_take_one_thread_however_soon_the_next_one_comes() -> None:
+    """A thread that tells of its call is as good as free: of two that take turns each is woken in vain, or cold."""
+    offload, ended, left = Offload(4), threading.Event(), iter(range(10))
+
+    def go_on() -> None:
+        if next(left, None) is None:
+            ended.set()
+        else:
+            offload.call(Call(lambda: None, (), go_on))
+
+    go_on()
+    assert ended.wait(PATIENCE)
+    assert offload.stats().threads == 1
+    offload.close()
+
+
+def test_a_call_that_waits_for_another_one_does_not_wait_in_vain() -> None:
+    """Only a thread that has made its call is as good as free."""
+    offload, inner, ended = Offload(2), threading.Event(), threading.Event()
+
+    def outer() -> bool:
+        offload.call(Call(inner.set, (), lambda: None))
+        return inner.wait(PATIENCE)
+
+    call = Call(outer, (), ended.set)
+    offload.call(call)
+    assert ended.wait(PATIENCE)
+    assert call.outcome()
+    offload.close()
