@@ -35,6 +35,7 @@ from millrace import (
     ResultStore,
     State,
     StateType,
+    ThreadPoolTaskRunner,
     allow_failure,
     quote,
     task_input_hash,
@@ -1225,6 +1226,44 @@ def test_a_run_that_is_cancelled_when_the_key_has_come_to_it_passes_it_on() -> N
         states = body()
     assert states.unquote() == ["Failed", "Cancelled", "Completed"]
     assert bodies == ["first", "third"]
+
+
+def test_an_async_run_on_a_thread_is_cancelled_while_its_retry_waits_for_the_key() -> None:
+    """It is RUNNING by then, and is cancelled at its await: so it has to wait for the key on its thread."""
+    locks = MemoryLockManager()
+    go, begun, end = Event(), Event(), Event()
+
+    @task(cache_policy=with_locks(locks) - "name", result_storage=MemoryStorage(), retries=1)
+    async def one(name: str, x: int) -> int:
+        if name == "first":
+            assert await asyncio.to_thread(go.wait, PATIENCE)
+            raise ValueError
+        begun.set()
+        assert await asyncio.to_thread(end.wait, PATIENCE)
+        return x
+
+    def somebody_waits() -> bool:
+        return any(entry.queue for entry in tuple(locks._entries.values()))
+
+    @flow(task_runner=ThreadPoolTaskRunner(2))
+    def body() -> Any:
+        first = one.submit("first", 1)
+        await_true(lambda: bool(locks._entries))
+        second = one.submit("second", 1)
+        await_true(somebody_waits)
+        go.set()
+        assert begun.wait(PATIENCE)
+        await_true(somebody_waits)  # the first one, for its second attempt
+        first.cancel()
+        try:
+            ended = first.wait(PATIENCE)
+        finally:
+            end.set()
+        return quote((ended, first.state.name, second.result(timeout=PATIENCE)))
+
+    with Engine():
+        assert body().unquote() == (True, "Cancelled", 1)
+    assert not locks._entries
 
 
 def test_runs_with_one_key_wait_for_each_other_only_where_they_are_to_be_serializable() -> None:
