@@ -29,6 +29,7 @@ from millrace import (
 )
 from millrace.actors.policies import exponential_backoff
 from millrace.runtime.entering import ENTERED
+from tests.checkpoints import until
 from tests.clock import START, Stepped, VirtualTime
 from tests.runtime.worlds import PATIENCE, World
 
@@ -836,6 +837,24 @@ async def test_a_run_that_is_cancelled_while_its_condition_is_asked_is_cancelled
         go_on.set()
         assert (await future.wait_async(PATIENCE)).is_cancelled()
     assert attempts == [1]
+
+
+@pytest.mark.anyio
+async def test_an_attempt_that_follows_is_cancelled_at_its_await_like_the_first() -> None:
+    attempts: list[int] = []
+
+    @task(retries=1, retry_condition_fn=lambda *_: True)
+    async def flaky() -> None:
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise Broken
+        await asyncio.Event().wait()
+
+    async with Engine():
+        future = flaky.submit()
+        await until(lambda: len(attempts) == 2)
+        assert future.cancel()
+        assert (await future.wait_async(PATIENCE)).is_cancelled()
 
 
 # Where the environment says.

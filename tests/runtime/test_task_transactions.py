@@ -960,6 +960,37 @@ async def test_a_body_that_is_cancelled_gives_its_lock_back(tmp_path: Path) -> N
 
 
 @pytest.mark.anyio
+async def test_a_caller_that_is_cancelled_while_a_condition_is_asked_gives_the_lock_back(tmp_path: Path) -> None:
+    locks = FileSystemLockManager(tmp_path / "locks")
+    policy = INPUTS.configure(isolation_level=IsolationLevel.SERIALIZABLE, lock_manager=locks)
+    asked = asyncio.Event()
+    states: list[str] = []
+
+    async def condition(*_: Any) -> bool:
+        asked.set()
+        await asyncio.Event().wait()
+        return True
+
+    @task(
+        cache_policy=policy, result_storage=LocalStorage(tmp_path / "results"), retries=1, retry_condition_fn=condition
+    )
+    async def held(x: int) -> int:
+        if not asked.is_set():
+            raise ValueError("no")
+        return x
+
+    Engine.current().subscribe(lambda event: states.append(event.state.name))
+    running = asyncio.create_task(held(1))
+    await asked.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert states == ["Pending", "Running", "Crashed"]
+    async with asyncio.timeout(PATIENCE):
+        assert await held(1) == 1
+
+
+@pytest.mark.anyio
 async def test_a_run_that_is_cancelled_during_a_commit_hook_is_undone(account: Account) -> None:
     ledger = Ledger()
     futures: list[Any] = []
